@@ -1,0 +1,1 @@
+"""Everything Millrace does, usable without Airflow: one package a domain, and `bridge.py` to Airflow."""

@@ -1,0 +1,1 @@
+"""Ingest: a large CSV file upserted into PostgreSQL in parallel chunks. Start reading at `run.py`."""

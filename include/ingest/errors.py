@@ -1,0 +1,53 @@
+"""What can go wrong in an ingest. Every message names what, where and the way out."""
+
+from __future__ import annotations
+
+
+class IngestError(Exception):
+    """Base of all errors of this domain. A retry cannot help unless the class says that it can."""
+
+    retryable = False
+
+
+class DatasetError(IngestError):
+    """A dataset file is wrong. The message names the file, the line and the field."""
+
+
+class SourceMissing(IngestError):
+    """The file of the data interval is not there yet."""
+
+    retryable = True
+
+
+class SourceChanged(IngestError):
+    """The file is not the one that was planned: its size, time or content differs."""
+
+
+class HeaderMismatch(IngestError):
+    """The header of the file does not hold the columns that the dataset names."""
+
+
+class TargetMismatch(IngestError):
+    """The target table does not fit the dataset. The message lists each difference."""
+
+
+class TargetRefused(IngestError):
+    """The target's own constraint or trigger refused a row."""
+
+
+class HookError(IngestError):
+    """The dataset's `clean` hook could not be loaded, raised, or returned something unusable."""
+
+
+class RejectLimitExceeded(IngestError):
+    """More rows were rejected than the dataset allows. Nothing touched the target."""
+
+
+class AccountMismatch(IngestError):
+    """The counts do not add up, so the run rolled back. This is a defect worth a report."""
+
+
+class StagingLost(IngestError):
+    """A crash of the server emptied the staging table of this run. Loading the chunks again helps."""
+
+    retryable = True
