@@ -1,0 +1,80 @@
+"""`python -m stack <command>`: what `./run` hands over to. Every failure is one line and exit code 1."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from stack.errors import StackError
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command and return its exit code."""
+    try:
+        return _dispatch(arguments)
+    except StackError as fault:
+        print(f"run: {fault}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _dispatch(arguments: list[str]) -> int:
+    command, *rest = arguments
+    if command in ("airflow", "psql"):
+        _become(command, rest)
+    if command in ("check", "lock"):
+        from stack import maintain
+
+        return maintain.check(rest) if command == "check" else maintain.lock()
+    return _run(_parser().parse_args(arguments))
+
+
+def _become(command: str, rest: list[str]) -> None:
+    from stack import commands
+
+    if command == "airflow":
+        commands.airflow(rest)
+    commands.psql(rest)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from stack import commands
+
+    if options.command == "demo":
+        from stack.demo import demo
+
+        return demo(options.mb, once=options.once)
+    if options.command == "up":
+        print(commands.describe(commands.up()))
+    elif options.command == "down":
+        commands.down(delete=options.delete)
+    elif options.command == "status":
+        return 0 if commands.show_status() else 1
+    else:
+        _supervise()
+    return 0
+
+
+def _supervise() -> None:
+    from stack.settings import Settings
+    from stack.supervisor import supervise
+
+    supervise(Settings.load())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="./run", description="The local stack of Millrace.")
+    kinds = parser.add_subparsers(dest="command", required=True)
+    demo = kinds.add_parser("demo", help="start everything, ingest an orders file and show it")
+    demo.add_argument("--mb", type=float, default=200.0, help="size of the file in MB (200)")
+    demo.add_argument("--once", action="store_true", help="stop at the end; the exit code is the outcome")
+    kinds.add_parser("up", help="start PostgreSQL and Airflow in the background")
+    kinds.add_parser("down", help="stop everything").add_argument("--delete", action="store_true")
+    kinds.add_parser("status", help="what runs, where, and the login")
+    kinds.add_parser("supervise", help=argparse.SUPPRESS)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

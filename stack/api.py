@@ -1,0 +1,66 @@
+"""A small client of Airflow's REST API."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import httpx
+
+from stack.errors import StackError
+from stack.settings import Settings
+
+TIMEOUT_SECONDS = 60.0
+HEARTBEATS = {
+    "scheduler": ("scheduler", "latest_scheduler_heartbeat"),
+    "triggerer": ("triggerer", "latest_triggerer_heartbeat"),
+    "dag-processor": ("dag_processor", "latest_dag_processor_heartbeat"),
+}
+
+
+class AirflowApi:
+    """Calls with the login of `admin`; a refused call raises StackError with the server's own words."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._password = settings.secrets.admin
+        # trust_env off: a proxy of the caller's must not see calls to this machine.
+        self._http = httpx.Client(base_url=settings.url, timeout=TIMEOUT_SECONDS, trust_env=False)
+
+    def heartbeats(self) -> dict[str, float] | None:
+        """Seconds since 1970 of the last sign of life of each component; None when the API server is silent."""
+        try:
+            answer = self._http.get("/api/v2/monitor/health")
+            found = answer.json() if answer.status_code == 200 else None
+        except (httpx.HTTPError, ValueError):
+            return None
+        return None if found is None else {name: _seconds(found, *keys) for name, keys in HEARTBEATS.items()}
+
+    def login(self) -> None:
+        """Get a token; later calls carry it."""
+        answer = self._http.post("/auth/token", json={"username": "admin", "password": self._password})
+        token = _checked(answer)["access_token"]
+        self._http.headers["Authorization"] = f"Bearer {token}"
+
+    def get(self, path: str, **params: Any) -> Any:
+        """GET /api/v2/<path>, as decoded JSON; None when there is no such thing."""
+        answer = self._http.get(f"/api/v2/{path}", params=params)
+        return None if answer.status_code == 404 else _checked(answer)
+
+    def patch(self, path: str, body: dict[str, Any]) -> Any:
+        """PATCH /api/v2/<path>."""
+        return _checked(self._http.patch(f"/api/v2/{path}", json=body))
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """POST /api/v2/<path>."""
+        return _checked(self._http.post(f"/api/v2/{path}", json=body))
+
+
+def _checked(answer: httpx.Response) -> Any:
+    if answer.is_error:
+        raise StackError(f"Airflow answered {answer.status_code} to {answer.request.url.path}: {answer.text[:300]}")
+    return answer.json()
+
+
+def _seconds(health: dict[str, Any], part: str, field: str) -> float:
+    stamp = (health.get(part) or {}).get(field)
+    return datetime.fromisoformat(stamp).timestamp() if stamp else 0.0

@@ -1,0 +1,78 @@
+"""The environment of every process of the stack: Airflow's configuration and the connection to the warehouse."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from stack.settings import Settings, write_private
+
+# Refresh quickly: a new DAG file shows within seconds instead of minutes, and short tasks end promptly.
+BRISK = {
+    "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+    "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
+    "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "1",
+    "AIRFLOW__CORE__MIN_SERIALIZED_DAG_FETCH_INTERVAL": "1",
+    "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+    # Tasks that start while the API server comes up wait for it.
+    "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "10",
+}
+PLAIN = {
+    "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+    "AIRFLOW__CORE__PARALLELISM": "8",
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+    "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
+    "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+    "AIRFLOW__API__HOST": "127.0.0.1",
+    "AIRFLOW__API__WORKERS": "1",
+    "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+    "PYTHONUNBUFFERED": "1",
+}
+
+
+def airflow_environment(settings: Settings) -> dict[str, str]:
+    """The caller's environment without foreign Airflow or PostgreSQL settings, plus ours."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "PG", "MILLRACE"))}
+    return {**kept, **BRISK, **PLAIN, **_direct(), **_places(settings), **_secrets(settings)}
+
+
+def write_password_file(settings: Settings) -> None:
+    """Tell Airflow's simple login the password of `admin`."""
+    settings.airflow_home.mkdir(parents=True, exist_ok=True)
+    write_private(settings.airflow_home / "passwords.json", json.dumps({"admin": settings.secrets.admin}))
+
+
+def _direct() -> dict[str, str]:
+    """Reach this machine without the caller's HTTP proxy."""
+    hosts = ",".join(filter(None, [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), "127.0.0.1,localhost"]))
+    return {"no_proxy": hosts, "NO_PROXY": hosts}
+
+
+def _places(settings: Settings) -> dict[str, str]:
+    home, repository = settings.airflow_home, settings.repository
+    return {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(repository / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(repository / "plugins"),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(settings.logs / "tasks"),
+        "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(settings.logs / "dag_processor"),
+        "AIRFLOW__API__PORT": str(settings.api_port),
+        "AIRFLOW__API__BASE_URL": settings.url,
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{settings.url}/execution/",
+        "MILLRACE_INBOX": str(settings.inbox),
+        "PYTHONPATH": str(repository),
+    }
+
+
+def _secrets(settings: Settings) -> dict[str, str]:
+    secrets = settings.secrets
+    return {
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": settings.database_url("airflow", "postgresql+psycopg2"),
+        "AIRFLOW__API_AUTH__JWT_SECRET": secrets.jwt,
+        "AIRFLOW__API__SECRET_KEY": secrets.api,
+        "AIRFLOW__CORE__FERNET_KEY": secrets.fernet,
+        "AIRFLOW_CONN_WAREHOUSE": settings.database_url("warehouse"),
+    }

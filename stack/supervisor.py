@@ -1,0 +1,181 @@
+"""The background process that starts PostgreSQL and Airflow, watches them and ends them.
+
+It leads a session of its own and writes `status.json` (for people) and `processes.json` (for the cleaning of
+what a killed supervisor leaves behind). SIGTERM ends it and everything that it started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+from stack import databases
+from stack.api import AirflowApi
+from stack.components import COMMANDS, Component
+from stack.environment import airflow_environment, write_password_file
+from stack.errors import StackError
+from stack.postgres import PostgresServer
+from stack.processes import Register, Started, end
+from stack.settings import Settings, write_private
+from stack.status import Part, Status
+
+STEPS = ("postgres", "databases", "airflow tables")
+LOOK_SECONDS = 0.5
+HEALTH_SECONDS = 1.0
+
+
+class Stopped(Exception):
+    """Someone asked the supervisor to end."""
+
+
+class Supervisor:
+    """Everything of one stack. `run` returns when it was told to stop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.register = Register(settings.state / "processes.json")
+        self.server = PostgresServer(settings.data_dir, settings.postgres_port)
+        self.environment = airflow_environment(settings)
+        self.components = [Component(name, self.environment, settings.logs) for name in COMMANDS]
+        self.steps = {name: Part(name) for name in STEPS}
+        self.status = Status([*self.steps.values(), *(component.part for component in self.components)])
+        self._api = AirflowApi(settings)
+        self._next_health = 0.0
+
+    def run(self) -> None:
+        """Start all, watch until SIGTERM, end all."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, _stop)
+        try:
+            self._remember()
+            self._prepare()
+            self._watch()
+        except Stopped:
+            pass
+        except Exception as fault:
+            self.status.error = str(fault) or repr(fault)
+            raise
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)
+            self._end()
+
+    def _prepare(self) -> None:
+        with self._step("postgres") as part:
+            self.server.start()
+            part.pid = self.server.pid
+        with self._step("databases"):
+            secrets = self.settings.secrets
+            databases.prepare(self.server.dsn(), {"airflow": secrets.airflow, "ingest": secrets.ingest})
+            databases.migrate_warehouse(self.settings.database_url("warehouse"))
+        with self._step("airflow tables"):
+            write_password_file(self.settings)
+            self._migrate_airflow()
+
+    @contextlib.contextmanager
+    def _step(self, name: str) -> Iterator[Part]:
+        part = self.steps[name]
+        part.enter("starting")
+        self._say()
+        yield part
+        part.enter("ready")
+        self._say()
+
+    def _migrate_airflow(self) -> None:
+        """`airflow db migrate` takes ten seconds, so it runs only after a change of the lock or the database."""
+        stamp = self.settings.state / "airflow-tables.json"
+        lock = hashlib.sha256((self.settings.repository / "requirements.lock").read_bytes()).hexdigest()
+        dsn = self.settings.database_url("airflow")
+        wanted = json.dumps({"lock": lock, "revision": databases.metadata_revision(dsn)})
+        if stamp.exists() and stamp.read_text() == wanted:
+            return
+        log_file = self.settings.logs / "airflow-tables.log"
+        with log_file.open("ab") as log:
+            command = [sys.executable, "-m", "airflow", "db", "migrate"]
+            code = subprocess.run(command, env=self.environment, stdout=log, stderr=log, check=False).returncode
+        if code:
+            raise StackError(f"`airflow db migrate` failed with exit code {code}, see {log_file}")
+        write_private(stamp, json.dumps({"lock": lock, "revision": databases.metadata_revision(dsn)}))
+
+    def _watch(self) -> None:
+        while True:
+            changed = [component.tend() for component in self.components]
+            if any(changed):
+                self._remember()
+            self._tend_postgres()
+            self._listen()
+            self._say()
+            if not self.settings.state.is_dir():
+                raise Stopped("the state folder is gone")
+            time.sleep(LOOK_SECONDS)
+
+    def _tend_postgres(self) -> None:
+        if self.server.running():
+            return
+        part = self.steps["postgres"]
+        part.restarts += 1
+        part.enter("restarting")
+        self._say()
+        self.server.start()
+        part.pid = self.server.pid
+        part.enter("ready")
+
+    def _listen(self) -> None:
+        if time.monotonic() < self._next_health:
+            return
+        beats = self._api.heartbeats()
+        self._next_health = time.monotonic() + (10 * HEALTH_SECONDS if self.status.ready else HEALTH_SECONDS)
+        if beats is None:
+            return
+        beats["api-server"] = time.time()
+        for component in self.components:
+            component.heard(beats.get(component.part.name))
+
+    def _remember(self) -> None:
+        started = [component.started for component in self.components if component.started]
+        self.register.write([Started.of("supervisor", os.getpid()), *started])
+
+    def _say(self) -> None:
+        if self.settings.state.is_dir():
+            self.status.write(self.settings.state / "status.json")
+
+    def _end(self) -> None:
+        end([component.started for component in self.components if component.started])
+        for component in self.components:
+            component.reap()
+            component.part.enter("waiting")
+        self.server.stop("fast")
+        for part in self.steps.values():
+            part.pid = None
+            part.enter("waiting")
+        self._say()
+        if self.settings.state.is_dir():
+            self.register.write([])
+
+
+def supervise(settings: Settings) -> None:
+    """The body of the background process."""
+    try:
+        Supervisor(settings).run()
+    except StackError as fault:
+        _record_failure(settings.state / "status.json", str(fault))
+        sys.exit(1)
+
+
+def _record_failure(file: Path, words: str) -> None:
+    status = Status.read(file)
+    status.error = words
+    status.write(file)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise Stopped(signal.Signals(number).name)
