@@ -72,7 +72,7 @@ def find_binaries(chosen: str | None = None) -> Path:
             return _readable(folder)
     if wanted:
         raise StackError(f"PG_BIN: {wanted} holds no initdb and postgres")
-    raise StackError("found no PostgreSQL: no wheel for this platform, none on PATH; set PG_BIN to a folder with initdb")
+    raise StackError("found no PostgreSQL, neither a wheel nor on PATH; set PG_BIN to a folder with initdb")
 
 
 def version_of(binaries: Path) -> int:

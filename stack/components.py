@@ -77,7 +77,8 @@ class Component:
         self._process, self.part.pid = None, None
 
     def _bury(self) -> None:
-        assert self._process is not None and self.started is not None
+        assert self._process is not None
+        assert self.started is not None
         end([self.started], grace_seconds=2.0)
         lasted = time.time() - self.started.created
         self._deaths = 1 if lasted > STEADY_SECONDS else self._deaths + 1

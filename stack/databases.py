@@ -11,6 +11,8 @@ from typing import Any
 import psycopg
 from psycopg import Connection, sql
 
+from include.warehouse import migrate
+
 OWNERS = {"airflow": "airflow", "warehouse": "ingest"}
 CLOSED = ("postgres", "template1")
 
@@ -31,10 +33,8 @@ def prepare(superuser_dsn: str, passwords: Mapping[str, str]) -> None:
 
 def migrate_warehouse(dsn: str) -> None:
     """Bring the warehouse's own tables up to date."""
-    from include.ingest import migrations
-
     with psycopg.connect(dsn) as connection:
-        migrations.apply(connection)
+        migrate.apply(connection)
 
 
 def metadata_revision(dsn: str) -> str:

@@ -158,14 +158,14 @@ class PostgresServer:
         locale = ["--locale=C"]
         if self.version >= 17:
             locale += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-        command = [self.binaries / "initdb", "-D", folder, "-U", "postgres", "--auth=scram-sha-256"]
+        command = [str(self.binaries / "initdb"), "-D", str(folder), "-U", "postgres", "--auth=scram-sha-256"]
         command += [f"--pwfile={password_file}", "--encoding=UTF8", *locale]
         done = self._run(command)
         if done.returncode:
-            reason = "disk full" if "No space left" in done.stderr else done.stderr.strip().splitlines()[-1:]
-            raise StackError(f"initdb failed in {folder}: {reason}")
+            full = "disk full" if "No space left" in done.stderr else ""
+            raise StackError(f"initdb failed in {folder}: {full or ' '.join(done.stderr.split())[-300:]}")
 
-    def _run(self, command: list[Path | str]) -> subprocess.CompletedProcess[str]:
+    def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
         options = account().popen_options()
         return subprocess.run(command, cwd="/", env=_environment(), capture_output=True, text=True, **options)  # type: ignore[call-overload,no-any-return]
 

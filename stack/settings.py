@@ -30,9 +30,9 @@ class Secrets:
     @classmethod
     def generate(cls) -> Secrets:
         """New secrets for a new state folder."""
+        word = secrets.token_urlsafe
         fernet = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
-        words = [secrets.token_urlsafe(length) for length in (12, 24, 24, 64, 32)]
-        return cls(*words[:4], fernet, words[4])
+        return cls(admin=word(12), airflow=word(24), ingest=word(24), jwt=word(64), fernet=fernet, api=word(32))
 
 
 @dataclass(frozen=True)
