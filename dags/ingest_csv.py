@@ -1,0 +1,130 @@
+"""### Ingest a CSV file into PostgreSQL
+
+One DAG `ingest_<name>` for each dataset file `include/datasets/<name>.yaml`. A run takes the file of its data
+interval, cuts it into chunks, loads them side by side into a staging table and merges that into the target.
+
+| task | what it does |
+| --- | --- |
+| `plan` | waits for the file, fingerprints it, cuts it at record boundaries; a file that is already in is skipped |
+| `load` | one mapped task a chunk: parse, clean, check, copy; bad rows go to `millrace.rejected_row` |
+| `merge` | one transaction: settle repeated keys, upsert, balance the account |
+| `account` | says what happened, emits the asset event, cleans up after a failure |
+
+**Rerun:** always safe. Any task may be retried or cleared at any time; clearing `plan` starts the run anew.
+A run that is done stays done unless `force` is ticked.
+
+**By hand:** the trigger form takes another path, chunk size and reject limit. **Backfill:**
+`airflow backfill create --dag-id ingest_orders --from-date 2026-01-01 --to-date 2026-01-31`.
+An older file never overwrites rows of a newer one.
+
+**When it fails:** read the last line of the failed task. It names the file and line, or the difference, and the way
+out. The target is as it was before the run. Rejected rows are in `millrace.rejected_row` under the run's id.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import DAG, Asset, Param, PokeReturnValue, dag, task
+from airflow.timetables.interval import CronDataIntervalTimetable
+
+from include import bridge
+from include.ingest.dataset import Dataset
+
+
+def ingest_csv(dataset: Dataset) -> DAG:
+    """The DAG of one dataset."""
+    table = Asset(f"postgres://{dataset.postgres_conn_id}/{dataset.schema_name}/{dataset.table_name}")
+
+    @task.sensor(mode="reschedule", poke_interval=30, timeout=dataset.wait_timeout_seconds)
+    def plan() -> PokeReturnValue:
+        from include.ingest import plan as planning
+
+        order = bridge.order(dataset)
+        if not order.path.exists():
+            bridge.report("waiting", file=order.path, timeout_seconds=dataset.wait_timeout_seconds)
+            return PokeReturnValue(is_done=False)
+        with bridge.warehouse(dataset) as connection:
+            planned = planning.plan(connection, bridge.with_params(dataset), order)
+        bridge.report("planned", run_id=planned.run_id, file=planned.path, bytes=planned.size, form=planned.form,
+                      chunks=len(planned.chunks), skipped=planned.skipped)  # fmt: skip
+        return PokeReturnValue(is_done=True, xcom_value=[chunk.number for chunk in planned.chunks])
+
+    @task(max_active_tis_per_dagrun=dataset.parallel, map_index_template="{{ label }}")
+    def load(number: int) -> dict[str, int]:
+        from include.ingest import load as loading
+        from include.ingest.plan import read_plan
+
+        with bridge.warehouse(dataset) as connection:
+            planned = read_plan(connection, bridge.run_id())
+            chunk = planned.chunks[number]
+            bridge.label(f"chunk {number + 1} of {len(planned.chunks)}: bytes {chunk.offset:,} to {chunk.end:,}")
+            counts = loading.load_chunk(connection, bridge.with_params(dataset), planned, chunk)
+        bridge.report("loaded", chunk=number, bytes=chunk.length, **counts)
+        return counts
+
+    @task(trigger_rule="none_failed")
+    def merge() -> None:
+        from include.ingest import merge as merging
+        from include.ingest.plan import read_plan
+
+        with bridge.warehouse(dataset) as connection:
+            planned = read_plan(connection, bridge.run_id())
+            merging.merge(connection, bridge.with_params(dataset), planned)
+
+    @task(trigger_rule="all_done", outlets=[table])
+    def account() -> dict[str, Any]:
+        from include.ingest.run import close
+
+        with bridge.warehouse(dataset) as connection:
+            result = close(connection, bridge.run_id()).as_dict()
+        bridge.report("account", **result)
+        bridge.publish(table, result)
+        return result
+
+    @dag(
+        dag_id=f"ingest_{dataset.name}",
+        description=dataset.description or f"{dataset.source} into {dataset.target}",
+        doc_md=__doc__,
+        schedule=CronDataIntervalTimetable(dataset.schedule, timezone="UTC") if dataset.schedule else None,
+        start_date=datetime.combine(dataset.start_date, datetime.min.time(), UTC),
+        catchup=dataset.catchup,
+        max_active_runs=1,
+        tags=["ingest", *dataset.tags],
+        default_args={
+            "owner": dataset.owner,
+            "retries": 3,
+            "retry_delay": timedelta(seconds=10),
+            "retry_exponential_backoff": True,
+            "execution_timeout": timedelta(hours=2),
+        },
+        params=_form(dataset),
+        is_paused_upon_creation=True,
+    )
+    def wiring() -> None:
+        chunks = plan()
+        chunks >> load.expand(number=chunks) >> merge() >> account()
+
+    return wiring()
+
+
+def _form(dataset: Dataset) -> dict[str, Param]:
+    limit = dataset.reject_limit
+    return {
+        "path": Param(None, type=["null", "string"], title="File", section="Source",
+                      description=f"Another file than {dataset.source}"),
+        "force": Param(False, type="boolean", title="Force", section="Source",
+                       description="Ingest the file even if the same content is in the table already"),
+        "chunk_bytes": Param(None, type=["null", "integer"], minimum=1, title="Chunk size in bytes", section="Load",
+                             description=f"Empty: {dataset.chunk_bytes:,} as in the dataset file"),
+        "reject_rows": Param(None, type=["null", "integer"], minimum=0, title="Reject limit, rows", section="Load",
+                             description=f"Empty: {limit.rows if limit.rows is not None else 'no limit'}"),
+        "reject_ratio": Param(None, type=["null", "number"], minimum=0, maximum=1, title="Reject limit, ratio",
+                              section="Load",
+                              description=f"Empty: {limit.ratio if limit.ratio is not None else 'no limit'}"),
+    }  # fmt: skip
+
+
+for found in bridge.read_datasets()[0]:
+    globals()[f"ingest_{found.name}"] = ingest_csv(found)

@@ -1,0 +1,107 @@
+"""The one place in `include/` that imports Airflow: what a task needs to know of its run, in plain values."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+import psycopg
+from airflow.sdk import Connection, get_current_context
+from airflow.sdk.exceptions import AirflowFailException
+
+from include.ingest import ledger
+from include.ingest.dataset import Dataset, RejectLimit, load_dataset
+from include.ingest.errors import DatasetError, IngestError
+from include.ingest.plan import Order
+
+DATASETS = Path(__file__).parent / "datasets"
+log = logging.getLogger(__name__)
+
+
+def read_datasets(folder: Path = DATASETS) -> tuple[list[Dataset], list[DatasetError]]:
+    """Every dataset file of the folder: the good ones, and what is wrong with the others."""
+    good, faults = [], []
+    for file in sorted(folder.glob("*.yaml")):
+        try:
+            good.append(load_dataset(file))
+        except DatasetError as error:
+            faults.append(error)
+    return good, faults
+
+
+def run_id() -> UUID:
+    """The ledger's id of this DAG run: the same for every task and every retry."""
+    dag_run = get_current_context()["dag_run"]
+    return uuid5(NAMESPACE_URL, f"airflow:{dag_run.dag_id}/{dag_run.run_id}")
+
+
+def order(dataset: Dataset) -> Order:
+    """What this run is asked to ingest: the form's path, or the dataset's source for the data interval."""
+    context: dict[str, Any] = dict(get_current_context())
+    params, dag_run = context["params"], context["dag_run"]
+    version = context.get("data_interval_end") or dag_run.run_after
+    if params["path"]:
+        path = Path(params["path"])
+    elif context.get("data_interval_start") is None:
+        raise AirflowFailException("this run has no logical date, so its file has no name: give a date or a path")
+    else:
+        inbox = os.environ.get("MILLRACE_INBOX", "/var/lib/millrace/inbox")
+        path = Path(context["task"].render_template(dataset.source, {**context, "inbox": inbox}))
+    return Order(run_id(), path, version, params["force"], f"{dag_run.dag_id}/{dag_run.run_id}")
+
+
+def with_params(dataset: Dataset) -> Dataset:
+    """The dataset with what the trigger form overrides."""
+    params = get_current_context()["params"]
+    limit = dataset.reject_limit
+    return dataset.model_copy(
+        update={
+            "chunk_bytes": params["chunk_bytes"] or dataset.chunk_bytes,
+            "reject_limit": RejectLimit(
+                rows=limit.rows if params["reject_rows"] is None else params["reject_rows"],
+                ratio=limit.ratio if params["reject_ratio"] is None else params["reject_ratio"],
+            ),
+        }
+    )
+
+
+@contextmanager
+def warehouse(dataset: Dataset) -> Iterator[psycopg.Connection]:
+    """An open connection to the dataset's warehouse. An error that no retry can help fails the task at once."""
+    with psycopg.connect(_dsn(dataset.postgres_conn_id), autocommit=True, connect_timeout=30) as connection:
+        try:
+            yield connection
+        except IngestError as error:
+            if error.retryable:
+                raise
+            with connection.cursor() as cursor:
+                ledger.note_reason(cursor, run_id(), str(error))
+            raise AirflowFailException(str(error)) from error
+
+
+def label(text: str) -> None:
+    """Name this mapped task in the grid: the task's `map_index_template` is `{{ label }}`."""
+    get_current_context()["label"] = text  # type: ignore[typeddict-unknown-key]
+
+
+def report(step: str, **values: object) -> None:
+    """One `key=value` line in the task's log."""
+    log.info("%s %s", step, " ".join(f"{name}={value}" for name, value in values.items()))
+
+
+def publish(asset: Any, extra: dict[str, Any]) -> None:
+    """Attach the account to the asset's event, for the DAGs downstream."""
+    get_current_context()["outlet_events"][asset].extra = extra
+
+
+def _dsn(conn_id: str) -> str:
+    found = Connection.get(conn_id)
+    return psycopg.conninfo.make_conninfo(
+        host=found.host, port=found.port, user=found.login, password=found.password, dbname=found.schema,
+        application_name="millrace", keepalives_idle=30, **(found.extra_dejson or {}),
+    )  # fmt: skip

@@ -1,0 +1,101 @@
+"""Try a dataset without Airflow: `python -m include.ingest run include/datasets/orders.yaml orders.csv`.
+
+Exit code: 0 done, 3 over the reject limit, 2 bad usage or a wrong dataset file, 1 anything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import psycopg
+
+from include.ingest import ledger
+from include.ingest.dataset import Dataset, load_dataset
+from include.ingest.errors import DatasetError, IngestError, RejectLimitExceeded
+from include.ingest.ledger import Account
+from include.ingest.plan import Order
+from include.ingest.run import run
+from include.warehouse import migrate
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        dataset = load_dataset(options.dataset)
+    except DatasetError as error:
+        print(error, file=sys.stderr)
+        return 2
+    changes = {"chunk_bytes": options.chunk_bytes} if options.chunk_bytes else {}
+    try:
+        with psycopg.connect(options.dsn, autocommit=True) as connection:
+            migrate.apply(connection)
+            return _run(connection, dataset.model_copy(update=changes), options)
+    except psycopg.OperationalError as error:
+        print(f"the warehouse can't be reached: {error}. Give --dsn or set PGHOST and PGDATABASE.", file=sys.stderr)
+        return 1
+
+
+def _run(connection: psycopg.Connection, dataset: Dataset, options: argparse.Namespace) -> int:
+    order = Order(uuid4(), options.file.resolve(), options.version, options.force)
+    try:
+        account = run(connection, dataset, order)
+    except IngestError as error:
+        failed = _failed_account(connection, order.run_id)
+        if failed is not None:
+            _show(failed, as_json=options.json)
+        print(error, file=sys.stderr)
+        return 3 if isinstance(error, RejectLimitExceeded) else 1
+    _show(account, as_json=options.json)
+    return 0
+
+
+def _failed_account(connection: psycopg.Connection, run_id: UUID) -> Account | None:
+    with connection.cursor() as cursor:
+        return ledger.account(cursor, run_id) if ledger.status_of(cursor, run_id) else None
+
+
+def _show(account: Account, *, as_json: bool) -> None:
+    values = account.as_dict()
+    if as_json:
+        print(json.dumps(values))
+    else:
+        for name, value in values.items():
+            print(f"{name:>10}  {value:,}" if isinstance(value, int) else f"{name:>10}  {value}")
+
+
+def _instant(text: str) -> datetime:
+    instant = datetime.fromisoformat(text)
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+def _size(text: str) -> int:
+    size = int(text)
+    if size < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return size
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m include.ingest", description=__doc__)
+    command = parser.add_subparsers(dest="command", required=True).add_parser("run", help="ingest one file")
+    command.add_argument("dataset", type=Path, help="the dataset's YAML file")
+    command.add_argument("file", type=Path, help="the CSV file")
+    command.add_argument("--dsn", default="", help="the warehouse (default: libpq's environment variables)")
+    command.add_argument("--chunk-bytes", type=_size, metavar="N", help="size of a chunk, instead of the dataset's")
+    command.add_argument(
+        "--version", type=_instant, default=datetime.now(UTC), metavar="TIME",
+        help="end of the file's data interval (default: now): rows of a newer version are not overwritten",
+    )  # fmt: skip
+    command.add_argument("--force", action="store_true", help="also when the same file was ingested before")
+    command.add_argument("--json", action="store_true", help="print the account as one JSON object")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,168 @@
+"""The run's rows in `millrace.ingest_run` and `millrace.ingest_chunk`, and the account they make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg import Cursor
+from psycopg.rows import dict_row
+
+from include.ingest.errors import IngestError
+from include.ingest.rows import Reject
+
+COUNTS = ("read", "inserted", "updated", "unchanged", "superseded", "rejected", "deleted")
+
+
+@dataclass(frozen=True)
+class Account:
+    """What a run did. `read = inserted + updated + unchanged + superseded + rejected`, always."""
+
+    run_id: str
+    dataset: str
+    target: str
+    file: str
+    status: str  # done, skipped or failed
+    reason: str | None
+    bytes: int
+    chunks: int
+    read: int
+    inserted: int
+    updated: int
+    unchanged: int
+    superseded: int
+    rejected: int
+    deleted: int
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """The account as plain values."""
+        return asdict(self)
+
+
+def start_run(cursor: Cursor, values: dict[str, Any]) -> None:
+    """Write the run's row; what an earlier try of the same run left goes with it."""
+    cursor.execute("DELETE FROM millrace.ingest_run WHERE run_id = %(run_id)s", values)
+    cursor.execute(
+        "INSERT INTO millrace.ingest_run (run_id, dataset, target, airflow_run, status, reason, file, bytes,"
+        " fingerprint, dataset_fingerprint, version, forced, chunks, plan)"
+        " VALUES (%(run_id)s, %(dataset)s, %(target)s, %(airflow_run)s, %(status)s, %(reason)s, %(file)s, %(bytes)s,"
+        " %(fingerprint)s, %(dataset_fingerprint)s, %(version)s, %(forced)s, %(chunks)s, %(plan)s)",
+        values,
+    )
+
+
+def status_of(cursor: Cursor, run_id: UUID) -> str | None:
+    """planned, done, failed or skipped; None when the run is unknown."""
+    row = cursor.execute("SELECT status FROM millrace.ingest_run WHERE run_id = %s", [run_id]).fetchone()
+    return None if row is None else str(row[0])
+
+
+def plan_of(cursor: Cursor, run_id: UUID) -> dict[str, Any]:
+    """The plan that the run's `plan` step recorded. Raises IngestError when there is none."""
+    row = cursor.execute("SELECT plan FROM millrace.ingest_run WHERE run_id = %s", [run_id]).fetchone()
+    if row is None:
+        raise IngestError(f"run {run_id} has no plan in millrace.ingest_run: clear its `plan` task")
+    return dict(row[0])
+
+
+def earlier_run(cursor: Cursor, values: dict[str, Any]) -> dict[str, Any] | None:
+    """The last finished run of the same file content, dataset and target, if any."""
+    return (
+        cursor.connection.cursor(row_factory=dict_row)
+        .execute(
+            "SELECT * FROM millrace.ingest_run WHERE status = 'done' AND target = %(target)s"
+            " AND fingerprint = %(fingerprint)s AND dataset_fingerprint = %(dataset_fingerprint)s"
+            " ORDER BY finished_at DESC LIMIT 1",
+            values,
+        )
+        .fetchone()
+    )
+
+
+def save_chunk(cursor: Cursor, run_id: UUID, values: dict[str, Any]) -> None:
+    """Write a loaded chunk's row; a second load of the same chunk replaces it."""
+    cursor.execute(
+        "INSERT INTO millrace.ingest_chunk (run_id, chunk, byte_offset, bytes, first_line, read, rejected,"
+        " written_by, seconds) VALUES (%(run_id)s, %(chunk)s, %(byte_offset)s, %(bytes)s, %(first_line)s, %(read)s,"
+        " %(rejected)s, pg_current_xact_id(), %(seconds)s)",
+        {**values, "run_id": run_id},
+    )
+
+
+def forget_chunk(cursor: Cursor, run_id: UUID, chunk: int) -> None:
+    """Delete what an earlier load of the chunk recorded."""
+    for table in ("ingest_chunk", "rejected_row"):
+        cursor.execute(f"DELETE FROM millrace.{table} WHERE run_id = %s AND chunk = %s", [run_id, chunk])
+
+
+def save_rejects(cursor: Cursor, run_id: UUID, file: str, chunk: int, rejects: Iterable[Reject]) -> None:
+    """Copy rejected rows into `millrace.rejected_row`."""
+    with cursor.copy(
+        "COPY millrace.rejected_row (run_id, file, line_number, byte_offset, column_name, value, rule, reason, raw,"
+        " chunk) FROM STDIN"
+    ) as copy:
+        for reject in rejects:
+            copy.write_row([run_id, file, *asdict(reject).values(), chunk])
+
+
+def counted(cursor: Cursor, run_id: UUID) -> tuple[int, int]:
+    """Rows read and rejected by all chunks loaded so far."""
+    row = cursor.execute(
+        "SELECT coalesce(sum(read), 0)::bigint, coalesce(sum(rejected), 0)::bigint"
+        " FROM millrace.ingest_chunk WHERE run_id = %s",
+        [run_id],
+    ).fetchone()
+    assert row is not None
+    return int(row[0]), int(row[1])
+
+
+def finish_run(cursor: Cursor, run_id: UUID, counts: dict[str, int], target_oid: int) -> None:
+    """Write the counts and mark the run done; the transactions that wrote rows are kept with it."""
+    cursor.execute(
+        "UPDATE millrace.ingest_run SET status = 'done', reason = NULL, finished_at = clock_timestamp(),"
+        " read = %(read)s, inserted = %(inserted)s, updated = %(updated)s, unchanged = %(unchanged)s,"
+        " superseded = %(superseded)s, stale = %(stale)s, rejected = %(rejected)s, deleted = %(deleted)s,"
+        " target_oid = %(oid)s,"
+        " written_by = array_append(ARRAY(SELECT written_by FROM millrace.ingest_chunk WHERE run_id = %(run_id)s),"
+        " pg_current_xact_id()) WHERE run_id = %(run_id)s",
+        {**counts, "run_id": run_id, "oid": target_oid},
+    )
+
+
+def note_reason(cursor: Cursor, run_id: UUID, reason: str) -> None:
+    """Keep why a step failed; the first reason stays."""
+    cursor.execute(
+        "UPDATE millrace.ingest_run SET reason = coalesce(reason, %s) WHERE run_id = %s AND status = 'planned'",
+        [reason, run_id],
+    )
+
+
+def fail_run(cursor: Cursor, run_id: UUID, reason: str) -> None:
+    """Mark the run failed, unless it is done."""
+    cursor.execute(
+        "UPDATE millrace.ingest_run SET status = 'failed', reason = coalesce(reason, %s),"
+        " finished_at = clock_timestamp() WHERE run_id = %s AND status NOT IN ('done', 'skipped')",
+        [reason, run_id],
+    )
+
+
+def account(cursor: Cursor, run_id: UUID) -> Account:
+    """The run's account as the ledger has it. Raises IngestError when the run is unknown."""
+    row = (
+        cursor.connection.cursor(row_factory=dict_row)
+        .execute("SELECT * FROM millrace.ingest_run WHERE run_id = %s", [run_id])
+        .fetchone()
+    )
+    if row is None:
+        raise IngestError(f"run {run_id} is not in millrace.ingest_run: start it with its plan")
+    ended: datetime | None = row["finished_at"]
+    return Account(
+        run_id=str(run_id),
+        **{name: row[name] for name in ("dataset", "target", "file", "status", "reason", "bytes", "chunks")},
+        **{name: row[name] or 0 for name in COUNTS},
+        seconds=round((ended - row["started_at"]).total_seconds(), 3) if ended else 0.0,
+    )

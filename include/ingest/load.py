@@ -1,0 +1,160 @@
+"""Load: stream one chunk into the run's staging table, in one transaction and in bounded memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+import psycopg
+import pyarrow as pa
+from pgpq import ArrowToPostgresBinaryEncoder
+from pgpq.encoders import StringEncoderBuilder
+from pgpq.schema import Jsonb
+from psycopg import Cursor, sql
+
+from include.ingest import ledger, staging
+from include.ingest.dataset import Dataset
+from include.ingest.errors import IngestError, RejectLimitExceeded
+from include.ingest.keys import hash_keys
+from include.ingest.plan import Plan, check_unchanged, reader_for
+from include.ingest.records import Chunk, read_blocks
+from include.ingest.rows import Reader, Rows, read_rows
+
+WRITE_BYTES = 1 << 20
+
+
+@dataclass
+class _Loaded:
+    """What a chunk has put into staging so far."""
+
+    read: int = 0
+    rejected: int = 0
+    hashes: list[np.ndarray] = field(default_factory=list)
+    offsets: list[np.ndarray] = field(default_factory=list)
+    lengths: list[np.ndarray] = field(default_factory=list)
+    lines: list[np.ndarray] = field(default_factory=list)
+
+    def add(self, rows: Rows, dataset: Dataset, chunk: Chunk) -> None:
+        self.read += rows.read
+        self.rejected += len(rows.rejects)
+        if dataset.key:
+            self.hashes.append(hash_keys(rows.table, dataset.key))
+            self.offsets.append((rows.offsets - chunk.offset).astype(np.uint32))
+            self.lengths.append(rows.lengths.astype(np.uint32))
+        if dataset.duplicates == "reject":
+            self.lines.append((rows.lines - chunk.first_line).astype(np.uint32))
+
+
+def load_chunk(connection: psycopg.Connection, dataset: Dataset, plan: Plan, chunk: Chunk) -> dict[str, int]:
+    """Load one chunk and return its counts. Safe to run again: a chunk that is staged is not loaded twice.
+
+    Bad rows go to `millrace.rejected_row`. Raises RejectLimitExceeded as soon as the whole file is certain to
+    be over the limit, SourceChanged when the file is not the planned one.
+    """
+    started = time.monotonic()
+    check_unchanged(plan)
+    reader = reader_for(dataset, plan)
+    loaded = _Loaded()
+    with connection.transaction(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended(%s, %s))", [f"{plan.run_id} chunk", chunk.number]
+        )
+        done = _already_loaded(cursor, plan.run_id, chunk)
+        if done is not None:
+            return done
+        ledger.forget_chunk(cursor, plan.run_id, chunk.number)
+        for block in read_blocks(Path(plan.path), reader.dialect, chunk, block_bytes=dataset.block_bytes):
+            rows = read_rows(block, reader)
+            copy_rows(cursor, staging.rows_table(plan.run_id), rows.table, reader)
+            if rows.rejects:
+                ledger.save_rejects(cursor, plan.run_id, plan.path, chunk.number, rows.rejects)
+            loaded.add(rows, dataset, chunk)
+            if _hopeless(dataset, plan, loaded.rejected):
+                break
+        counts = {"read": loaded.read, "rejected": loaded.rejected}
+        _save(cursor, plan, chunk, loaded, time.monotonic() - started)
+        check_unchanged(plan)
+    if _hopeless(dataset, plan, loaded.rejected):
+        raise RejectLimitExceeded(
+            f"{plan.path}: {loaded.rejected:,} rows rejected in chunk {chunk.number} alone, over the limit of"
+            f" dataset {dataset.name}; see millrace.rejected_row for run {plan.run_id}"
+        )
+    return counts
+
+
+def copy_rows(cursor: Cursor, table: sql.Identifier, rows: pa.Table, reader: Reader) -> None:
+    """COPY typed rows in PostgreSQL's binary format."""
+    if not rows.num_rows:
+        return
+    encoder = ArrowToPostgresBinaryEncoder.new_with_encoders(rows.schema, encoders(reader.dataset, rows.schema))
+    names = sql.SQL(", ").join(map(sql.Identifier, reader.dataset.columns))
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(table, names)
+    with cursor.copy(statement) as copy:
+        copy.write(encoder.write_header())
+        for batch in rows.to_batches(max_chunksize=8192):
+            copy.write(encoder.write_batch(batch))
+        copy.write(encoder.finish())
+
+
+def encoders(dataset: Dataset, schema: pa.Schema) -> dict[str, object]:
+    """pgpq's encoder of each column; only jsonb needs another one than its Arrow type says."""
+    chosen = ArrowToPostgresBinaryEncoder.infer_encoders(schema)
+    for name, column in dataset.columns.items():
+        if column.sql_type.kind == "jsonb":
+            chosen[name] = StringEncoderBuilder.new_with_output(schema.field(name), Jsonb())
+    return dict(chosen)
+
+
+def unstaged(connection: psycopg.Connection, plan: Plan) -> Iterable[Chunk]:
+    """The planned chunks that are not staged now, for instance because the server crashed since then."""
+    with connection.cursor() as cursor:
+        have = staging.loaded_chunks(cursor, plan.run_id)
+    return [chunk for chunk in plan.chunks if chunk.number not in have]
+
+
+def _already_loaded(cursor: Cursor, run_id: UUID, chunk: Chunk) -> dict[str, int] | None:
+    if ledger.status_of(cursor, run_id) not in ("planned", "done"):
+        raise IngestError(f"run {run_id} is not under way any more: clear its `plan` task to start it anew")
+    have = staging.loaded_chunks(cursor, run_id)
+    row = cursor.execute(
+        "SELECT c.read, c.rejected, r.status FROM millrace.ingest_chunk c JOIN millrace.ingest_run r USING (run_id)"
+        " WHERE run_id = %s AND chunk = %s",
+        [run_id, chunk.number],
+    ).fetchone()
+    if row is not None and (chunk.number in have or row[2] == "done"):
+        return {"read": row[0], "rejected": row[1]}
+    return None
+
+
+def _save(cursor: Cursor, plan: Plan, chunk: Chunk, loaded: _Loaded, seconds: float) -> None:
+    ledger.save_chunk(
+        cursor,
+        plan.run_id,
+        {
+            "chunk": chunk.number,
+            "byte_offset": chunk.offset,
+            "bytes": chunk.length,
+            "first_line": chunk.first_line,
+            "read": loaded.read,
+            "rejected": loaded.rejected,
+            "seconds": seconds,
+        },
+    )
+    blobs = [
+        np.concatenate(arrays).tobytes() if arrays else b""
+        for arrays in (loaded.hashes, loaded.offsets, loaded.lengths, loaded.lines)
+    ]
+    cursor.execute(
+        sql.SQL("INSERT INTO {} VALUES (%b, %b, %b, %b, %b)").format(staging.chunk_table(plan.run_id)),
+        [chunk.number, *blobs],
+    )
+
+
+def _hopeless(dataset: Dataset, plan: Plan, rejected: int) -> bool:
+    """Whether the limit is passed whatever the rest of the file holds: a record has a byte a field at least."""
+    most_rows = plan.size // plan.fields + 1
+    return dataset.reject_limit.exceeded(most_rows, rejected) is not None

@@ -1,0 +1,270 @@
+"""Merge: settle repeated keys, bring the staged rows into the target, and balance the account.
+
+All of it is one transaction. Readers see the table as it was or as it is afterwards, never a mixture, and
+a merge that dies leaves the target and staging as they were. One merge at a time runs on a target: a second
+one waits for the first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import Cursor, sql
+
+from include.ingest import ledger, promote, staging
+from include.ingest import target as targets
+from include.ingest.dataset import Dataset
+from include.ingest.duplicates import Settled, settle
+from include.ingest.errors import AccountMismatch, RejectLimitExceeded, StagingLost, TargetRefused
+from include.ingest.ledger import Account
+from include.ingest.load import load_chunk, unstaged
+from include.ingest.plan import Plan, check_unchanged, reader_for
+
+WORK_MEM = "128MB"
+MAINTENANCE_WORK_MEM = "512MB"
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What became of the staged rows in the target."""
+
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    stale: int = 0  # the target has a newer version
+    deleted: int = 0  # mode `replace`: rows of the target that the file does not hold
+
+
+def merge(connection: psycopg.Connection, dataset: Dataset, plan: Plan) -> Account:
+    """Merge a loaded run and return its account. Safe to run again: a run that is done stays as it is.
+
+    Raises RejectLimitExceeded before anything touches the target, TargetMismatch or TargetRefused when the table
+    can't take the rows, AccountMismatch when the counts do not add up. Chunks that a crash of the server emptied
+    are loaded again first.
+    """
+    with connection.cursor() as cursor:
+        if plan.skipped or ledger.status_of(cursor, plan.run_id) == "done":
+            return ledger.account(cursor, plan.run_id)
+    for chunk in unstaged(connection, plan):
+        load_chunk(connection, dataset, plan, chunk)
+    try:
+        with connection.transaction(), connection.cursor() as cursor:
+            _merge(cursor, dataset, plan)
+    except (psycopg.errors.IntegrityError, psycopg.errors.RaiseException) as error:
+        raise TargetRefused(
+            f"target {dataset.target} refused a row of {plan.path}: {error.diag.message_primary}."
+            f" {error.diag.message_detail or ''} Nothing was changed."
+        ) from error
+    with connection.cursor() as cursor:
+        return ledger.account(cursor, plan.run_id)
+
+
+def _merge(cursor: Cursor, dataset: Dataset, plan: Plan) -> None:
+    targets.queue_up(cursor, dataset)
+    if ledger.status_of(cursor, plan.run_id) == "done":
+        return
+    if staging.loaded_chunks(cursor, plan.run_id) != {chunk.number for chunk in plan.chunks}:
+        raise StagingLost(f"run {plan.run_id}: staging is not complete; the chunks must be loaded again")
+    check_unchanged(plan)
+    _tune(cursor)
+    read, rejected = ledger.counted(cursor, plan.run_id)
+    _check_limit(dataset, plan, read, rejected)
+    settled = settle(cursor, plan, reader_for(dataset, plan))
+    _check_limit(dataset, plan, read, rejected + settled.rejected)
+    staged = read - rejected - settled.superseded - settled.rejected
+    applied = _apply(cursor, dataset, plan, staged)
+    counts = _balance(plan, read, rejected, settled, applied)
+    target = targets.describe(cursor, dataset)
+    assert target is not None
+    ledger.finish_run(cursor, plan.run_id, counts, target.oid)
+    staging.drop(cursor, plan.run_id)
+
+
+def _tune(cursor: Cursor) -> None:
+    cursor.execute(f"SET LOCAL work_mem = '{WORK_MEM}'")
+    cursor.execute(f"SET LOCAL maintenance_work_mem = '{MAINTENANCE_WORK_MEM}'")
+    cursor.execute("SET LOCAL hash_mem_multiplier = 4")
+
+
+def _check_limit(dataset: Dataset, plan: Plan, read: int, rejected: int) -> None:
+    over = dataset.reject_limit.exceeded(read, rejected)
+    if over:
+        raise RejectLimitExceeded(
+            f"{plan.path}: {over}. Nothing was changed in {dataset.target}. See the rows with"
+            f" SELECT line_number, column_name, value, reason FROM millrace.rejected_row"
+            f" WHERE run_id = '{plan.run_id}'"
+        )
+
+
+def _apply(cursor: Cursor, dataset: Dataset, plan: Plan, staged: int) -> Applied:
+    if plan.form == "promote":
+        found = _count(cursor, staging.rows_table(plan.run_id))
+        if found != staged:
+            raise AccountMismatch(f"run {plan.run_id}: {found} rows are staged, {staged} were read and accepted")
+        if promote.promote(cursor, dataset, plan.run_id):
+            return Applied(inserted=staged)
+    return _apply_rows(cursor, dataset, plan, staged)
+
+
+def _apply_rows(cursor: Cursor, dataset: Dataset, plan: Plan, staged: int) -> Applied:
+    target = targets.describe(cursor, dataset)
+    if target is None:
+        targets.create(cursor, dataset, targets.identifier(dataset))
+        targets.add_key(cursor, dataset, targets.identifier(dataset))
+    else:
+        targets.check(target, dataset)
+        targets.add_system_columns(cursor, dataset, target, targets.identifier(dataset))
+    cursor.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(targets.identifier(dataset)))
+    cursor.execute(sql.SQL("ANALYZE {}").format(staging.rows_table(plan.run_id)))
+    statements = _Statements(dataset, plan)
+    if dataset.mode == "append" or targets.is_empty(cursor, dataset):
+        return Applied(inserted=_run(cursor, statements.insert_all()))
+    if dataset.mode == "replace" and _newer_run(cursor, dataset, plan):
+        return Applied(stale=staged)
+    _run(cursor, statements.find_changes())
+    _run(cursor, sql.SQL("ANALYZE {}").format(statements.changes))
+    kinds = dict(cursor.execute(statements.count_changes()).fetchall())
+    applied = Applied(
+        inserted=_run(cursor, statements.insert_new()),
+        updated=_run(cursor, statements.update_changed()),
+        unchanged=staged - sum(kinds.values()),
+        stale=kinds.get("stale", 0),
+        deleted=_run(cursor, statements.delete_absent()) if dataset.mode == "replace" else 0,
+    )
+    if (applied.inserted, applied.updated) != (kinds.get("new", 0), kinds.get("changed", 0)):
+        raise AccountMismatch(f"run {plan.run_id}: found {kinds}, but the target took {applied}")
+    return applied
+
+
+def _newer_run(cursor: Cursor, dataset: Dataset, plan: Plan) -> bool:
+    row = cursor.execute(
+        "SELECT EXISTS (SELECT FROM millrace.ingest_run newer JOIN millrace.ingest_run mine"
+        " ON newer.target = mine.target AND newer.version > mine.version"
+        " WHERE newer.status = 'done' AND newer.dataset = mine.dataset AND mine.run_id = %s)",
+        [plan.run_id],
+    ).fetchone()
+    return bool(row and row[0])
+
+
+class _Statements:
+    """The merge's SQL for one dataset and run."""
+
+    def __init__(self, dataset: Dataset, plan: Plan) -> None:
+        self.dataset = dataset
+        self.rows = staging.rows_table(plan.run_id)
+        self.changes = staging.change_table(plan.run_id)
+        self.target = targets.identifier(dataset)
+        self.system = {
+            targets.PROCESSED_AT: sql.SQL("now()"),
+            targets.SOURCE_VERSION: sql.SQL("(SELECT version FROM millrace.ingest_run WHERE run_id = {})").format(
+                sql.Literal(plan.run_id)
+            ),
+        }
+        self.system = {name: self.system[name] for name in targets.system_columns(dataset)}
+        self.same_key = _joined(" AND ", "t.{0} = s.{0}", dataset.key)
+
+    def insert_all(self) -> sql.Composed:
+        return self._insert(self.rows, sql.SQL("true"))
+
+    def insert_new(self) -> sql.Composed:
+        return self._insert(self.changes, sql.SQL("s.millrace_kind = 'new'"))
+
+    def _insert(self, source: sql.Identifier, where: sql.SQL) -> sql.Composed:
+        names = [*self.dataset.columns, *self.system]
+        return sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {} s WHERE {}").format(
+            self.target,
+            sql.SQL(", ").join(map(sql.Identifier, names)),
+            sql.SQL(", ").join([*(sql.Identifier("s", name) for name in self.dataset.columns), *self.system.values()]),
+            source,
+            where,
+        )
+
+    def find_changes(self) -> sql.Composed:
+        """Rows that are new, changed, or older than the target's; those that are equal are left out."""
+        rest = [name for name in self.dataset.columns if name not in self.dataset.key]
+        stale = self._stale()
+        return sql.SQL(
+            "CREATE UNLOGGED TABLE {changes} WITH (autovacuum_enabled = off) AS"
+            " SELECT s.*, t.ctid AS millrace_row, t.tableoid AS millrace_table, CASE WHEN t.tableoid IS NULL THEN 'new'"
+            " WHEN {stale} THEN 'stale' ELSE 'changed' END AS millrace_kind"
+            " FROM {rows} s LEFT JOIN {target} t ON {same_key}"
+            " WHERE t.tableoid IS NULL OR {stale} OR {differs}"
+        ).format(
+            changes=self.changes,
+            rows=self.rows,
+            target=self.target,
+            same_key=self.same_key,
+            stale=stale,
+            differs=_joined(" OR ", _DIFFERS, rest, json=_json_columns(self.dataset)) if rest else sql.SQL("false"),
+        )
+
+    def _stale(self) -> sql.Composable:
+        if self.dataset.mode != "upsert":
+            return sql.SQL("false")
+        if self.dataset.version == "data_interval":
+            return sql.SQL("coalesce(t.{} > {}, false)").format(
+                sql.Identifier(targets.SOURCE_VERSION), self.system[targets.SOURCE_VERSION]
+            )
+        return sql.SQL("coalesce(t.{0} > s.{0}, false)").format(sql.Identifier(self.dataset.version))
+
+    def count_changes(self) -> sql.Composed:
+        return sql.SQL("SELECT millrace_kind, count(*) FROM {} GROUP BY 1").format(self.changes)
+
+    def update_changed(self) -> sql.Composed:
+        changed = [name for name in self.dataset.columns if name not in self.dataset.key]
+        values = [sql.SQL("{0} = s.{0}").format(sql.Identifier(name)) for name in changed]
+        values += [sql.SQL("{} = {}").format(sql.Identifier(name), value) for name, value in self.system.items()]
+        return sql.SQL(
+            "UPDATE {} t SET {} FROM {} s"
+            " WHERE s.millrace_kind = 'changed' AND t.ctid = s.millrace_row AND t.tableoid = s.millrace_table"
+        ).format(self.target, sql.SQL(", ").join(values), self.changes)
+
+    def delete_absent(self) -> sql.Composed:
+        return sql.SQL("DELETE FROM {} t WHERE NOT EXISTS (SELECT FROM {} s WHERE {})").format(
+            self.target, self.rows, self.same_key
+        )
+
+
+_DIFFERS = "s.{0} IS DISTINCT FROM t.{0}"
+
+
+def _json_columns(dataset: Dataset) -> set[str]:
+    """json has no equality in PostgreSQL: it is compared as text."""
+    return {name for name, column in dataset.columns.items() if column.sql_type.kind == "json"}
+
+
+def _joined(separator: str, pattern: str, names: list[str], json: set[str] = frozenset()) -> sql.Composed:  # type: ignore[assignment]
+    parts = [
+        sql.SQL("s.{0}::text IS DISTINCT FROM t.{0}::text" if name in json else pattern).format(sql.Identifier(name))
+        for name in names
+    ]
+    return sql.SQL(separator).join(parts)
+
+
+def _run(cursor: Cursor, statement: sql.Composed) -> int:
+    cursor.execute(statement)
+    return cursor.rowcount
+
+
+def _count(cursor: Cursor, table: sql.Identifier) -> int:
+    row = cursor.execute(sql.SQL("SELECT count(*) FROM {}").format(table)).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _balance(plan: Plan, read: int, rejected: int, settled: Settled, applied: Applied) -> dict[str, int]:
+    counts = {
+        "read": read,
+        "inserted": applied.inserted,
+        "updated": applied.updated,
+        "unchanged": applied.unchanged,
+        "superseded": settled.superseded + applied.stale,
+        "stale": applied.stale,
+        "rejected": rejected + settled.rejected,
+        "deleted": applied.deleted,
+    }
+    accounted = sum(counts[name] for name in ("inserted", "updated", "unchanged", "superseded", "rejected"))
+    if accounted != read or min(counts.values()) < 0:
+        raise AccountMismatch(f"run {plan.run_id} does not balance: {counts}; rolled back")
+    return counts

@@ -1,0 +1,167 @@
+"""Plan: fingerprint the file, decide whether there is anything to do, cut it, and prepare staging."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from include.ingest import confirm, ledger, staging
+from include.ingest import target as targets
+from include.ingest.dataset import Dataset, fingerprint
+from include.ingest.errors import SourceChanged, SourceMissing
+from include.ingest.hook import load_hook
+from include.ingest.records import Chunk, Dialect, Layout, scan_file
+from include.ingest.rows import Reader, read_header
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where the work is: what every later step needs, as plain values."""
+
+    run_id: UUID
+    dataset: str
+    path: str
+    size: int
+    modified_ns: int
+    fields: int
+    positions: tuple[int, ...]
+    form: staging.Form
+    chunks: tuple[Chunk, ...]
+    skipped: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able form, small enough for an XCom."""
+        return {**asdict(self), "run_id": str(self.run_id)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Plan:
+        """The plan that `as_dict` gave."""
+        return cls(
+            **{
+                **values,
+                "run_id": UUID(values["run_id"]),
+                "positions": tuple(values["positions"]),
+                "chunks": tuple(Chunk(**chunk) for chunk in values["chunks"]),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the caller asks for: which file, as which run."""
+
+    run_id: UUID
+    path: Path
+    version: datetime
+    force: bool = False
+    airflow_run: str | None = None
+
+
+def plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Plan:
+    """Plan a run and record it in the ledger. Safe to run again: it starts the run anew.
+
+    Raises SourceMissing, HeaderMismatch, TargetMismatch or HookError.
+    """
+    load_hook(dataset.clean)
+    before = _stat(order.path)
+    dialect = dialect_of(dataset)
+    layout = scan_file(order.path, dialect, header=dataset.csv.header, chunk_bytes=dataset.chunk_bytes)
+    fields, positions = _columns(dataset, dialect, order.path, layout)
+    if _stat(order.path) != before:
+        raise SourceChanged(f"{order.path} was written to while it was read; it must be complete before the run")
+    values = {
+        "run_id": order.run_id,
+        "dataset": dataset.name,
+        "target": f"{dataset.schema_name}.{dataset.table_name}",
+        "airflow_run": order.airflow_run,
+        "file": str(order.path),
+        "bytes": layout.size,
+        "fingerprint": layout.digest,
+        "dataset_fingerprint": fingerprint(dataset),
+        "version": order.version,
+        "forced": order.force,
+        "chunks": len(layout.chunks),
+    }
+    with connection.transaction(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [str(order.run_id)])
+        target = targets.describe(cursor, dataset)
+        if target is not None:
+            targets.check(target, dataset)
+        earlier = ledger.earlier_run(cursor, values)
+        skipped = _nothing_to_do(earlier, target, order)
+        if target is not None and not skipped and confirm.confirm(cursor, dataset, target, earlier, values):
+            return Plan(order.run_id, dataset.name, str(order.path), *before, fields, positions, "merge", (), True)
+        form = staging.form_for(target, empty=target is None or targets.is_empty(cursor, dataset))
+        result = Plan(
+            order.run_id, dataset.name, str(order.path), *before, fields, positions, form,
+            () if skipped else layout.chunks, skipped,
+        )  # fmt: skip
+        if skipped and earlier and earlier["run_id"] == order.run_id:
+            return result  # the run itself is done: its account stands
+        reason = f"the same file was ingested by run {earlier['run_id']}" if skipped and earlier else None
+        values["plan"] = Jsonb(result.as_dict())
+        ledger.start_run(cursor, {**values, "status": "skipped" if skipped else "planned", "reason": reason})
+        if not skipped:
+            staging.create(cursor, order.run_id, dataset, form, order.version.isoformat())
+    return result
+
+
+def read_plan(connection: psycopg.Connection, run_id: UUID) -> Plan:
+    """The plan of a run, as the ledger has it."""
+    with connection.cursor() as cursor:
+        return Plan.from_dict(ledger.plan_of(cursor, run_id))
+
+
+def dialect_of(dataset: Dataset) -> Dialect:
+    """The dataset's dialect in the scanner's terms."""
+    csv = dataset.csv
+    escape = None if csv.escape in (None, csv.quote) else csv.escape
+    return Dialect(
+        csv.delimiter.encode(), csv.quote.encode() if csv.quote else None, escape.encode() if escape else None
+    )
+
+
+def reader_for(dataset: Dataset, plan: Plan) -> Reader:
+    """How to read the planned file."""
+    return Reader(dataset, dialect_of(dataset), plan.fields, plan.positions, load_hook(dataset.clean))
+
+
+def check_unchanged(plan: Plan) -> None:
+    """Raise SourceChanged when the file is not as it was planned."""
+    size, modified = _stat(Path(plan.path))
+    if (size, modified) != (plan.size, plan.modified_ns):
+        raise SourceChanged(
+            f"{plan.path} changed after it was planned ({plan.size} to {size} bytes):"
+            " clear the run's `plan` task to start it anew"
+        )
+
+
+def _stat(path: Path) -> tuple[int, int]:
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        raise SourceMissing(f"{path} is not there") from None
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _columns(dataset: Dataset, dialect: Dialect, path: Path, layout: Layout) -> tuple[int, tuple[int, ...]]:
+    if not dataset.csv.header or not layout.size:
+        return len(dataset.columns), tuple(range(len(dataset.columns)))
+    with path.open("rb") as file:
+        file.seek(layout.header_offset)
+        raw = file.read(layout.header_length)
+    fields, positions, _ = read_header(raw, dataset, dialect, str(path))
+    return fields, positions
+
+
+def _nothing_to_do(earlier: dict[str, Any] | None, target: targets.Target | None, order: Order) -> bool:
+    """Whether the same content is in the same table already. A table made anew since then is another table."""
+    if order.force or earlier is None or target is None:
+        return False
+    return bool(earlier["target_oid"] == target.oid)

@@ -1,0 +1,230 @@
+"""Turns a block of raw CSV into typed Arrow rows and located rejected rows.
+
+One path for every block: `pyarrow.csv` cuts the cells as bytes, then each column is cast with the bad
+values masked. A block that Arrow reads otherwise than the record scanner is read again, record by record.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+
+from include.ingest.cast import cast_column
+from include.ingest.errors import HeaderMismatch
+from include.ingest.records import Block, Dialect
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from include.ingest.dataset import Dataset
+
+RAW_LIMIT = 64 << 10  # characters of a rejected record that are kept; the byte offset finds the rest
+VALUE_LIMIT = 1 << 10
+
+
+@dataclass(frozen=True)
+class Reject:
+    """One record that does not fit: where it stands, what is wrong with it, and its text."""
+
+    line_number: int
+    byte_offset: int
+    column_name: str | None
+    value: str | None
+    rule: str
+    reason: str
+    raw: str
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The good rows of a block, typed, each with the place of its record in the file."""
+
+    table: pa.Table
+    offsets: np.ndarray  # int64: byte offset in the file of each row's record
+    lengths: np.ndarray  # int64: bytes of each row's record, line end included
+    lines: np.ndarray  # int64: physical line of each row's record
+    rejects: list[Reject] = field(default_factory=list)
+
+    @property
+    def read(self) -> int:
+        """Records read: good and rejected."""
+        return self.table.num_rows + len(self.rejects)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How to read one file: its dataset, and where each column stands in a record."""
+
+    dataset: Dataset
+    dialect: Dialect
+    fields: int
+    positions: tuple[int, ...]
+    clean: Callable[[pd.DataFrame], pd.DataFrame] | None = None
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Arrow schema of the typed rows, in the dataset's order."""
+        return pa.schema([(name, column.sql_type.arrow) for name, column in self.dataset.columns.items()])
+
+
+def read_header(raw: bytes, dataset: Dataset, dialect: Dialect, file: str) -> tuple[int, tuple[int, ...], list[str]]:
+    """Match a header record with the dataset: the number of fields, each column's position, the unused names."""
+    text = raw.decode(dataset.csv.encoding, errors="replace")
+    names = _python_rows([text.encode()], dialect)[0] if text.strip() else []
+    header = [name.decode().strip() for name in names]
+    wanted = [column.source or name for name, column in dataset.columns.items()]
+    missing = [name for name in wanted if name not in header]
+    twice = sorted({name for name in header if header.count(name) > 1 and name in wanted})
+    if missing or twice:
+        what = f"lacks {', '.join(missing)}" if missing else f"names {', '.join(twice)} twice"
+        raise HeaderMismatch(
+            f"{file}:1: the header {what}; it holds: {', '.join(header) or 'nothing'}."
+            f" Set `source:` of the column in {dataset.name}.yaml, or `csv.header: false`."
+        )
+    unused = [name for name in header if name not in wanted]
+    return len(header), tuple(header.index(name) for name in wanted), unused
+
+
+def read_rows(block: Block, reader: Reader) -> Rows:
+    """Parse, cast and check one block. No record is lost: it is either a row or a reject."""
+    records = _Records(block)
+    cells, kept, rejects = _cells(records, reader)
+    columns, bad = [], {}
+    for (name, column), cell in zip(reader.dataset.columns.items(), cells, strict=True):
+        values, faults = cast_column(cell, column, reader.dataset.csv.nulls)
+        columns.append(values)
+        for fault in faults:
+            for row in fault.rows.tolist():
+                bad.setdefault(row, (name, fault.rule, fault.reason, cell[row].as_py()))
+    rejects += [
+        records.reject(int(kept[row]), name, readable(value)[:VALUE_LIMIT], rule, reason)
+        for row, (name, rule, reason, value) in bad.items()
+    ]
+    table = pa.table(columns, schema=reader.schema)
+    if bad:
+        good = np.ones(len(kept), dtype=bool)
+        good[list(bad)] = False
+        table, kept = table.filter(pa.array(good)), kept[good]
+    if reader.clean is not None and table.num_rows:
+        from include.ingest.hook import apply_hook
+
+        table, chosen, dropped = apply_hook(reader.clean, table, records.lines[kept], reader.dataset)
+        rejects += [records.reject(int(kept[row]), column, value, *why) for row, column, value, *why in dropped]
+        kept = kept[chosen]
+    rejects.sort(key=lambda reject: reject.byte_offset)
+    return Rows(
+        table,
+        block.offset + records.starts[kept],
+        records.ends[kept] - records.starts[kept],
+        records.lines[kept],
+        rejects,
+    )
+
+
+class _Records:
+    """The records of a block by number: bounds, line, and how to reject one."""
+
+    def __init__(self, block: Block) -> None:
+        self.data = block.data
+        self.offset = block.offset
+        self.starts = block.starts
+        self.lines = block.lines
+        self.ends = np.append(block.starts[1:], len(block.data))
+
+    def raw(self, number: int) -> bytes:
+        return bytes(self.data[self.starts[number] : self.ends[number]])
+
+    def reject(self, number: int, column: str | None, value: str | None, rule: str, reason: str) -> Reject:
+        raw = readable(self.raw(number).rstrip(b"\r\n"))[:RAW_LIMIT]
+        where = self.offset + int(self.starts[number])
+        return Reject(int(self.lines[number]), where, column, value, rule, reason, raw)
+
+
+def _cells(records: _Records, reader: Reader) -> tuple[list[pa.Array], np.ndarray, list[Reject]]:
+    """The wanted columns as bytes, the record number of each row, and the records of a wrong width."""
+    data = _transcode(bytes(records.data), reader.dataset.csv.encoding)
+    widths: dict[int, int] = {}
+    try:
+        cells = _arrow_cells(data, reader, widths)
+    except pa.ArrowInvalid:
+        cells = None
+    if cells is None or len(cells[0]) + len(widths) != len(records.starts):
+        cells, widths = _record_cells(records, reader)
+    rejects = [
+        records.reject(number, None, None, "fields", f"{width} fields instead of {reader.fields}")
+        for number, width in widths.items()
+    ]
+    kept = np.delete(np.arange(len(records.starts)), list(widths))
+    return cells, kept, rejects
+
+
+def _arrow_cells(data: bytes, reader: Reader, widths: dict[int, int]) -> list[pa.Array]:
+    def skip(row: pacsv.InvalidRow) -> str:
+        widths[row.number - 1] = row.actual_columns
+        return "skip"
+
+    names = [str(position) for position in range(reader.fields)]
+    wanted = [str(position) for position in reader.positions]
+    table = pacsv.read_csv(
+        pa.py_buffer(data),
+        read_options=pacsv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=names),
+        parse_options=pacsv.ParseOptions(
+            delimiter=reader.dialect.delimiter.decode(),
+            quote_char=reader.dialect.quote.decode() if reader.dialect.quote else False,
+            double_quote=reader.dialect.escape is None,
+            escape_char=reader.dialect.escape.decode() if reader.dialect.escape else False,
+            newlines_in_values=True,
+            invalid_row_handler=skip,
+        ),
+        convert_options=pacsv.ConvertOptions(
+            column_types=dict.fromkeys(wanted, pa.binary()), include_columns=wanted, strings_can_be_null=False
+        ),
+    )
+    return [table[name].combine_chunks() for name in wanted]
+
+
+def _record_cells(records: _Records, reader: Reader) -> tuple[list[pa.Array], dict[int, int]]:
+    """The slow and certain way: one record at a time, by Python's own CSV reader."""
+    encoding = reader.dataset.csv.encoding
+    raws = [_transcode(records.raw(number), encoding) for number in range(len(records.starts))]
+    rows = _python_rows(raws, reader.dialect)
+    widths = {number: len(row) for number, row in enumerate(rows) if len(row) != reader.fields}
+    good = [row for row in rows if len(row) == reader.fields]
+    cells = [pa.array([row[position] for row in good], pa.binary()) for position in reader.positions]
+    return cells, widths
+
+
+def _python_rows(raws: Sequence[bytes], dialect: Dialect) -> list[list[bytes]]:
+    csv.field_size_limit(1 << 30)
+    rows = []
+    for raw in raws:
+        text = io.StringIO(raw.decode("latin-1"), newline="")
+        reader = csv.reader(
+            text,
+            delimiter=dialect.delimiter.decode(),
+            quotechar=dialect.quote.decode() if dialect.quote else None,
+            quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
+            doublequote=dialect.escape is None,
+            escapechar=dialect.escape.decode() if dialect.escape else None,
+        )
+        rows.append([cell.encode("latin-1") for cell in next(reader, [])])
+    return rows
+
+
+def _transcode(data: bytes, encoding: str) -> bytes:
+    """The same text in UTF-8. A byte that the encoding does not know stays as it is, so the cast finds it."""
+    if encoding == "utf-8":
+        return data
+    return data.decode(encoding, errors="surrogateescape").encode(errors="surrogateescape")
+
+
+def readable(raw: bytes) -> str:
+    """Readable text of any bytes, fit for a PostgreSQL text column."""
+    return raw.decode(errors="backslashreplace").replace("\0", "\\x00")

@@ -1,0 +1,55 @@
+"""A whole ingest in one process: plan, load every chunk, merge, account.
+
+The DAG `ingest_<dataset>` calls the same four steps, with the loads side by side.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import psycopg
+
+from include.ingest import ledger, staging
+from include.ingest.dataset import Dataset
+from include.ingest.errors import IngestError
+from include.ingest.ledger import Account
+from include.ingest.load import load_chunk
+from include.ingest.merge import merge
+from include.ingest.plan import Order, plan
+
+
+def run(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Account:
+    """Ingest one file. Leaves no staging table behind, whatever happens; raises what the steps raise."""
+    try:
+        planned = plan(connection, dataset, order)
+        for chunk in planned.chunks:
+            load_chunk(connection, dataset, planned, chunk)
+        return merge(connection, dataset, planned)
+    except IngestError as error:
+        abandon(connection, order.run_id, str(error))
+        raise
+
+
+def abandon(connection: psycopg.Connection, run_id: UUID, reason: str) -> None:
+    """Give a run up: mark it failed and drop its tables. Its rejected rows stay to be looked at."""
+    with connection.transaction(), connection.cursor() as cursor:
+        ledger.fail_run(cursor, run_id, reason)
+        staging.drop(cursor, run_id)
+
+
+def close(connection: psycopg.Connection, run_id: UUID) -> Account:
+    """The account of a run whose steps have ended. A run that is not done is marked failed and its tables dropped.
+
+    Raises IngestError, with the reason, for a failed run.
+    """
+    with connection.cursor() as cursor:
+        status = ledger.status_of(cursor, run_id)
+    if status is None:
+        raise IngestError("the run ended before its file was planned: see the log of task `plan`")
+    if status not in ("done", "skipped"):
+        abandon(connection, run_id, "a step failed: see the log of the failed task")
+    with connection.cursor() as cursor:
+        result = ledger.account(cursor, run_id)
+    if result.status == "failed":
+        raise IngestError(f"{result.file} was not ingested: {result.reason}")
+    return result

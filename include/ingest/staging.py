@@ -1,0 +1,107 @@
+"""The tables of a run under way, in schema `millrace_staging`: its rows, and a row for each chunk loaded.
+
+A run has one table of rows, filled by all chunks side by side. It takes one of two forms:
+
+* `promote`: an ordinary table built exactly like the target, which takes the target's place at the end.
+  Used when the target is missing or empty and nothing hangs on it: rows are written once instead of twice.
+* `merge`: an unlogged table of the dataset's columns, whose rows are merged into the target.
+
+The chunk table has the same persistence as the rows, so a crash that empties one empties both.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+from uuid import UUID
+
+from psycopg import Cursor, sql
+
+from include.ingest import target as targets
+from include.ingest.dataset import Dataset
+
+Form = Literal["promote", "merge"]
+SCHEMA = "millrace_staging"
+
+
+def rows_table(run_id: UUID) -> sql.Identifier:
+    """The run's rows."""
+    return sql.Identifier(SCHEMA, f"rows_{run_id.hex}")
+
+
+def chunk_table(run_id: UUID) -> sql.Identifier:
+    """What is loaded: chunk number, key hash (uint64), byte offset, length and line (uint32) of its rows.
+
+    Offsets and lines count from the chunk's start. Lines are kept only where duplicates are rejected.
+    """
+    return sql.Identifier(SCHEMA, f"chunks_{run_id.hex}")
+
+
+def change_table(run_id: UUID) -> sql.Identifier:
+    """The rows that differ from the target. Lives inside the merge's transaction only."""
+    return sql.Identifier(SCHEMA, f"changes_{run_id.hex}")
+
+
+def form_for(target: targets.Target | None, *, empty: bool) -> Form:
+    """How a run should stage its rows."""
+    return "promote" if target is None or (empty and target.plain) else "merge"
+
+
+def create(cursor: Cursor, run_id: UUID, dataset: Dataset, form: Form, version: str) -> None:
+    """Make the run's tables anew; what an earlier try left is dropped."""
+    drop(cursor, run_id)
+    rows = rows_table(run_id)
+    if form == "promote":
+        _create_like_target(cursor, rows, dataset, version)
+    else:
+        columns = sql.SQL(", ").join(
+            sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(column.sql_type.name))
+            for name, column in dataset.columns.items()
+        )
+        cursor.execute(
+            sql.SQL("CREATE UNLOGGED TABLE {} ({}) WITH (autovacuum_enabled = off)").format(rows, columns)
+        )
+    chunks = chunk_table(run_id)
+    cursor.execute(
+        sql.SQL("CREATE {} TABLE {} (chunk integer PRIMARY KEY, hashes bytea, offsets bytea, lengths bytea, lines bytea)").format(
+            sql.SQL("" if form == "promote" else "UNLOGGED"), chunks
+        )
+    )
+    for name in ("hashes", "offsets", "lengths", "lines"):  # they don't compress
+        cursor.execute(sql.SQL("ALTER TABLE {} ALTER COLUMN {} SET STORAGE EXTERNAL").format(
+            chunks, sql.Identifier(name)))
+
+
+def _create_like_target(cursor: Cursor, rows: sql.Identifier, dataset: Dataset, version: str) -> None:
+    existing = targets.describe(cursor, dataset)
+    if existing is None:
+        targets.create(cursor, dataset, rows)
+    else:
+        cursor.execute(
+            sql.SQL(
+                "CREATE TABLE {} (LIKE {} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE"
+                " INCLUDING COMPRESSION INCLUDING COMMENTS)"
+            ).format(rows, targets.identifier(dataset))
+        )
+        targets.add_system_columns(cursor, dataset, existing, rows)
+    values = {targets.PROCESSED_AT: "now", targets.SOURCE_VERSION: version}
+    for name in targets.system_columns(dataset):
+        cursor.execute(
+            sql.SQL("ALTER TABLE {} ALTER COLUMN {} SET DEFAULT {}::timestamptz").format(
+                rows, sql.Identifier(name), sql.Literal(values[name])
+            )
+        )
+
+
+def drop(cursor: Cursor, run_id: UUID) -> None:
+    """Drop whatever there is of a run's tables."""
+    for table in (rows_table(run_id), chunk_table(run_id), change_table(run_id)):
+        cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
+
+
+def loaded_chunks(cursor: Cursor, run_id: UUID) -> set[int]:
+    """The chunks that are staged now; empty also when the tables are gone."""
+    name = chunk_table(run_id).as_string(cursor)
+    found = cursor.execute("SELECT to_regclass(%s)", [name]).fetchone()
+    if found is None or found[0] is None:
+        return set()
+    return {chunk for (chunk,) in cursor.execute(sql.SQL("SELECT chunk FROM {}").format(chunk_table(run_id)))}

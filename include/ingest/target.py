@@ -1,0 +1,172 @@
+"""The target table: what it is, whether it fits the dataset, and how to make or replace it.
+
+Names never reach SQL but through `psycopg.sql`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from psycopg import Cursor, sql
+
+from include.ingest.dataset import Dataset
+from include.ingest.errors import TargetMismatch
+
+PROCESSED_AT = "processed_at"
+SOURCE_VERSION = "source_version"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A table as the catalogue describes it."""
+
+    oid: int
+    columns: dict[str, str]  # name -> type as format_type prints it
+    demanding: tuple[str, ...]  # columns that want a value: not null, no default
+    unique_keys: tuple[frozenset[str], ...]
+    plain: bool  # nothing hangs on the table itself, so that a new table may take its place
+
+
+def identifier(dataset: Dataset) -> sql.Identifier:
+    """The target's qualified name."""
+    return sql.Identifier(dataset.schema_name, dataset.table_name)
+
+
+def system_columns(dataset: Dataset) -> dict[str, str]:
+    """The columns that Millrace keeps beside the dataset's own, with their types."""
+    columns = {PROCESSED_AT: "timestamp with time zone"}
+    if dataset.mode == "upsert" and dataset.version == "data_interval":
+        columns[SOURCE_VERSION] = "timestamp with time zone"
+    return columns
+
+
+_DESCRIBE = """
+SELECT c.oid, c.relkind::text,
+    ARRAY(
+        SELECT ARRAY[a.attname::text, format_type(a.atttypid, a.atttypmod)] FROM pg_attribute a
+        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
+    ARRAY(
+        SELECT a.attname::text FROM pg_attribute a
+        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+            AND a.attnotnull AND NOT a.atthasdef AND a.attidentity = ''),
+    ARRAY(
+        SELECT jsonb_build_array(i.indkey::int[], (
+            SELECT jsonb_agg(a.attname) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum = ANY(i.indkey)))
+        FROM pg_index i
+        WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate
+            AND i.indpred IS NULL AND i.indexprs IS NULL AND i.indnatts = i.indnkeyatts),
+    c.relkind = 'r' AND c.relpersistence = 'p' AND NOT c.relhastriggers AND NOT c.relhasrules
+        AND NOT c.relrowsecurity AND NOT c.relhassubclass AND NOT c.relispartition
+        AND c.reltablespace = 0 AND c.reloptions IS NULL AND c.relreplident = 'd' AND c.reloftype = 0
+        AND c.relowner = current_user::regrole::oid
+        AND has_schema_privilege(c.relnamespace, 'CREATE')
+        AND NOT EXISTS (
+            SELECT FROM pg_depend d WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid
+                AND d.classid NOT IN (
+                    'pg_attrdef'::regclass, 'pg_constraint'::regclass, 'pg_type'::regclass, 'pg_class'::regclass))
+        AND NOT EXISTS (
+            SELECT FROM pg_depend d JOIN pg_class o ON d.classid = 'pg_class'::regclass AND o.oid = d.objid
+            WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND o.relkind NOT IN ('i', 't'))
+        AND NOT EXISTS (
+            SELECT FROM pg_depend d WHERE d.refclassid = 'pg_type'::regclass AND d.refobjid = c.reltype
+                AND d.classid <> 'pg_type'::regclass)
+        AND NOT EXISTS (
+            SELECT FROM pg_constraint k
+            WHERE (k.conrelid = c.oid AND k.contype IN ('f', 'x')) OR k.confrelid = c.oid)
+        AND NOT EXISTS (
+            SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0
+                AND (a.attisdropped OR a.attidentity <> '' OR a.attgenerated <> '' OR a.attacl IS NOT NULL))
+        AND NOT EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = c.oid)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %s AND c.relname = %s
+"""
+
+
+def describe(cursor: Cursor, dataset: Dataset) -> Target | None:
+    """The target as it is now, or None when there is no such table. Raises TargetMismatch when it is no table."""
+    row = cursor.execute(_DESCRIBE, [dataset.schema_name, dataset.table_name]).fetchone()
+    if row is None:
+        return None
+    oid, kind, columns, demanding, unique, plain = row
+    if kind not in ("r", "p"):
+        raise TargetMismatch(f"target {dataset.target} is not a table; a load needs a table")
+    keys = tuple(frozenset(names) for _, names in unique)
+    return Target(oid, dict(columns), tuple(demanding), keys, plain)
+
+
+def check(target: Target, dataset: Dataset) -> None:
+    """Raise TargetMismatch, with every difference, when the dataset's rows can't go into this table."""
+    faults = []
+    for name, column in dataset.columns.items():
+        have = target.columns.get(name)
+        if have is None:
+            faults.append(f"column {name}: the dataset has it ({column.sql_type.name}), the table does not")
+        elif have != column.sql_type.name:
+            faults.append(f"column {name}: {column.sql_type.name} in the dataset, {have} in the table")
+    for name, kind in system_columns(dataset).items():
+        if target.columns.get(name, kind) != kind:
+            faults.append(f"column {name}: Millrace keeps {kind} there, the table has {target.columns[name]}")
+    ours = set(dataset.columns) | set(system_columns(dataset))
+    faults += [
+        f"column {name}: the table demands a value (not null, no default), the dataset does not have it"
+        for name in target.demanding
+        if name not in ours
+    ]
+    if dataset.key and frozenset(dataset.key) not in target.unique_keys:
+        faults.append(f"key ({', '.join(dataset.key)}): the table has no unique index on just these columns")
+    if faults:
+        raise TargetMismatch(
+            f"target {dataset.target} does not fit dataset {dataset.name}:\n  "
+            + "\n  ".join(faults)
+            + "\nChange the dataset file or the table."
+        )
+
+
+def create(cursor: Cursor, dataset: Dataset, name: sql.Identifier) -> None:
+    """Create a table that fits the dataset, without its key."""
+    columns = [
+        sql.SQL("{} {}{}").format(
+            sql.Identifier(column_name),
+            sql.SQL(column.sql_type.name),
+            sql.SQL("" if column.nullable else " NOT NULL"),
+        )
+        for column_name, column in dataset.columns.items()
+    ]
+    for system, kind in system_columns(dataset).items():
+        tail = " NOT NULL DEFAULT now()" if system == PROCESSED_AT else ""
+        columns.append(sql.SQL("{} {}").format(sql.Identifier(system), sql.SQL(kind + tail)))
+    cursor.execute(sql.SQL("CREATE TABLE {} ({})").format(name, sql.SQL(", ").join(columns)))
+
+
+def add_key(cursor: Cursor, dataset: Dataset, name: sql.Identifier) -> None:
+    """Give a table that `create` made its primary key, where the dataset has one."""
+    if dataset.key:
+        key = sql.SQL(", ").join(map(sql.Identifier, dataset.key))
+        cursor.execute(
+            sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} PRIMARY KEY ({})").format(
+                name, sql.Identifier(f"{dataset.table_name}_pkey"[-63:]), key
+            )
+        )
+
+
+def add_system_columns(cursor: Cursor, dataset: Dataset, target: Target, table: sql.Identifier) -> None:
+    """Add to `table`, built as `target`, what it lacks of Millrace's own columns; no row is rewritten."""
+    for name, kind in system_columns(dataset).items():
+        if name not in target.columns:
+            cursor.execute(
+                sql.SQL("ALTER TABLE {} ADD COLUMN {} {}").format(
+                    table, sql.Identifier(name), sql.SQL(kind)
+                )
+            )
+
+
+def is_empty(cursor: Cursor, dataset: Dataset) -> bool:
+    """Whether no row can be seen in the target."""
+    row = cursor.execute(sql.SQL("SELECT NOT EXISTS (SELECT FROM {})").format(identifier(dataset))).fetchone()
+    return bool(row and row[0])
+
+
+def queue_up(cursor: Cursor, dataset: Dataset) -> None:
+    """Wait for the runs that are writing to the target; others wait for this one until its transaction ends."""
+    name = f"millrace target {dataset.schema_name}.{dataset.table_name}"
+    cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [name])

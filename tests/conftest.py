@@ -1,0 +1,73 @@
+"""What every test may use: a real PostgreSQL for the session, and a fresh warehouse for each test.
+
+$MILLRACE_TEST_PG_BIN=/usr/lib/postgresql/15/bin runs them on another PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import Connection, sql
+
+from stack import databases
+from stack.postgres import PostgresServer
+
+TEMPLATE = "millrace_template"
+PASSWORDS = {"airflow": "airflow-secret", "ingest": "ingest-secret"}
+# A test's data need not survive the machine.
+QUICK = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "128MB"}
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A running server with the roles and databases of the local stack."""
+    chosen = os.environ.get("MILLRACE_TEST_PG_BIN")
+    folder = Path(tempfile.mkdtemp(prefix="millrace-tests-"))
+    server = PostgresServer(folder / "data", settings=QUICK, binaries=Path(chosen) if chosen else None)
+    server.start()
+    try:
+        databases.prepare(server.dsn(), PASSWORDS)
+        yield server
+    finally:
+        server.destroy()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def template(postgres: PostgresServer) -> str:
+    """The name of a database with the warehouse's own tables, to be cloned."""
+    with psycopg.connect(postgres.dsn(), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {} OWNER ingest").format(sql.Identifier(TEMPLATE)))
+    databases.migrate_warehouse(postgres.dsn(TEMPLATE, "ingest", PASSWORDS["ingest"]))
+    return TEMPLATE
+
+
+@pytest.fixture
+def dsn(postgres: PostgresServer, template: str) -> Iterator[str]:
+    """The URL of a fresh warehouse that belongs to this test, as role `ingest`."""
+    if not postgres.running():
+        postgres.start()
+    name = f"test_{secrets.token_hex(6)}"
+    new, old = sql.Identifier(name), sql.Identifier(template)
+    with psycopg.connect(postgres.dsn(), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER ingest").format(new, old))
+    yield postgres.dsn(name, "ingest", PASSWORDS["ingest"])
+    if not postgres.running():
+        postgres.start()
+    with psycopg.connect(postgres.dsn(), autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(new))
+
+
+@pytest.fixture
+def warehouse(dsn: str) -> Iterator[Connection[Any]]:
+    """An open connection to the fresh warehouse."""
+    with psycopg.connect(dsn) as connection:
+        yield connection

@@ -1,0 +1,247 @@
+"""What the target holds after a run, and what the account says of it, on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from include.ingest.errors import RejectLimitExceeded, SourceMissing, TargetMismatch, TargetRefused
+from include.ingest.dataset import RejectLimit
+from tests.ingest.loading import DAY, ITEMS, counts, ingest, make_dataset, rejected, rows, staging_tables
+
+HEADER = "id,label,price\n"
+
+
+def test_a_missing_target_is_created(warehouse: psycopg.Connection, tmp_path: Path) -> None:
+    account = ingest(warehouse, make_dataset(tmp_path), HEADER + "1,one,1.00\n2,two,\n", tmp_path)
+    assert counts(account) == {"read": 2, "inserted": 2}
+    assert [(i, label) for i, label, _ in rows(warehouse)] == [(1, "one"), (2, "two")]
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        warehouse.execute("INSERT INTO items (id) VALUES (1)")
+    assert rows(warehouse, "source_version") == [(DAY,), (DAY,)]
+    warehouse.execute("INSERT INTO items (id) VALUES (3)")
+    assert rows(warehouse, "id, source_version, processed_at > now() - interval '1 minute'")[2] == (3, None, True)
+    assert staging_tables(warehouse) == []
+
+
+def test_an_upsert_writes_only_what_changed(warehouse: psycopg.Connection, tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path)
+    ingest(warehouse, dataset, HEADER + "1,one,1.00\n2,two,2.00\n3,three,\n", tmp_path)
+    before = dict(rows(warehouse, "id, xmin::text || ctid::text"))
+    account = ingest(
+        warehouse, dataset, HEADER + "1,one,1.00\n2,TWO,2.00\n3,three,\n4,four,4.00\n", tmp_path, version=DAY
+    )
+    assert counts(account) == {"read": 4, "inserted": 1, "updated": 1, "unchanged": 2}
+    after = dict(rows(warehouse, "id, xmin::text || ctid::text"))
+    assert {i for i in before if before[i] != after[i]} == {2}
+    assert staging_tables(warehouse) == []
+
+
+@pytest.mark.parametrize(("policy", "label", "numbers"), [
+    ("last", "c", {"read": 4, "inserted": 2, "superseded": 2}),
+    ("first", "a", {"read": 4, "inserted": 2, "superseded": 2}),
+    ("reject", None, {"read": 4, "inserted": 1, "rejected": 3}),
+])  # fmt: skip
+@pytest.mark.parametrize("chunk_bytes", [1, 1000])
+@pytest.mark.parametrize("full", [False, True])
+def test_repeated_keys_follow_the_policy(
+    warehouse: psycopg.Connection, tmp_path: Path, policy: str, label: str | None, numbers: dict[str, int],
+    chunk_bytes: int, full: bool,
+) -> None:  # fmt: skip
+    dataset = make_dataset(tmp_path, duplicates=policy, chunk_bytes=chunk_bytes)
+    if full:
+        ingest(warehouse, dataset, HEADER + "9,nine,9\n", tmp_path)
+    account = ingest(warehouse, dataset, HEADER + '1,a,1\n7,"x\ny",\n1,b,2\n1,c,3', tmp_path)
+    assert counts(account) == numbers
+    assert dict(rows(warehouse, "id, label")).get(1) == label
+    if policy == "reject":
+        assert rejected(warehouse, account) == [(n, "id", "1", "duplicate") for n in (2, 5, 6)]
+        raw = warehouse.execute("SELECT raw FROM millrace.rejected_row ORDER BY line_number").fetchall()
+        assert raw == [("1,a,1",), ("1,b,2",), ("1,c,3",)]
+
+
+def test_an_older_file_does_not_overwrite_newer_rows(warehouse: psycopg.Connection, tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path)
+    ingest(warehouse, dataset, HEADER + "1,new,1\n", tmp_path, version=DAY)
+    account = ingest(warehouse, dataset, HEADER + "1,old,1\n2,old,1\n", tmp_path, version=DAY - timedelta(days=1))
+    assert counts(account) == {"read": 2, "inserted": 1, "superseded": 1}
+    assert rows(warehouse, "id, label") == [(1, "new"), (2, "old")]
+
+
+def test_a_version_column_decides(warehouse: psycopg.Connection, tmp_path: Path) -> None:
+    text = ITEMS.replace("reject_limit", "  seen: {type: timestamp}\nreject_limit") + "version: seen\n"
+    dataset = make_dataset(tmp_path, text)
+    header = "id,label,price,seen\n"
+    ingest(warehouse, dataset, header + "1,new,1,2026-01-02 00:00:00\n2,old,1,2026-01-01 00:00:00\n", tmp_path)
+    account = ingest(
+        warehouse, dataset, header + "1,old,1,2026-01-01 00:00:00\n2,new,1,2026-01-02 00:00:00\n", tmp_path
+    )
+    assert counts(account) == {"read": 2, "updated": 1, "superseded": 1}
+    assert rows(warehouse, "id, label") == [(1, "new"), (2, "new")]
+
+
+def test_replace_deletes_what_the_file_does_not_hold(warehouse: psycopg.Connection, tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path, mode="replace")
+    ingest(warehouse, dataset, HEADER + "1,one,1\n2,two,2\n", tmp_path)
+    account = ingest(warehouse, dataset, HEADER + "2,two,2\n3,three,3\n", tmp_path, version=DAY + timedelta(days=1))
+    assert counts(account) == {"read": 2, "inserted": 1, "unchanged": 1, "deleted": 1}
+    assert rows(warehouse, "id") == [(2,), (3,)]
+    older = ingest(warehouse, dataset, HEADER + "8,eight,8\n", tmp_path)
+    assert counts(older) == {"read": 1, "superseded": 1}
+    assert rows(warehouse, "id") == [(2,), (3,)]
+
+
+def test_append_adds_every_row(warehouse: psycopg.Connection, tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path, ITEMS.replace("key: [id]", "mode: append"))
+    for _ in range(2):
+        account = ingest(warehouse, dataset, HEADER + "1,one,1\n1,one,1\n", tmp_path, force=True)
+        assert counts(account) == {"read": 2, "inserted": 2}
+    assert len(rows(warehouse)) == 4
+
+
+@pytest.mark.parametrize("data", [b"", b"id,label,price\n", b"\xef\xbb\xbfid,label,price", b"id,label,price\n\n\n"])
+def test_an_empty_file_succeeds(warehouse: psycopg.Connection, tmp_path: Path, data: bytes) -> None:
+    account = ingest(warehouse, make_dataset(tmp_path), data, tmp_path)
+    assert (account.status, counts(account)) == ("done", {})
+
+
+def test_a_file_is_ingested_once_unless_forced(warehouse: psycopg.Connection, tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path)
+    file = tmp_path / "items.csv"
+    file.write_text(HEADER + "1,one,1\n2,two,-1\n1,uno,1\n")
+    first = ingest(warehouse, dataset, file, tmp_path)
+    again = ingest(warehouse, dataset, file, tmp_path)
+    assert again.status == "skipped"
+    assert first.run_id in (again.reason or "")
+    forced = ingest(warehouse, dataset, file, tmp_path, force=True)
+    assert counts(forced) == {"read": 3, "unchanged": 1, "superseded": 1, "rejected": 1}
+    assert forced.chunks == 0, "an untouched table is confirmed without loading"
+    assert rejected(warehouse, forced) == rejected(warehouse, first)
+    warehouse.execute("UPDATE items SET label = 'tampered'")
+    repaired = ingest(warehouse, dataset, file, tmp_path, force=True)
+    assert counts(repaired) == {"read": 3, "updated": 1, "superseded": 1, "rejected": 1}
+    assert rows(warehouse, "label") == [("uno",)]
+    warehouse.execute("DROP TABLE items")
+    assert ingest(warehouse, dataset, file, tmp_path).inserted == 1, "a table made anew is not skipped"
+
+
+def test_a_cleared_run_starts_anew(warehouse: psycopg.Connection, tmp_path: Path) -> None:
+    dataset, run_id = make_dataset(tmp_path), uuid4()
+    first = ingest(warehouse, dataset, HEADER + "1,one,1\n", tmp_path, run_id=run_id)
+    again = ingest(warehouse, dataset, HEADER + "1,ONE,1\n2,two,2\n", tmp_path, run_id=run_id)
+    assert (first.inserted, counts(again)) == (1, {"read": 2, "inserted": 1, "updated": 1})
+    assert warehouse.execute("SELECT count(*) FROM millrace.ingest_run").fetchone() == (1,)
+
+
+def test_over_the_reject_limit_nothing_is_touched(warehouse: psycopg.Connection, tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path, reject_limit=RejectLimit(rows=1, ratio=None))
+    ingest(warehouse, dataset, HEADER + "1,one,1\n", tmp_path)
+    before = rows(warehouse, "id, xmin::text || ctid::text")
+    with pytest.raises(RejectLimitExceeded, match="millrace.rejected_row"):
+        ingest(warehouse, dataset, HEADER + "1,ONE,1\nx,a,1\ny,b,1\n", tmp_path)
+    assert rows(warehouse, "id, xmin::text || ctid::text") == before
+    assert staging_tables(warehouse) == []
+    found = warehouse.execute("SELECT status, reason FROM millrace.ingest_run ORDER BY started_at DESC").fetchone()
+    assert found is not None
+    assert found[0] == "failed"
+    assert "limit of 1 row" in found[1]
+    assert warehouse.execute("SELECT count(*) FROM millrace.rejected_row").fetchone() == (2,)
+
+
+def test_a_target_that_does_not_fit_is_told_apart(warehouse: psycopg.Connection, tmp_path: Path) -> None:
+    warehouse.execute("CREATE TABLE items (id integer, price numeric(8,2), must text NOT NULL)")
+    with pytest.raises(TargetMismatch) as caught:
+        ingest(warehouse, make_dataset(tmp_path), HEADER + "1,one,1\n", tmp_path)
+    assert str(caught.value).splitlines()[1:5] == [
+        "  column id: bigint in the dataset, integer in the table",
+        "  column label: the dataset has it (text), the table does not",
+        "  column must: the table demands a value (not null, no default), the dataset does not have it",
+        "  key (id): the table has no unique index on just these columns",
+    ]
+
+
+def test_a_constraint_of_the_target_refuses_the_run(warehouse: psycopg.Connection, tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path)
+    ingest(warehouse, dataset, HEADER + "1,one,1\n", tmp_path)
+    warehouse.execute("ALTER TABLE items ADD CHECK (label <> 'no')")
+    with pytest.raises(TargetRefused, match="items_label_check"):
+        ingest(warehouse, dataset, HEADER + "1,ONE,1\n2,no,1\n", tmp_path)
+    assert rows(warehouse, "id, label") == [(1, "one")]
+    assert staging_tables(warehouse) == []
+
+
+def test_a_missing_file_is_named(warehouse: psycopg.Connection, tmp_path: Path) -> None:
+    with pytest.raises(SourceMissing, match="nowhere.csv is not there"):
+        ingest(warehouse, make_dataset(tmp_path), tmp_path / "nowhere.csv", tmp_path)
+
+
+def test_promotion_keeps_what_belongs_to_the_table(warehouse: psycopg.Connection, tmp_path: Path) -> None:
+    warehouse.execute(
+        "CREATE TABLE items (id bigint CONSTRAINT items_id PRIMARY KEY, label text DEFAULT 'none', price numeric(8,2)"
+        " CONSTRAINT positive CHECK (price > 0), own text DEFAULT 'mine');"
+        " CREATE INDEX by_label ON items (lower(label)) WHERE label IS NOT NULL;"
+        " COMMENT ON TABLE items IS 'Things'; GRANT SELECT ON items TO PUBLIC"
+    )
+    shape = (
+        "SELECT ARRAY(SELECT (attname, format_type(atttypid, atttypmod), attnotnull, pg_get_expr(adbin, adrelid))::text"
+        " FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum"
+        " WHERE attrelid = c.oid AND attnum BETWEEN 1 AND 4 ORDER BY attnum),"
+        " ARRAY(SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = c.oid ORDER BY 1),"
+        " ARRAY(SELECT (conname, pg_get_constraintdef(oid))::text FROM pg_constraint WHERE conrelid = c.oid"
+        " AND contype <> 'n' ORDER BY 1), obj_description(c.oid), relacl::text, oid FROM pg_class c"
+        " WHERE relname = 'items'"
+    )
+    before = warehouse.execute(shape).fetchone()
+    account = ingest(warehouse, make_dataset(tmp_path), HEADER + "1,a,1\n2,b,2\n1,c,3\n", tmp_path)
+    after = warehouse.execute(shape).fetchone()
+    assert before is not None
+    assert after is not None
+    assert after[:5] == before[:5]
+    assert after[5] != before[5], "the table was promoted"
+    assert counts(account) == {"read": 3, "inserted": 2, "superseded": 1}
+    assert rows(warehouse, "id, label, own") == [(1, "c", "mine"), (2, "b", "mine")]
+
+
+@pytest.mark.parametrize("hanger", [
+    "CREATE VIEW looks AS SELECT * FROM items",
+    "CREATE TABLE child (id bigint REFERENCES items)",
+    "CREATE RULE r AS ON DELETE TO items DO NOTHING",
+    "ALTER TABLE items ENABLE ROW LEVEL SECURITY",
+    "ALTER TABLE items ADD own bigint GENERATED ALWAYS AS IDENTITY",
+])  # fmt: skip
+def test_a_table_with_dependents_is_filled_in_place(
+    warehouse: psycopg.Connection, tmp_path: Path, hanger: str
+) -> None:
+    warehouse.execute("CREATE TABLE items (id bigint PRIMARY KEY, label text, price numeric(8,2))")
+    warehouse.execute(hanger)  # type: ignore[call-overload]
+    oid = warehouse.execute("SELECT 'items'::regclass::oid").fetchone()
+    account = ingest(warehouse, make_dataset(tmp_path), HEADER + "1,a,1\n2,b,2\n1,c,3\n", tmp_path)
+    assert warehouse.execute("SELECT 'items'::regclass::oid").fetchone() == oid
+    assert counts(account) == {"read": 3, "inserted": 2, "superseded": 1}
+    assert rows(warehouse, "id, label") == [(1, "c"), (2, "b")]
+
+
+def test_two_runs_into_one_table_queue_up(warehouse: psycopg.Connection, dsn: str, tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path)
+    texts = [HEADER + "".join(f"{i},{side},1\n" for i in order) for side, order in
+             (("left", range(3000)), ("right", reversed(range(3000))))]  # fmt: skip
+    accounts = []
+
+    def work(number: int) -> None:
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            version = DAY + timedelta(days=number)
+            accounts.append(ingest(connection, dataset, texts[number], tmp_path, version=version))
+
+    threads = [threading.Thread(target=work, args=[number]) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert [account.status for account in accounts] == ["done", "done"]
+    assert set(rows(warehouse, "label")) == {("right",)}
+    assert staging_tables(warehouse) == []

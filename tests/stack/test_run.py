@@ -1,0 +1,200 @@
+"""`./run` as a user meets it: its commands, its one-line complaints, and a real stack that is killed and cleaned."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from stack.processes import Register, Started
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+COMMANDS = ("setup", "demo", "up", "down", "status", "airflow", "psql", "test", "check", "bench", "lock")
+PARTS = ("postgres", "databases", "airflow tables", "api-server", "scheduler", "dag-processor", "triggerer")
+
+
+def run(*arguments: str, cwd: Path = REPOSITORY, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [cwd / "run", *arguments],
+        cwd="/",
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    """A clone without an environment, as far as `./run` looks at it."""
+    for file in REPOSITORY.glob("requirements*.lock"):
+        shutil.copy(file, tmp_path)
+    shutil.copy(REPOSITORY / "run", tmp_path)
+    return tmp_path
+
+
+def test_run_alone_prints_its_commands() -> None:
+    done = run()
+    assert done.returncode == 0
+    listed = [line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")]
+    assert sorted(listed) == sorted(COMMANDS)
+    assert max(map(len, done.stdout.splitlines())) <= 110
+
+
+def test_an_unknown_command_is_named() -> None:
+    done = run("fly")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "run: no such command: fly"
+
+
+def test_a_wrong_python_is_one_line(bare: Path) -> None:
+    done = run("setup", cwd=bare, PYTHON="/bin/true/python")
+    assert done.returncode == 1
+    assert done.stderr == "run: PYTHON=/bin/true/python is not a working Python 3.11, 3.12 or 3.13\n"
+
+
+def test_no_python_at_all_is_one_line(bare: Path) -> None:
+    tools = bare / "bin"
+    tools.mkdir()
+    for name in ("dirname", "df", "awk", "cat", "cksum"):
+        found = shutil.which(name)
+        assert found
+        (tools / name).symlink_to(found)
+    done = run("setup", cwd=bare, PATH=str(tools), PYTHON="")
+    assert done.returncode == 1
+    assert done.stderr.startswith("run: found no Python 3.11, 3.12 or 3.13 on PATH")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_missing_venv_module_names_the_package(bare: Path) -> None:
+    broken = bare / "broken"
+    broken.mkdir()
+    (broken / "ensurepip.py").write_text("raise ImportError('not installed')\n")
+    done = run("setup", cwd=bare, PYTHON=sys.executable, PYTHONPATH=str(broken))
+    assert done.returncode == 1
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert done.stderr.rstrip().endswith(f"apt install python{version}-venv")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_setup_is_instant_once_done() -> None:
+    assert run("setup").returncode == 0
+    began = time.monotonic()
+    assert run("setup").returncode == 0
+    assert time.monotonic() - began < 2
+
+
+def test_without_a_stack_each_command_says_so(tmp_path: Path) -> None:
+    state = {"MILLRACE_STATE": str(tmp_path / "none")}
+    for command in ("status", "psql", "airflow"):
+        done = run(command, **state)
+        assert done.returncode == 1
+        assert len(done.stderr.splitlines()) == 1
+        assert "./run up" in done.stderr
+    done = run("down", **state)
+    assert (done.returncode, done.stderr) == (0, "run: nothing runs here\n")
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    """Port 8080, taken by us or by whoever was first."""
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            taken.bind(("127.0.0.1", 8080))
+            taken.listen()
+        except OSError:
+            pass
+        yield 8080
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[Path]:
+    """A state folder of the test's own, whose stack is gone afterwards."""
+    folder = tmp_path / "state"
+    yield folder
+    done = run("down", "--delete", MILLRACE_STATE=str(folder))
+    assert done.returncode == 0, done.stderr
+    assert not folder.exists()
+
+
+def everything(state: Path) -> list[psutil.Process]:
+    """All processes of the stack, PostgreSQL's too."""
+    entries: list[Started] = Register(state / "processes.json").read()
+    server = int((state / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+    found = {process for entry in entries for process in entry.members()}
+    return [*found, psutil.Process(server), *psutil.Process(server).children()]
+
+
+def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    return [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.airflow
+def test_the_stack_comes_up_survives_kills_and_goes_down(state: Path, taken_port: int) -> None:
+    environment = {"MILLRACE_STATE": str(state)}
+    done = run("up", **environment)
+    assert done.returncode == 0, done.stderr
+    assert f"port {taken_port} is taken" in done.stderr
+    assert [line.split(" ready")[0].strip() for line in done.stdout.splitlines()[:7]] == sorted(PARTS, key=PARTS.index)
+    assert (state / "settings.json").stat().st_mode & 0o077 == 0
+
+    first = everything(state)
+    assert len(alive(first)) == len(first) > 10
+    again = run("up", **environment)
+    assert again.returncode == 0
+    assert set(everything(state)) >= {first[0]}
+    check_page(state)
+    check_restart(state, environment)
+
+    first = everything(state)
+    supervisor = Register(state / "processes.json").alive("supervisor")
+    assert supervisor is not None
+    os.kill(supervisor.pid, signal.SIGKILL)
+    assert run("status", **environment).returncode == 1
+    done = run("up", **environment)
+    assert done.returncode == 0, done.stderr
+    assert "ended what a killed supervisor left behind: api-server, scheduler" in done.stderr
+    assert alive(first) == []
+
+    second = everything(state)
+    assert run("status", **environment).returncode == 0
+    assert run("psql", "metadata", "-tAc", "SELECT current_user", **environment).stdout.strip() == "airflow"
+    assert run("down", **environment).returncode == 0
+    assert alive(second) == []
+
+
+def check_page(state: Path) -> None:
+    settings = json.loads((state / "settings.json").read_text())
+    url = f"http://127.0.0.1:{settings['api_port']}"
+    body = json.dumps({"username": "admin", "password": settings["secrets"]["admin"]}).encode()
+    request = urllib.request.Request(f"{url}/auth/token", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        assert json.load(answer)["access_token"]
+
+
+def check_restart(state: Path, environment: dict[str, str]) -> None:
+    """A killed triggerer comes back by itself."""
+    triggerer = Register(state / "processes.json").alive("triggerer")
+    assert triggerer is not None
+    os.kill(triggerer.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        status = run("status", **environment)
+        if status.returncode == 0 and "restarted 1 times" in status.stdout:
+            return
+        time.sleep(1)
+    raise AssertionError(status.stdout)
