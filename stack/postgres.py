@@ -129,9 +129,11 @@ class PostgresServer:
         self.start()
 
     def destroy(self) -> None:
-        """Stop the server and delete its data."""
+        """Stop the server and delete its data and log."""
         self.stop("immediate")
         shutil.rmtree(self.data_dir, ignore_errors=True)
+        for log in (self.log_file, self.data_dir.with_name(f"{self.data_dir.name}.log")):
+            log.unlink(missing_ok=True)
         if self._named.is_symlink():
             self._named.unlink()
 
