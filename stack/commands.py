@@ -15,7 +15,6 @@ from pathlib import Path
 from stack.binaries import find_binaries
 from stack.environment import airflow_environment
 from stack.errors import StackError
-from stack.ports import is_free
 from stack.postgres import PostgresServer
 from stack.processes import Register, end
 from stack.settings import API_PORT, Settings, state_folder
@@ -35,8 +34,7 @@ def up() -> Settings:
         clean(settings)
         chosen = settings.with_free_ports()
         if chosen.api_port != API_PORT:
-            taken = "" if is_free(API_PORT) else f"port {API_PORT} is taken, "
-            say(f"{taken}Airflow's page is on port {chosen.api_port}")
+            say(f"port {API_PORT} is taken, Airflow's page is on port {chosen.api_port}")
         daemon = _launch(chosen)
         _await_ready(chosen, daemon)
     return chosen

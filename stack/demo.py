@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Any
 from urllib.parse import quote
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -50,7 +51,9 @@ def demo(megabytes: float, *, once: bool) -> int:
     try:
         settings = commands.up()
         done = _ingest(console, settings, megabytes)
-        console.print(commands.describe(settings), f"  dag             {settings.url}/dags/{DAG}", sep="\n")
+        console.print(
+            commands.describe(settings), f"  dag             {settings.url}/dags/{DAG}", sep="\n", soft_wrap=True
+        )
         if not once:
             _wait(console)
         return 0 if done else 1
@@ -85,7 +88,7 @@ def _ingest(console: Console, settings: Settings, megabytes: float) -> bool:
     if outcome == "success":
         _show_account(console, api, run_id)
         return True
-    console.print(_explain(api, settings, run_id))
+    console.print(_explain(api, settings, run_id), soft_wrap=True)
     return False
 
 
@@ -161,9 +164,10 @@ def _show_account(console: Console, api: AirflowApi, run_id: str) -> None:
     entry = api.get(path)
     value: Any = {} if entry is None else entry["value"]
     account = json.loads(value) if isinstance(value, str) else value
-    table = Table(title=f"{DAG}: {account.get('status', 'no account')}", title_justify="left")
+    console.print(f"\n{DAG}: {account.get('status', 'no account')}", style="bold")
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     for name in (*COUNTS, "seconds", "MB/s"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     seconds = float(account.get("seconds") or 0)
     speed = f"{account.get('bytes', 0) / 1e6 / seconds:,.0f}" if seconds else "-"
     table.add_row(*(f"{account.get(name, 0):,}" for name in COUNTS), f"{seconds:.1f}", speed)

@@ -18,10 +18,11 @@ def is_free(port: int) -> bool:
     return True
 
 
-def free_port(wanted: int | None = None) -> int:
-    """`wanted` if it is free, else one that the system picks."""
-    if wanted and is_free(wanted):
-        return wanted
+def free_port(*wanted: int) -> int:
+    """The first of `wanted` that is free, else one that the system picks."""
+    for port in wanted:
+        if is_free(port):
+            return port
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

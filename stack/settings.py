@@ -64,9 +64,9 @@ class Settings:
         write_private(self.state / "settings.json", json.dumps(content, indent=2))
 
     def with_free_ports(self) -> Settings:
-        """The same with ports that are free now: the remembered ones if possible. Saved."""
-        api = free_port(self.api_port)
-        postgres = free_port(self.postgres_port)
+        """The same with ports that are free now: the usual ones, else those of last time, else any. Saved."""
+        api = free_port(API_PORT, self.api_port)
+        postgres = free_port(POSTGRES_PORT, self.postgres_port)
         while postgres == api:
             postgres = free_port()
         chosen = replace(self, api_port=api, postgres_port=postgres)
