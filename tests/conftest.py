@@ -69,5 +69,5 @@ def dsn(postgres: PostgresServer, template: str) -> Iterator[str]:
 @pytest.fixture
 def warehouse(dsn: str) -> Iterator[Connection[Any]]:
     """An open connection to the fresh warehouse."""
-    with psycopg.connect(dsn) as connection:
+    with psycopg.connect(dsn, autocommit=True) as connection:
         yield connection

@@ -72,7 +72,9 @@ def _keep_rejects(cursor: Cursor, earlier: dict[str, Any], values: dict[str, Any
     ).fetchone()
     if kept is None or kept[0] != earlier["rejected"]:
         return False
-    ledger.start_run(cursor, {**values, "status": "planned", "reason": None, "chunks": 0, "plan": None})
+    reason = f"nothing to load: run {earlier['run_id']} ingested the same file, and its rows are untouched"
+    confirmed = {"status": "planned", "reason": reason, "chunks": 0, "plan": None, "confirms": earlier["run_id"]}
+    ledger.start_run(cursor, {**values, **confirmed})
     cursor.execute(
         "INSERT INTO millrace.rejected_row SELECT %s, %s, line_number, byte_offset, column_name, value, rule, reason,"
         " raw, chunk FROM millrace.rejected_row WHERE run_id = %s",

@@ -48,9 +48,9 @@ def start_run(cursor: Cursor, values: dict[str, Any]) -> None:
     cursor.execute("DELETE FROM millrace.ingest_run WHERE run_id = %(run_id)s", values)
     cursor.execute(
         "INSERT INTO millrace.ingest_run (run_id, dataset, target, airflow_run, status, reason, file, bytes,"
-        " fingerprint, dataset_fingerprint, version, forced, chunks, plan)"
+        " fingerprint, dataset_fingerprint, version, forced, chunks, plan, confirms)"
         " VALUES (%(run_id)s, %(dataset)s, %(target)s, %(airflow_run)s, %(status)s, %(reason)s, %(file)s, %(bytes)s,"
-        " %(fingerprint)s, %(dataset_fingerprint)s, %(version)s, %(forced)s, %(chunks)s, %(plan)s)",
+        " %(fingerprint)s, %(dataset_fingerprint)s, %(version)s, %(forced)s, %(chunks)s, %(plan)s, %(confirms)s)",
         values,
     )
 
@@ -70,17 +70,28 @@ def plan_of(cursor: Cursor, run_id: UUID) -> dict[str, Any]:
 
 
 def earlier_run(cursor: Cursor, values: dict[str, Any]) -> dict[str, Any] | None:
-    """The last finished run of the same file content, dataset and target, if any."""
+    """The last run that loaded the same file content by the same dataset into the same target, if any."""
     return (
         cursor.connection.cursor(row_factory=dict_row)
         .execute(
-            "SELECT * FROM millrace.ingest_run WHERE status = 'done' AND target = %(target)s"
+            "SELECT * FROM millrace.ingest_run WHERE status = 'done' AND confirms IS NULL"
+            " AND target = %(target)s"
             " AND fingerprint = %(fingerprint)s AND dataset_fingerprint = %(dataset_fingerprint)s"
             " ORDER BY finished_at DESC LIMIT 1",
             values,
         )
         .fetchone()
     )
+
+
+def others_since(cursor: Cursor, earlier: dict[str, Any]) -> bool:
+    """Whether other content may have won over that of `earlier`: a newer version, or a run that ended later."""
+    row = cursor.execute(
+        "SELECT EXISTS (SELECT FROM millrace.ingest_run WHERE target = %(target)s AND status = 'done'"
+        " AND (finished_at > %(finished_at)s OR version > %(version)s) AND run_id <> %(run_id)s AND confirms IS NULL)",
+        earlier,
+    ).fetchone()
+    return bool(row and row[0])
 
 
 def save_chunk(cursor: Cursor, run_id: UUID, values: dict[str, Any]) -> None:
@@ -123,7 +134,7 @@ def counted(cursor: Cursor, run_id: UUID) -> tuple[int, int]:
 def finish_run(cursor: Cursor, run_id: UUID, counts: dict[str, int], target_oid: int) -> None:
     """Write the counts and mark the run done; the transactions that wrote rows are kept with it."""
     cursor.execute(
-        "UPDATE millrace.ingest_run SET status = 'done', reason = NULL, finished_at = clock_timestamp(),"
+        "UPDATE millrace.ingest_run SET status = 'done', finished_at = clock_timestamp(),"
         " read = %(read)s, inserted = %(inserted)s, updated = %(updated)s, unchanged = %(unchanged)s,"
         " superseded = %(superseded)s, stale = %(stale)s, rejected = %(rejected)s, deleted = %(deleted)s,"
         " target_oid = %(oid)s,"

@@ -58,7 +58,7 @@ def load_chunk(connection: psycopg.Connection, dataset: Dataset, plan: Plan, chu
     started = time.monotonic()
     check_unchanged(plan)
     reader = reader_for(dataset, plan)
-    loaded = _Loaded()
+    loaded, hopeless = _Loaded(), None
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_advisory_xact_lock(hashtextextended(%s, %s))", [f"{plan.run_id} chunk", chunk.number]
@@ -73,25 +73,34 @@ def load_chunk(connection: psycopg.Connection, dataset: Dataset, plan: Plan, chu
             if rows.rejects:
                 ledger.save_rejects(cursor, plan.run_id, plan.path, chunk.number, rows.rejects)
             loaded.add(rows, dataset, chunk)
-            if _hopeless(dataset, plan, loaded.rejected):
+            hopeless = _hopeless(dataset, plan, loaded.rejected)
+            if hopeless:
                 break
         counts = {"read": loaded.read, "rejected": loaded.rejected}
         _save(cursor, plan, chunk, loaded, time.monotonic() - started)
         check_unchanged(plan)
-    if _hopeless(dataset, plan, loaded.rejected):
+    if hopeless:
         raise RejectLimitExceeded(
-            f"{plan.path}: {loaded.rejected:,} rows rejected in chunk {chunk.number} alone, over the limit of"
-            f" dataset {dataset.name}; see millrace.rejected_row for run {plan.run_id}"
+            f"{plan.path}: {loaded.rejected:,} rows were rejected in chunk {chunk.number} alone: {hopeless}."
+            f" {rejected_rows_hint(plan)}"
         )
     return counts
+
+
+def rejected_rows_hint(plan: Plan) -> str:
+    """Where to look at a run's rejected rows."""
+    return (
+        "Nothing was changed in the target. See the rows with SELECT line_number, column_name, value, reason"
+        f" FROM millrace.rejected_row WHERE run_id = '{plan.run_id}'"
+    )
 
 
 def copy_rows(cursor: Cursor, table: sql.Identifier, rows: pa.Table, reader: Reader) -> None:
     """COPY typed rows in PostgreSQL's binary format."""
     if not rows.num_rows:
         return
-    encoder = ArrowToPostgresBinaryEncoder.new_with_encoders(rows.schema, encoders(reader.dataset, rows.schema))
-    names = sql.SQL(", ").join(map(sql.Identifier, reader.dataset.columns))
+    encoder = encoder_for(reader.dataset, rows.schema)
+    names = sql.SQL(", ").join(map(sql.Identifier, rows.schema.names))
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(table, names)
     with cursor.copy(statement) as copy:
         copy.write(encoder.write_header())
@@ -100,13 +109,13 @@ def copy_rows(cursor: Cursor, table: sql.Identifier, rows: pa.Table, reader: Rea
         copy.write(encoder.finish())
 
 
-def encoders(dataset: Dataset, schema: pa.Schema) -> dict[str, object]:
-    """pgpq's encoder of each column; only jsonb needs another one than its Arrow type says."""
-    chosen = ArrowToPostgresBinaryEncoder.infer_encoders(schema)
-    for name, column in dataset.columns.items():
-        if column.sql_type.kind == "jsonb":
-            chosen[name] = StringEncoderBuilder.new_with_output(schema.field(name), Jsonb())
-    return dict(chosen)
+def encoder_for(dataset: Dataset, schema: pa.Schema) -> ArrowToPostgresBinaryEncoder:
+    """An encoder for one COPY. Only jsonb is written otherwise than its Arrow type says."""
+    builders = {field.name: ArrowToPostgresBinaryEncoder.infer_encoder(field) for field in schema}
+    for name in schema.names:
+        if dataset.columns[name].sql_type.kind == "jsonb":
+            builders[name] = StringEncoderBuilder.new_with_output(schema.field(name), Jsonb())
+    return ArrowToPostgresBinaryEncoder.new_with_encoders(schema, builders)
 
 
 def unstaged(connection: psycopg.Connection, plan: Plan) -> Iterable[Chunk]:
@@ -154,7 +163,7 @@ def _save(cursor: Cursor, plan: Plan, chunk: Chunk, loaded: _Loaded, seconds: fl
     )
 
 
-def _hopeless(dataset: Dataset, plan: Plan, rejected: int) -> bool:
-    """Whether the limit is passed whatever the rest of the file holds: a record has a byte a field at least."""
-    most_rows = plan.size // plan.fields + 1
-    return dataset.reject_limit.exceeded(most_rows, rejected) is not None
+def _hopeless(dataset: Dataset, plan: Plan, rejected: int) -> str | None:
+    """The limit that is passed whatever the rest of the file holds: a record has a byte a field at least."""
+    over = dataset.reject_limit.exceeded(plan.size // plan.fields + 1, rejected)
+    return over.rpartition(": ")[2] if over else None

@@ -8,6 +8,7 @@ one waits for the first.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
 import psycopg
 from psycopg import Cursor, sql
@@ -18,7 +19,8 @@ from include.ingest.dataset import Dataset
 from include.ingest.duplicates import Settled, settle
 from include.ingest.errors import AccountMismatch, RejectLimitExceeded, StagingLost, TargetRefused
 from include.ingest.ledger import Account
-from include.ingest.load import load_chunk, unstaged
+from include.ingest.load import load_chunk, rejected_rows_hint, unstaged
+from include.ingest.newer import confirmed_rows, keep_keys, newer_runs, withdraw_confirmed
 from include.ingest.plan import Plan, check_unchanged, reader_for
 
 WORK_MEM = "128MB"
@@ -78,6 +80,8 @@ def _merge(cursor: Cursor, dataset: Dataset, plan: Plan) -> None:
     target = targets.describe(cursor, dataset)
     assert target is not None
     ledger.finish_run(cursor, plan.run_id, counts, target.oid)
+    if applied.unchanged and targets.SOURCE_VERSION in targets.system_columns(dataset):
+        keep_keys(cursor, plan.run_id)
     staging.drop(cursor, plan.run_id)
 
 
@@ -90,11 +94,7 @@ def _tune(cursor: Cursor) -> None:
 def _check_limit(dataset: Dataset, plan: Plan, read: int, rejected: int) -> None:
     over = dataset.reject_limit.exceeded(read, rejected)
     if over:
-        raise RejectLimitExceeded(
-            f"{plan.path}: {over}. Nothing was changed in {dataset.target}. See the rows with"
-            f" SELECT line_number, column_name, value, reason FROM millrace.rejected_row"
-            f" WHERE run_id = '{plan.run_id}'"
-        )
+        raise RejectLimitExceeded(f"{plan.path}: {over}. {rejected_rows_hint(plan)}")
 
 
 def _apply(cursor: Cursor, dataset: Dataset, plan: Plan, staged: int) -> Applied:
@@ -117,13 +117,16 @@ def _apply_rows(cursor: Cursor, dataset: Dataset, plan: Plan, staged: int) -> Ap
         targets.add_system_columns(cursor, dataset, target, targets.identifier(dataset))
     cursor.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(targets.identifier(dataset)))
     cursor.execute(sql.SQL("ANALYZE {}").format(staging.rows_table(plan.run_id)))
-    statements = _Statements(dataset, plan)
+    newer = newer_runs(cursor, plan.run_id) if targets.SOURCE_VERSION in targets.system_columns(dataset) else []
+    statements = _Statements(dataset, plan, newer)
     if dataset.mode == "append" or targets.is_empty(cursor, dataset):
         return Applied(inserted=_run(cursor, statements.insert_all()))
     if dataset.mode == "replace" and _newer_run(cursor, dataset, plan):
         return Applied(stale=staged)
     _run(cursor, statements.find_changes())
     _run(cursor, sql.SQL("ANALYZE {}").format(statements.changes))
+    if newer:
+        withdraw_confirmed(cursor, plan.run_id, dataset, newer)
     kinds = dict(cursor.execute(statements.count_changes()).fetchall())
     applied = Applied(
         inserted=_run(cursor, statements.insert_new()),
@@ -150,8 +153,9 @@ def _newer_run(cursor: Cursor, dataset: Dataset, plan: Plan) -> bool:
 class _Statements:
     """The merge's SQL for one dataset and run."""
 
-    def __init__(self, dataset: Dataset, plan: Plan) -> None:
+    def __init__(self, dataset: Dataset, plan: Plan, newer: list[UUID]) -> None:
         self.dataset = dataset
+        self.newer = newer
         self.rows = staging.rows_table(plan.run_id)
         self.changes = staging.change_table(plan.run_id)
         self.target = targets.identifier(dataset)
@@ -203,8 +207,8 @@ class _Statements:
         if self.dataset.mode != "upsert":
             return sql.SQL("false")
         if self.dataset.version == "data_interval":
-            return sql.SQL("coalesce(t.{} > {}, false)").format(
-                sql.Identifier(targets.SOURCE_VERSION), self.system[targets.SOURCE_VERSION]
+            return sql.SQL("(coalesce(t.{} > {}, false) OR {})").format(
+                sql.Identifier(targets.SOURCE_VERSION), self.system[targets.SOURCE_VERSION], confirmed_rows(self.newer)
             )
         return sql.SQL("coalesce(t.{0} > s.{0}, false)").format(sql.Identifier(self.dataset.version))
 

@@ -94,7 +94,7 @@ def plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Plan
         if target is not None:
             targets.check(target, dataset)
         earlier = ledger.earlier_run(cursor, values)
-        skipped = _nothing_to_do(earlier, target, order)
+        skipped = _nothing_to_do(cursor, dataset, earlier, target, order)
         if target is not None and not skipped and confirm.confirm(cursor, dataset, target, earlier, values):
             return Plan(order.run_id, dataset.name, str(order.path), *before, fields, positions, "merge", (), True)
         form = staging.form_for(target, empty=target is None or targets.is_empty(cursor, dataset))
@@ -105,7 +105,7 @@ def plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Plan
         if skipped and earlier and earlier["run_id"] == order.run_id:
             return result  # the run itself is done: its account stands
         reason = f"the same file was ingested by run {earlier['run_id']}" if skipped and earlier else None
-        values["plan"] = Jsonb(result.as_dict())
+        values |= {"plan": Jsonb(result.as_dict()), "confirms": earlier["run_id"] if skipped and earlier else None}
         ledger.start_run(cursor, {**values, "status": "skipped" if skipped else "planned", "reason": reason})
         if not skipped:
             staging.create(cursor, order.run_id, dataset, form, order.version.isoformat())
@@ -160,8 +160,18 @@ def _columns(dataset: Dataset, dialect: Dialect, path: Path, layout: Layout) -> 
     return fields, positions
 
 
-def _nothing_to_do(earlier: dict[str, Any] | None, target: targets.Target | None, order: Order) -> bool:
-    """Whether the same content is in the same table already. A table made anew since then is another table."""
-    if order.force or earlier is None or target is None:
+def _nothing_to_do(
+    cursor: psycopg.Cursor, dataset: Dataset, earlier: dict[str, Any] | None, target: targets.Target | None, order: Order
+) -> bool:
+    """Whether ingesting the file would leave the target as it is, because the same content went in before.
+
+    Not so when the table was made anew since then, or when the content comes back for a newer interval after
+    other content. In mode `append` the same content under another name, for another interval, is new data.
+    """
+    if order.force or earlier is None or target is None or earlier["target_oid"] != target.oid:
         return False
-    return bool(earlier["target_oid"] == target.oid)
+    if order.version == earlier["version"]:
+        return True
+    if dataset.mode == "append":
+        return bool(earlier["file"] == str(order.path))
+    return order.version < earlier["version"] or not ledger.others_since(cursor, earlier)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -245,3 +246,15 @@ def test_two_runs_into_one_table_queue_up(warehouse: psycopg.Connection, dsn: st
     assert [account.status for account in accounts] == ["done", "done"]
     assert set(rows(warehouse, "label")) == {("right",)}
     assert staging_tables(warehouse) == []
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
+def test_the_order_of_ingestion_does_not_matter(
+    warehouse: psycopg.Connection, tmp_path: Path, order: tuple[int, ...]
+) -> None:
+    """Also where a newer file repeats what an older one said, and so rewrites nothing."""
+    texts = ["1,a,1\n2,a,1\n3,a,1\n", "1,b,1\n4,b,1\n2,b,1\n", "1,a,1\n2,c,1\n", "1,a,1\n2,a,1\n3,a,1\n"]
+    dataset = make_dataset(tmp_path)
+    for number in order:
+        ingest(warehouse, dataset, HEADER + texts[number], tmp_path, version=DAY + timedelta(days=number))
+    assert rows(warehouse, "id, label") == [(1, "a"), (2, "a"), (3, "a"), (4, "b")]

@@ -10,6 +10,7 @@ CREATE TABLE millrace.ingest_run (
     airflow_run text,
     status text NOT NULL CHECK (status IN ('planned', 'done', 'failed', 'skipped')),
     reason text,
+    confirms uuid,
     file text NOT NULL,
     bytes bigint NOT NULL,
     fingerprint text NOT NULL,
@@ -38,6 +39,8 @@ CREATE TABLE millrace.ingest_run (
 
 COMMENT ON COLUMN millrace.ingest_run.version IS
 'End of the data interval. A row of an older version never overwrites a newer one.';
+COMMENT ON COLUMN millrace.ingest_run.confirms IS
+'The earlier run of the same content, when this run found it still in place and loaded nothing.';
 COMMENT ON COLUMN millrace.ingest_run.superseded IS
 'Rows that lost to a later row of the same key in the file, or to a newer version in the target.';
 COMMENT ON COLUMN millrace.ingest_run.stale IS
@@ -61,6 +64,18 @@ CREATE TABLE millrace.ingest_chunk (
     loaded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (run_id, chunk)
 );
+
+CREATE TABLE millrace.ingest_key (
+    run_id uuid NOT NULL REFERENCES millrace.ingest_run ON DELETE CASCADE,
+    chunk integer NOT NULL,
+    hashes bytea NOT NULL,
+    PRIMARY KEY (run_id, chunk)
+);
+
+ALTER TABLE millrace.ingest_key ALTER COLUMN hashes SET STORAGE EXTERNAL;
+
+COMMENT ON TABLE millrace.ingest_key IS
+'64-bit hashes of the keys of runs that left rows unchanged, so that an older file that comes later knows them.';
 
 CREATE TABLE millrace.rejected_row (
     run_id uuid NOT NULL REFERENCES millrace.ingest_run ON DELETE CASCADE,

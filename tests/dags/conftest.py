@@ -1,0 +1,136 @@
+"""A real Airflow for the session: the local stack, run from a copy of the project with the tests' own datasets."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+import pytest
+
+from stack.api import AirflowApi
+from stack.settings import Settings
+
+REPOSITORY = Path(__file__).parents[2]
+FOLDERS = ("dags", "include", "plugins", "samples", "stack")
+DATASET = """
+name: {name}
+source: "{{{{ inbox }}}}/{name}/{name}_{{{{ ds }}}}.csv"
+target: public.{name}
+key: [id]
+columns:
+  id: {{type: bigint}}
+  label: {{type: text, nullable: true}}
+  price: {{type: "numeric(8,2)", nullable: true, min: 0}}
+reject_limit: {{rows: 1, ratio: null}}
+start_date: 2026-03-01
+schedule: "@daily"
+parallel: 2
+{more}
+"""
+
+
+@dataclass
+class Airflow:
+    """The running stack, and what the tests ask of it."""
+
+    folder: Path
+    settings: Settings
+    api: AirflowApi = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.api = AirflowApi(self.settings)
+        self.api.login()
+
+    def add_dataset(self, name: str, more: str = "") -> str:
+        """Write a dataset file, wait for its DAG, and unpause it. Returns the DAG's id."""
+        (self.folder / "include" / "datasets" / f"{name}.yaml").write_text(DATASET.format(name=name, more=more))
+        dag = f"ingest_{name}"
+        self.until(lambda: (self.api.get(f"dags/{dag}") or {}).get("is_stale") is False, f"{dag} to appear", 90)
+        self.api.patch(f"dags/{dag}", {"is_paused": False})
+        return dag
+
+    def deliver(self, name: str, day: str, text: str) -> Path:
+        """Put a file into the inbox, whole."""
+        target = self.settings.inbox / name / f"{name}_{day}.csv"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = target.with_suffix(".new")
+        fresh.write_text(text)
+        return fresh.replace(target)
+
+    def trigger(self, dag: str, day: str | None = None, **conf: Any) -> str:
+        """Start a run by hand, as the trigger form does."""
+        body = {"logical_date": f"{day}T00:00:00Z" if day else None, "conf": conf}
+        return str(self.api.post(f"dags/{dag}/dagRuns", body)["dag_run_id"])
+
+    def outcome(self, dag: str, run_id: str, seconds: float = 120) -> str:
+        """Wait for a run's end and return its state."""
+        path = f"dags/{dag}/dagRuns/{quote(run_id, safe='')}"
+        self.until(lambda: self.api.get(path)["state"] in ("success", "failed"), f"{run_id} to end", seconds)
+        return str(self.api.get(path)["state"])
+
+    def tasks(self, dag: str, run_id: str) -> list[dict[str, Any]]:
+        """The run's task instances."""
+        path = f"dags/{dag}/dagRuns/{quote(run_id, safe='')}/taskInstances"
+        return list(self.api.get(path, limit=100)["task_instances"])
+
+    def account(self, dag: str, run_id: str) -> dict[str, Any]:
+        """What task `account` returned."""
+        path = f"dags/{dag}/dagRuns/{quote(run_id, safe='')}/taskInstances/account/xcomEntries/return_value"
+        return dict(self.api.get(path, deserialize=True)["value"])
+
+    def warehouse(self) -> psycopg.Connection:
+        """A connection to the warehouse."""
+        return psycopg.connect(self.settings.database_url("warehouse"), autocommit=True)
+
+    def command(self, *arguments: str) -> str:
+        """Run `./run airflow …` and return what it prints."""
+        return _stack(self.folder, "airflow", *arguments)
+
+    @staticmethod
+    def until(holds: Callable[[], Any], what: str, seconds: float) -> None:
+        """Wait until `holds()`."""
+        deadline = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
+            time.sleep(0.5)
+
+
+@pytest.fixture(scope="session")
+def airflow() -> Iterator[Airflow]:
+    """The stack, up."""
+    folder = Path(tempfile.mkdtemp(prefix="millrace-airflow-"))
+    folder.chmod(0o755)
+    for name in FOLDERS:
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    try:
+        _stack(folder, "up")
+        yield Airflow(folder, Settings.load(folder / ".millrace"))
+    finally:
+        _stack(folder, "down", "--delete")
+        shutil.rmtree(folder)
+
+
+def _stack(folder: Path, *arguments: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MILLRACE", "AIRFLOW"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "stack", *arguments],
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def instant(text: str) -> datetime:
+    """An API timestamp."""
+    return datetime.fromisoformat(text)

@@ -1,0 +1,129 @@
+"""The ingest DAG on a real Airflow: form, schedule, backfill, waiting, failing, and a task killed while it works."""
+
+from __future__ import annotations
+
+import psutil
+import pytest
+
+from tests.dags.conftest import Airflow
+
+HEADER = "id,label,price\n"
+BROKEN = "name: broken\nsource: x\ntarget: public.broken\nkey: [id]\ncolumns:\n  id: {type: bigint}\n  size: {type: huge}\n"
+
+
+def test_the_form_overrides_path_and_chunk_size(airflow: Airflow) -> None:
+    dag = airflow.add_dataset("formed", "catchup: false")
+    file = airflow.deliver("formed", "elsewhere", HEADER + '1,"a\nb",1\n2,b,2\n1,c,3\n3,d,-1\n')
+    run = airflow.trigger(dag, "2026-03-05", path=str(file), chunk_bytes=10)
+    assert airflow.outcome(dag, run) == "success"
+    account = airflow.account(dag, run)
+    shown = {name: account[name] for name in ("status", "read", "inserted", "superseded", "rejected", "file")}
+    assert shown == {"status": "done", "read": 4, "inserted": 2, "superseded": 1, "rejected": 1, "file": str(file)}
+    labels = [task["rendered_map_index"] for task in airflow.tasks(dag, run) if task["task_id"] == "load"]
+    assert len(labels) == account["chunks"] > 1
+    assert "chunk 1 of 4: bytes 15 to 25" in labels
+    events = airflow.api.get("assets/events", source_dag_id=dag)["asset_events"]
+    assert [event["extra"]["inserted"] for event in events] == [2]
+    again = airflow.trigger(dag, path=str(file))
+    assert airflow.outcome(dag, again) == "success"
+    assert airflow.account(dag, again)["status"] == "skipped"
+    forced = airflow.trigger(dag, path=str(file), force=True)
+    assert airflow.outcome(dag, forced) == "success"
+    assert airflow.account(dag, forced)["unchanged"] == 2
+
+
+def test_a_run_without_date_and_path_says_so(airflow: Airflow) -> None:
+    dag = airflow.add_dataset("dateless", "catchup: false")
+    run = airflow.trigger(dag)
+    assert airflow.outcome(dag, run) == "failed"
+
+
+def test_the_daily_schedule_takes_each_days_file(airflow: Airflow) -> None:
+    for day in ("2026-03-01", "2026-03-02", "2026-03-03"):
+        airflow.deliver("daily", day, HEADER + f"1,{day},1\n{day[-2:]},own,1\n")
+    dag = airflow.add_dataset("daily", "catchup: true\nend_date: 2026-03-03")
+    runs = f"dags/{dag}/dagRuns"
+    airflow.until(
+        lambda: [run["state"] for run in airflow.api.get(runs)["dag_runs"]] == ["success"] * 3, "three scheduled runs", 180
+    )
+    with airflow.warehouse() as connection:
+        found = connection.execute("SELECT id, label, source_version::date::text FROM daily ORDER BY id").fetchall()
+    assert found == [(1, "2026-03-03", "2026-03-04"), (2, "own", "2026-03-03"), (3, "own", "2026-03-04")]
+
+
+def test_a_backfill_of_older_days_leaves_newer_rows(airflow: Airflow) -> None:
+    dag = airflow.add_dataset("filled", "catchup: false\nend_date: 2026-03-04")
+    for day in ("2026-03-01", "2026-03-02", "2026-03-03"):
+        airflow.deliver("filled", day, HEADER + f"1,{day},1\n")
+    run = airflow.trigger(dag, "2026-03-04", path=str(airflow.settings.inbox / "filled" / "filled_2026-03-03.csv"))
+    assert airflow.outcome(dag, run) == "success"
+    airflow.command("backfill", "create", "--dag-id", dag, "--from-date", "2026-03-01", "--to-date", "2026-03-02")
+    runs = f"dags/{dag}/dagRuns"
+    airflow.until(
+        lambda: [r["state"] for r in airflow.api.get(runs)["dag_runs"] if r["run_type"] == "backfill"] == ["success"] * 2,
+        "two backfilled days", 180,
+    )  # fmt: skip
+    with airflow.warehouse() as connection:
+        assert connection.execute("SELECT label FROM filled").fetchall() == [("2026-03-03",)]
+
+
+def test_a_missing_file_is_waited_for(airflow: Airflow) -> None:
+    dag = airflow.add_dataset("awaited", "catchup: false")
+    run = airflow.trigger(dag, "2026-03-05")
+    plan = lambda: airflow.tasks(dag, run)[0]  # noqa: E731
+    airflow.until(lambda: plan()["state"] == "up_for_reschedule", "the wait to begin", 60)
+    airflow.deliver("awaited", "2026-03-05", HEADER + "1,late,1\n")
+    assert airflow.outcome(dag, run) == "success"
+    assert airflow.account(dag, run)["inserted"] == 1
+
+
+def test_over_the_limit_the_run_fails_with_its_reason(airflow: Airflow) -> None:
+    dag = airflow.add_dataset("limited", "catchup: false")
+    airflow.deliver("limited", "2026-03-05", HEADER + "1,a,1\nx,b,1\ny,c,1\n")
+    run = airflow.trigger(dag, "2026-03-05")
+    assert airflow.outcome(dag, run) == "failed"
+    with airflow.warehouse() as connection:
+        status, reason = connection.execute("SELECT status, reason FROM millrace.ingest_run WHERE dataset = 'limited'").fetchone()
+        assert (status, "limit of 1 row" in reason) == ("failed", True)
+        assert connection.execute("SELECT to_regclass('limited')").fetchone() == (None,)
+        left = "SELECT count(*) FROM pg_class WHERE relnamespace = 'millrace_staging'::regnamespace"
+        assert connection.execute(left).fetchone() == (0,)
+    tries = {task["task_id"]: task["try_number"] for task in airflow.tasks(dag, run)}
+    assert tries["merge"] == 1, "no retry can help"
+
+
+@pytest.mark.parametrize("step", ["load", "merge"])
+def test_a_killed_task_is_retried(airflow: Airflow, step: str) -> None:
+    name = f"killed_{step}"
+    dag = airflow.add_dataset(name, "catchup: false\nchunk_bytes: 2000000")
+    body = "".join(f"{number},label {number},1\n" for number in range(400_000))
+    airflow.deliver(name, "2026-03-05", HEADER + "1,first,1\n" + body)
+    run = airflow.trigger(dag, "2026-03-05")
+    running = "SELECT client_port FROM pg_stat_activity WHERE application_name = 'millrace' AND state <> 'idle' AND query ~ %s"
+    sign = {"load": "^COPY", "merge": "^(DELETE|ALTER|SELECT count)"}[step]
+    with airflow.warehouse() as connection:
+        airflow.until(lambda: connection.execute(running, [sign]).fetchone(), f"{step} at work", 90)
+        (port,) = connection.execute(running, [sign]).fetchone() or (0,)
+    for link in psutil.net_connections("tcp"):
+        if link.laddr.port == port and link.pid:
+            psutil.Process(link.pid).kill()
+    assert airflow.outcome(dag, run, 240) == "success"
+    account = airflow.account(dag, run)
+    assert {key: account[key] for key in ("read", "inserted", "superseded", "rejected")} == {
+        "read": 400_001, "inserted": 400_000, "superseded": 1, "rejected": 0,
+    }  # fmt: skip
+    assert max(task["try_number"] for task in airflow.tasks(dag, run) if task["task_id"] == step) > 1
+
+
+def test_a_wrong_dataset_file_names_file_line_and_field(airflow: Airflow) -> None:
+    file = airflow.folder / "include" / "datasets" / "broken.yaml"
+    file.write_text(BROKEN)
+    try:
+        errors = lambda: airflow.api.get("importErrors")["import_errors"]  # noqa: E731
+        airflow.until(errors, "the import error", 60)
+        assert "broken.yaml:7: columns.size.type" in errors()[0]["stack_trace"]
+        assert airflow.api.get("dags/ingest_orders")["is_stale"] is False
+        assert airflow.api.get("dags/ingest_orders")["has_import_errors"] is False
+    finally:
+        file.unlink()
+    airflow.until(lambda: not errors(), "the import error to go", 60)

@@ -1,0 +1,32 @@
+"""One attempt at a run's steps as a process of its own, as a task's retry does them; the fault tests kill it."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+import psycopg
+
+from include.ingest.dataset import load_dataset
+from include.ingest.load import load_chunk
+from include.ingest.merge import merge
+from include.ingest.plan import Order, plan, read_plan
+
+
+def main(dsn: str, dataset_file: str, file: str, run_id: str, version: str, step: str) -> None:
+    """Do `step`: plan, merge, or the number of a chunk to load."""
+    dataset = load_dataset(Path(dataset_file))
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        if step == "plan":
+            plan(connection, dataset, Order(UUID(run_id), Path(file), datetime.fromisoformat(version)))
+        elif step == "merge":
+            merge(connection, dataset, read_plan(connection, UUID(run_id)))
+        else:
+            planned = read_plan(connection, UUID(run_id))
+            load_chunk(connection, dataset, planned, planned.chunks[int(step)])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
