@@ -30,13 +30,17 @@ def up() -> Settings:
     with _alone(settings.state):
         if is_up(settings):
             return settings
+        if _supervised(settings):
+            say("it is starting already")
+            _await_ready(settings)
+            return settings
         _check_disk(settings.state)
         clean(settings)
         chosen = settings.with_free_ports()
         if chosen.api_port != API_PORT:
             say(f"port {API_PORT} is taken, Airflow's page is on port {chosen.api_port}")
-        daemon = _launch(chosen)
-        _await_ready(chosen, daemon)
+        _launch(chosen)
+        _await_ready(chosen)
     return chosen
 
 
@@ -73,8 +77,7 @@ def clean(settings: Settings) -> None:
 
 def is_up(settings: Settings) -> bool:
     """Whether the supervisor lives and says that everything is ready."""
-    alive = Register(settings.state / "processes.json").alive("supervisor")
-    return bool(alive) and Status.read(settings.state / "status.json").ready
+    return _supervised(settings) and Status.read(settings.state / "status.json").ready
 
 
 def show_status() -> bool:
@@ -83,7 +86,7 @@ def show_status() -> bool:
         say("nothing runs here; start with ./run up")
         return False
     settings = Settings.load()
-    alive = Register(settings.state / "processes.json").alive("supervisor")
+    alive = _supervised(settings)
     status = Status.read(settings.state / "status.json") if alive else Status()
     if not alive:
         say("the stack is down; start with ./run up")
@@ -91,7 +94,7 @@ def show_status() -> bool:
         print(_row(part))
     if alive:
         print(describe(settings))
-    return bool(alive) and status.ready
+    return alive and status.ready
 
 
 def describe(settings: Settings) -> str:
@@ -135,7 +138,7 @@ def say(words: str) -> None:
 
 
 def _running() -> Settings:
-    if not state_folder().is_dir() or not Register(state_folder() / "processes.json").alive("supervisor"):
+    if not state_folder().is_dir() or not _supervised(Settings.load()):
         raise StackError("the stack is down; start it with ./run up")
     return Settings.load()
 
@@ -158,12 +161,13 @@ def _check_disk(folder: Path) -> None:
         raise StackError(f"disk full: {NEEDED_BYTES >> 20} MB are needed in {folder}, {free >> 20} MB are free")
 
 
-def _launch(settings: Settings) -> subprocess.Popen[bytes]:
+def _launch(settings: Settings) -> None:
+    """Start the supervisor, and return once it is in the register or dead."""
     for folder in (settings.logs, settings.airflow_home, settings.inbox):
         folder.mkdir(parents=True, exist_ok=True)
     Status().write(settings.state / "status.json")
     with (settings.logs / "supervisor.log").open("ab") as log:
-        return subprocess.Popen(
+        daemon = subprocess.Popen(
             [sys.executable, "-m", "stack", "supervise"],
             cwd=settings.repository,
             stdin=subprocess.DEVNULL,
@@ -171,14 +175,20 @@ def _launch(settings: Settings) -> subprocess.Popen[bytes]:
             stderr=log,
             start_new_session=True,
         )
+    while daemon.poll() is None and not _supervised(settings):
+        time.sleep(0.05)
 
 
-def _await_ready(settings: Settings, daemon: subprocess.Popen[bytes]) -> None:
+def _supervised(settings: Settings) -> bool:
+    return Register(settings.state / "processes.json").alive("supervisor") is not None
+
+
+def _await_ready(settings: Settings) -> None:
     """Print each part once it is ready; a dead supervisor or a lack of progress is an error."""
     shown: set[str] = set()
     deadline = time.monotonic() + UP_SECONDS
     while time.monotonic() < deadline:
-        dead = daemon.poll() is not None
+        dead = not _supervised(settings)
         status = Status.read(settings.state / "status.json")
         for part in status.parts:
             if part.state == "ready" and part.name not in shown:

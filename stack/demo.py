@@ -45,7 +45,8 @@ class Slot:
 
 def demo(megabytes: float, *, once: bool) -> int:
     """Run it and return the exit code. A stack that this demo started ends with it."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     console = Console(highlight=False)
     was_up = state_folder().is_dir() and commands.is_up(Settings.load())
     try:

@@ -104,7 +104,7 @@ class PostgresServer:
             self._initialise()
         self._check_version()
         deadline = time.monotonic() + START_SECONDS
-        while not self._launch():
+        while not (self.running() or self._launch()):
             if time.monotonic() > deadline:
                 raise StackError(f"PostgreSQL does not start, see {self.log_file}: {self._last_words()}")
             time.sleep(0.3)
@@ -174,6 +174,8 @@ class PostgresServer:
     def _launch(self) -> bool:
         """Start the server once. False when another try may help: a port just taken, memory still in use."""
         if self._wanted_port and not is_free(self._wanted_port):
+            if self._postmaster() is not None:  # Someone else starts it right now.
+                return False
             raise StackError(f"port {self._wanted_port} is taken by another program, PostgreSQL needs it")
         settings = {**self.settings, "port": str(self._wanted_port or free_port())}
         command = [str(self.binaries / "postgres"), "-D", str(self.data_dir)]
@@ -201,7 +203,8 @@ class PostgresServer:
 
     def _may_try_again(self) -> bool:
         words = self._last_words()
-        if "pre-existing shared memory" in words or "Address already in use" in words or "could not bind" in words:
+        passing = ("pre-existing shared memory", "Address already in use", "could not bind", "lock file")
+        if any(trouble in words for trouble in passing):
             return False
         raise StackError(f"PostgreSQL did not start, see {self.log_file}: {words}")
 

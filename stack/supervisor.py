@@ -20,7 +20,7 @@ from types import FrameType
 
 from stack import databases
 from stack.api import AirflowApi
-from stack.components import COMMANDS, Component
+from stack.components import COMMANDS, Component, rotate
 from stack.environment import airflow_environment, write_password_file
 from stack.errors import StackError
 from stack.postgres import PostgresServer
@@ -30,6 +30,7 @@ from stack.status import Part, Status
 
 STEPS = ("postgres", "databases", "airflow tables")
 LOOK_SECONDS = 0.5
+GIVE_UP_SECONDS = 300.0
 HEALTH_SECONDS = 1.0
 
 
@@ -71,6 +72,7 @@ class Supervisor:
 
     def _prepare(self) -> None:
         with self._step("postgres") as part:
+            rotate(self.server.log_file)
             self.server.start()
             part.pid = self.server.pid
         with self._step("databases"):
@@ -122,10 +124,17 @@ class Supervisor:
         if self.server.running():
             return
         part = self.steps["postgres"]
-        part.restarts += 1
-        part.enter("restarting")
-        self._say()
-        self.server.start()
+        if part.state != "restarting":
+            part.restarts += 1
+            part.enter("restarting")
+            self._say()
+        try:
+            self.server.start()
+        except StackError as fault:
+            if time.time() - part.since > GIVE_UP_SECONDS:
+                raise
+            print(fault, file=sys.stderr, flush=True)
+            return
         part.pid = self.server.pid
         part.enter("ready")
 
