@@ -1,0 +1,1 @@
+"""Benchmarks: `./run bench <name>`. Each prints its figures as JSON in the last line."""

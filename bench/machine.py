@@ -1,0 +1,69 @@
+"""On what a result was measured."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+from bench.peers import PINS
+from bench.place import Place
+from stack.settings import REPOSITORY
+
+PACKAGES = ("apache-airflow", "pyarrow", "pgpq", "psycopg", "pandas", "numpy", "SQLAlchemy")
+SERVER_SETTINGS = ("shared_buffers", "max_wal_size", "fsync", "synchronous_commit", "full_page_writes")
+
+
+def describe(place: Place) -> dict[str, str]:
+    """One line a fact."""
+    memory = psutil.virtual_memory().total / 2**30
+    row = place.admin.execute("SELECT version()").fetchone()
+    settings = place.admin.execute(
+        "SELECT name, current_setting(name) FROM unnest(%s) AS name", [list(SERVER_SETTINGS)]
+    ).fetchall()
+    return {
+        "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "commit": _commit(),
+        "CPU": f"{_cpu_model()}, {len(os.sched_getaffinity(0))} cores",
+        "memory": f"{memory:.0f} GiB",
+        "disk": _disk(place.server.data_dir),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "PostgreSQL": str(row[0]).partition(" on ")[0] if row else "",
+        "settings": ", ".join(f"{name}={value}" for name, value in settings),
+        "Python": platform.python_version(),
+        "packages": ", ".join(f"{name} {version(name)}" for name in PACKAGES),
+        "peers": ", ".join(
+            sorted({line.partition("  # ")[0] for line in PINS.read_text().splitlines() if not line.startswith("#")})
+        ),
+    }
+
+
+def _cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _disk(folder: Path) -> str:
+    """File system and kind of disk under the data folder."""
+    mounts = {part.mountpoint: part for part in psutil.disk_partitions(all=True)}
+    part = next((mounts[str(up)] for up in [folder, *folder.parents] if str(up) in mounts), None)
+    if part is None:
+        return "unknown"
+    device = Path(part.device).name.rstrip("0123456789")
+    spins = Path(f"/sys/block/{device}/queue/rotational")
+    kind = {"0": "not rotating", "1": "rotating"}.get(spins.read_text().strip()) if spins.exists() else None
+    return ", ".join(filter(None, [part.fstype, kind, f"{psutil.disk_usage(str(folder)).total / 1e9:.0f} GB"]))
+
+
+def _commit() -> str:
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip() or "unknown"

@@ -1,0 +1,269 @@
+"""What processes cost: CPU and memory by group, sampled from /proc, and WAL. Linux only.
+
+A group is a name and a function that picks its processes from a snapshot. CPU of a process that ends between two
+samples is lost for less than one interval; `Run.client_cpu_seconds` of a command is exact, as the kernel counts it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+EVERY_SECONDS = 0.2
+TICKS = os.sysconf("SC_CLK_TCK")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True)
+class Process:
+    """One line of a snapshot."""
+
+    pid: int
+    parent: int
+    started: int  # ticks since boot: with the pid it names a process for good
+    cpu_seconds: float
+    rss_bytes: int
+
+
+Snapshot = Mapping[int, Process]
+Pick = Callable[[Snapshot], Iterable[int]]
+
+
+@dataclass(frozen=True)
+class Usage:
+    """A group at one moment; CPU counts from the start of the sampling."""
+
+    cpu_seconds: float = 0.0
+    processes: int = 0
+    rss_bytes: int = 0
+    pss_bytes: int | None = None  # None when one of its processes does not let us read it
+
+
+@dataclass(frozen=True)
+class Sample:
+    """All groups at one moment (seconds since 1970)."""
+
+    at: float
+    groups: dict[str, Usage]
+    wal_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a sampler saw, in order of time."""
+
+    samples: Sequence[Sample] = ()
+
+    def cpu_seconds(self, group: str, begin: float = 0.0, end: float = float("inf")) -> float:
+        """CPU that the group used between two moments."""
+        return self._at(end, group).cpu_seconds - self._at(begin, group).cpu_seconds
+
+    def wal_bytes(self, begin: float = 0.0, end: float = float("inf")) -> int:
+        """WAL written between two moments."""
+        return self._sample(end).wal_bytes - self._sample(begin).wal_bytes if self.samples else 0
+
+    def peak_rss_bytes(self, group: str) -> int:
+        """The largest sum of resident memory; pages that processes share count for each."""
+        return max((sample.groups[group].rss_bytes for sample in self.samples), default=0)
+
+    def peak_pss_bytes(self, group: str) -> int | None:
+        """The largest sum of proportional memory, shared pages counted once; None when it was unreadable."""
+        found = [sample.groups[group].pss_bytes for sample in self.samples]
+        known = [pss for pss in found if pss is not None]
+        return max(known, default=0) if len(known) == len(found) else None
+
+    def _sample(self, at: float) -> Sample:
+        index = bisect_right([sample.at for sample in self.samples], at)
+        return self.samples[max(index - 1, 0)]
+
+    def _at(self, at: float, group: str) -> Usage:
+        return self._sample(at).groups[group] if self.samples else Usage()
+
+
+def snapshot() -> dict[int, Process]:
+    """Every process that runs now."""
+    found = {}
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError, IndexError, ValueError):
+                process = _process(int(entry.name))
+                found[process.pid] = process
+    return found
+
+
+def _process(pid: int) -> Process:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    cpu = (int(fields[11]) + int(fields[12])) / TICKS
+    return Process(pid, int(fields[1]), int(fields[19]), cpu, int(fields[21]) * PAGE_BYTES)
+
+
+def title(pid: int) -> str:
+    """The command line; PostgreSQL's backends name their role and database there."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def descendants(processes: Snapshot, root: int, *, depth: int = 0) -> list[int]:
+    """The pids below `root` that are at least `depth` generations away; 0 includes itself."""
+    children: dict[int, list[int]] = {}
+    for process in processes.values():
+        children.setdefault(process.parent, []).append(process.pid)
+    found, level, distance = [], [root] if root in processes else [], 0
+    while level:
+        if distance >= depth:
+            found += level
+        level = [child for parent in level for child in children.get(parent, [])]
+        distance += 1
+    return found
+
+
+def pss_bytes(pid: int) -> int | None:
+    """Proportional set size; None when the kernel does not let us see it, 0 when the process has ended."""
+    try:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    except PermissionError:
+        return None
+    except OSError:
+        return 0
+    return 0
+
+
+class Sampler:
+    """Samples the groups every 0.2 s in a thread, from `start` to `stop`. Memory is read for `memory` groups only."""
+
+    def __init__(
+        self, groups: Mapping[str, Pick], memory: Sequence[str] = (), wal: Callable[[], int] | None = None
+    ) -> None:
+        self._groups, self._memory, self._wal = groups, memory, wal
+        self._samples: list[Sample] = []
+        self._seen: dict[str, dict[tuple[int, int], float]] = {name: {} for name in groups}
+        self._base: dict[tuple[int, int], float] = {}
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._loop, daemon=True)
+
+    def __enter__(self) -> Sampler:
+        self._base = {(p.pid, p.started): p.cpu_seconds for p in snapshot().values()}
+        self._take()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join(timeout=30)
+        self._take()
+
+    @property
+    def trace(self) -> Trace:
+        """What was seen so far."""
+        return Trace(tuple(self._samples))
+
+    def _loop(self) -> None:
+        while not self._done.wait(EVERY_SECONDS):
+            self._take()
+
+    def _take(self) -> None:
+        now, processes = time.time(), snapshot()
+        usage = {name: self._usage(name, pick, processes) for name, pick in self._groups.items()}
+        self._samples.append(Sample(now, usage, self._wal() if self._wal else 0))
+
+    def _usage(self, name: str, pick: Pick, processes: Snapshot) -> Usage:
+        members = [processes[pid] for pid in pick(processes) if pid in processes]
+        seen = self._seen[name]
+        for process in members:
+            identity = (process.pid, process.started)
+            seen[identity] = process.cpu_seconds - self._base.get(identity, 0.0)
+        cpu = sum(seen.values())
+        if name not in self._memory:
+            return Usage(cpu, len(members))
+        pss = [pss_bytes(process.pid) for process in members]
+        known = [value for value in pss if value is not None]
+        total = sum(known) if len(known) == len(pss) else None
+        return Usage(cpu, len(members), sum(process.rss_bytes for process in members), total)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one command did and cost."""
+
+    seconds: float
+    code: int | None  # None when it was ended because it took too long
+    client_cpu_seconds: float
+    server_cpu_seconds: float
+    peak_rss_bytes: int
+    peak_pss_bytes: int | None
+    wal_bytes: int
+    output: str = field(repr=False, default="")
+
+    @property
+    def done(self) -> bool:
+        """Whether it ended by itself, with success."""
+        return self.code == 0
+
+    @property
+    def fault(self) -> str:
+        """One line on what went wrong, or an empty string."""
+        if self.done:
+            return ""
+        lines = [line.strip() for line in self.output.splitlines() if line.strip()]
+        chosen = [line for line in lines if "rror" in line] or lines or [""]
+        return "took too long" if self.code is None else f"exit code {self.code}: {chosen[-1]}"[:160]
+
+
+def run(
+    command: Sequence[str],
+    *,
+    timeout_seconds: float,
+    environment: Mapping[str, str] | None = None,
+    server: Pick = lambda _: (),
+    wal: Callable[[], int] | None = None,
+    output: Path,
+) -> Run:
+    """Run a command to its end or its time limit; nothing that it started outlives it."""
+    with output.open("wb") as log:
+        began = time.monotonic()
+        child = subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            groups: dict[str, Pick] = {"client": lambda processes: descendants(processes, child.pid), "server": server}
+            with Sampler(groups, ["client"], wal) as seen:
+                code, cpu = _wait(child, began + timeout_seconds)
+                seconds = time.monotonic() - began
+        finally:
+            _end(child)
+    trace = seen.trace
+    text = output.read_text(errors="replace")[-4000:]
+    return Run(
+        seconds, code, cpu if cpu is not None else trace.cpu_seconds("client"), trace.cpu_seconds("server"),
+        trace.peak_rss_bytes("client"), trace.peak_pss_bytes("client"), trace.wal_bytes(), text,
+    )  # fmt: skip
+
+
+def _wait(child: subprocess.Popen[bytes], deadline: float) -> tuple[int | None, float | None]:
+    """Exit code and the CPU of the child with everything that it waited for."""
+    while time.monotonic() < deadline:
+        pid, status, usage = os.wait4(child.pid, os.WNOHANG)
+        if pid:
+            child.returncode = os.waitstatus_to_exitcode(status)
+            return child.returncode, usage.ru_utime + usage.ru_stime
+        time.sleep(0.01)
+    return None, None
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End the session that the child led."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait(timeout=30)

@@ -1,0 +1,48 @@
+"""dlt with write disposition `merge`: DuckDB reads the file, dlt stages, removes repeats and merges by key.
+
+The later row of a repeated key wins by `dedup_sort` on a line number, the way its documentation says.
+dlt makes its own columns and tables, so it fills `bench_dlt.orders` instead of the table that is there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import dlt
+import duckdb
+
+BATCH_ROWS = 100_000
+TYPES = {
+    "order_id": "BIGINT", "customer_id": "INTEGER", "placed_at": "TIMESTAMPTZ", "status": "VARCHAR",
+    "currency": "VARCHAR", "amount": "DECIMAL(12,2)", "quantity": "INTEGER", "sku": "VARCHAR", "email": "VARCHAR",
+    "express": "BOOLEAN", "ship_date": "DATE", "note": "VARCHAR",
+}  # fmt: skip
+
+
+@dlt.resource(
+    name="orders", write_disposition="merge", primary_key="order_id", columns={"line": {"dedup_sort": "desc"}}
+)
+def orders() -> Iterator[Any]:
+    """The file in Arrow batches, with a line number."""
+    base = duckdb.connect()
+    base.execute("SET TimeZone = 'UTC'")
+    found = base.execute(
+        f"SELECT *, row_number() OVER () AS line FROM read_csv(?, header = true, columns = {TYPES})",
+        [os.environ["BENCH_FILE"]],
+    )
+    reader = getattr(found, "to_arrow_reader", None) or found.fetch_record_batch
+    yield from reader(BATCH_ROWS)
+
+
+def main() -> None:
+    """Load the file."""
+    pipeline = dlt.pipeline(
+        "bench", destination=dlt.destinations.postgres(os.environ["BENCH_DSN"]), dataset_name="bench_dlt"
+    )
+    print(pipeline.run(orders(), loader_file_format="csv"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,215 @@
+"""Where the benchmark runs: a stack of its own, in `.millrace/bench/`, with the settings of the stack that users start.
+
+Millrace writes to `public.orders` of database `warehouse`, the peers to `public.orders` of database `bench`, on the
+same server. A stack of its own, because the benchmark drops tables and unpauses a DAG: never in a user's.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from bench.measure import Pick, Snapshot, descendants, title
+from include.ingest.dataset import Dataset, load_dataset
+from samples.orders import Shape, write
+from stack import commands
+from stack.binaries import find_binaries
+from stack.errors import StackError
+from stack.postgres import PostgresServer
+from stack.processes import Register
+from stack.settings import REPOSITORY, Settings, state_folder
+
+SETTLE_SECONDS = 2.0
+WARM_ROWS = 2000
+WAREHOUSE, PEERS = "warehouse", "bench"
+
+
+class Place:
+    """The running stack. Use it as a context; a stack that it started ends with it unless `keep`."""
+
+    def __init__(self, *, keep: bool = False) -> None:
+        self.folder = state_folder() / "bench"
+        self.stack_folder = self.folder / "stack"
+        self.work = self.folder / "work"
+        self.keep = keep
+        self.dataset: Dataset = load_dataset(REPOSITORY / "include" / "datasets" / "orders.yaml")
+
+    def __enter__(self) -> Place:
+        self.stack_folder.mkdir(parents=True, exist_ok=True)
+        self.work.mkdir(exist_ok=True)
+        os.environ["MILLRACE_STATE"] = str(self.stack_folder)
+        self.was_up = commands.is_up(Settings.load())
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self.work, ignore_errors=True)
+        if not self.keep and not self.was_up:
+            commands.down()
+
+    def _start(self) -> None:
+        self.settings = commands.up()
+        self.server = PostgresServer(self.settings.data_dir)
+        self.admin = psycopg.connect(self.server.dsn(), autocommit=True)
+        self._watch_wal = psycopg.connect(self.server.dsn(), autocommit=True)
+        if not self.admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", [PEERS]).fetchone():
+            self.admin.execute(sql.SQL("CREATE DATABASE {} OWNER ingest").format(sql.Identifier(PEERS)))
+        self._serve_the_schedule()
+
+    def _serve_the_schedule(self) -> None:
+        """Small files for the scheduled runs, which would otherwise wait for theirs and hold up the benchmark's."""
+        folder = self.settings.inbox / "orders"
+        folder.mkdir(parents=True, exist_ok=True)
+        for days in (0, 1):
+            name = f"orders_{datetime.now(UTC) - timedelta(days=days):%Y-%m-%d}.csv"
+            if not (folder / name).exists():
+                with (folder / f".{name}").open("wb") as out:
+                    write(out, Shape(WARM_ROWS, bad=0.0, seed=days + 90))
+                (folder / f".{name}").rename(folder / name)
+
+    def dsn(self, database: str) -> str:
+        """The connection URL of a database, as its owner."""
+        known = self.settings.database_url("warehouse")
+        return known if database == WAREHOUSE else f"{known.rpartition('/')[0]}/{database}"
+
+    def fresh_target(self, database: str) -> None:
+        """An empty `public.orders` with its primary key, after a checkpoint and a moment of rest."""
+        self.drop_all(database)
+        with psycopg.connect(self.dsn(database), autocommit=True) as connection:
+            connection.execute(target_ddl(self.dataset))
+        self.settle()
+
+    def drop_all(self, database: str) -> None:
+        """Remove what runs have left, to give the disk back."""
+        shutil.rmtree(self.work / "dlt", ignore_errors=True)
+        with psycopg.connect(self.dsn(database), autocommit=True) as connection:
+            connection.execute("DROP SCHEMA IF EXISTS bench_dlt CASCADE")
+            connection.execute("DROP SCHEMA IF EXISTS bench_dlt_staging CASCADE")
+            for name in _tables(connection):
+                connection.execute(sql.SQL("DROP TABLE public.{} CASCADE").format(sql.Identifier(name)))
+
+    def keep_copy(self) -> None:
+        """Set a copy of the peers' table aside."""
+        with psycopg.connect(self.dsn(PEERS), autocommit=True) as connection:
+            connection.execute("CREATE TABLE orders_kept (LIKE orders INCLUDING DEFAULTS)")
+            connection.execute("INSERT INTO orders_kept SELECT * FROM orders")
+            connection.execute("ALTER TABLE orders_kept ADD PRIMARY KEY (order_id)")
+        self.settle()
+
+    def restore_copy(self) -> None:
+        """Put the copy in the table's place."""
+        with psycopg.connect(self.dsn(PEERS), autocommit=True) as connection:
+            connection.execute("DROP TABLE orders")
+            connection.execute("ALTER TABLE orders_kept RENAME TO orders")
+        self.settle()
+
+    def settle(self) -> None:
+        """Write out what earlier work left in memory, so that the next run does not pay for it."""
+        self.admin.execute("CHECKPOINT")
+        time.sleep(SETTLE_SECONDS)
+
+    def count(self, database: str, table: str = "public.orders") -> int:
+        """Rows in a table."""
+        name = sql.Identifier(*table.split("."))
+        with psycopg.connect(self.dsn(database)) as connection:
+            row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(name)).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def wal(self) -> int:
+        """Bytes of WAL written since the server was made."""
+        row = self._watch_wal.execute("SELECT (pg_current_wal_lsn() - '0/0')::bigint").fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def psql(self) -> Path:
+        """The psql next to the server's programs."""
+        return find_binaries() / "psql"
+
+    def backends(self, database: str) -> Pick:
+        """The server's processes that work for a database, parallel workers included."""
+        return Backends(self.server.pid or 0, database)
+
+    def server_rest(self) -> Pick:
+        """The server's processes that work for no database: checkpointer, WAL writer and so on."""
+        return Backends(self.server.pid or 0, "")
+
+    def tasks(self) -> Pick:
+        """Airflow's task processes: what the executor's workers, children of the scheduler, fork."""
+        scheduler = self._component("scheduler")
+        return lambda processes: descendants(processes, scheduler, depth=2)
+
+    def airflow(self) -> Pick:
+        """All other processes of Airflow."""
+        tasks, names = self.tasks(), ("scheduler", "api-server", "dag-processor", "triggerer")
+        roots = [self._component(name) for name in names]
+
+        def pick(processes: Snapshot) -> Iterable[int]:
+            return {pid for root in roots for pid in descendants(processes, root)} - set(tasks(processes))
+
+        return pick
+
+    def _component(self, name: str) -> int:
+        entry = Register(self.settings.state / "processes.json").alive(name)
+        if entry is None:
+            raise StackError(f"{name} does not run")
+        return entry.pid
+
+
+class Backends:
+    """Picks backends by the title that PostgreSQL gives them: `postgres: role database address activity`."""
+
+    def __init__(self, server: int, database: str) -> None:
+        self._server, self._database = server, database
+        self._known: dict[tuple[int, int], str] = {}
+
+    def __call__(self, processes: Snapshot) -> Iterable[int]:
+        """The pids."""
+        return [
+            pid for pid in descendants(processes, self._server, depth=1) if self._of(processes, pid) == self._database
+        ]
+
+    def _of(self, processes: Snapshot, pid: int) -> str:
+        identity = (pid, processes[pid].started)
+        if identity not in self._known:
+            words = title(pid).split()
+            if not words or words[0] != "postgres:":
+                return "?"  # too young to have its title
+            self._known[identity] = self._database_of(processes, words)
+        return self._known[identity]
+
+    def _database_of(self, processes: Snapshot, words: list[str]) -> str:
+        if words[1:4] == ["parallel", "worker", "for"]:
+            leader = int(words[-1])
+            return self._of(processes, leader) if leader in processes else "?"
+        return words[2] if len(words) > 3 and "(" in words[3] else ""
+
+
+def target_ddl(dataset: Dataset, name: str = "orders", *, key: bool = True) -> sql.Composed:
+    """The table that everybody loads: the dataset's columns, `processed_at`, and the key."""
+    columns = [
+        sql.SQL("{} {}{}").format(
+            sql.Identifier(column), sql.SQL(what.sql_type.name), sql.SQL("" if what.nullable else " NOT NULL")
+        )
+        for column, what in dataset.columns.items()
+    ]
+    columns.append(sql.SQL("processed_at timestamptz NOT NULL DEFAULT now()"))
+    if key:
+        columns.append(sql.SQL("PRIMARY KEY ({})").format(sql.SQL(", ").join(map(sql.Identifier, dataset.key))))
+    return sql.SQL("CREATE TABLE public.{} ({})").format(sql.Identifier(name), sql.SQL(", ").join(columns))
+
+
+def _tables(connection: psycopg.Connection) -> list[str]:
+    found = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+    return [name for (name,) in found]

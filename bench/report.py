@@ -1,0 +1,129 @@
+"""A result as a table on the terminal, as JSON, and as Markdown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.figures import Figure
+from bench.traits import Traits
+
+COLUMNS = (
+    "contender", "file", "s", "MB/s", "client CPU s", "server CPU s", "peak MB", "WAL MB",
+    "upserts", "survives a bad row", "quoted newlines",
+)  # fmt: skip
+
+
+@dataclass
+class Line:
+    """One contender with one kind of file. CPU, memory and WAL are of the last repetition."""
+
+    label: str
+    file: str
+    megabytes: float
+    seconds: list[float] = field(default_factory=list)
+    client_cpu_seconds: float | None = None
+    server_cpu_seconds: float | None = None
+    peak_bytes: int | None = None
+    wal_bytes: int | None = None
+    traits: Traits | None = None
+    note: str = ""
+
+    @property
+    def speed(self) -> float | None:
+        """MB/s."""
+        return self.megabytes / median(self.seconds) if self.seconds else None
+
+    def cells(self) -> list[str]:
+        """The line's cells, in the order of COLUMNS."""
+        traits = self.traits or Traits()
+        if not self.seconds:
+            return [self.label, self.file, self.note, *[""] * (len(COLUMNS) - 3)]
+        return [
+            self.label, self.file, _number(median(self.seconds), 1), _number(self.speed, 1),
+            _number(self.client_cpu_seconds, 1), _number(self.server_cpu_seconds, 1),
+            _number(self.peak_bytes, 0, 1e6), _number(self.wal_bytes, 0, 1e6),
+            *map(_yes, [traits.upserts, traits.survives_bad_row, traits.reads_quoted_newlines]),
+        ]  # fmt: skip
+
+
+@dataclass
+class Result:
+    """All that a benchmark found."""
+
+    title: str
+    machine: dict[str, str]
+    lines: list[Line]
+    figures: list[Figure]
+    profile: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def show(result: Result, console: Console) -> None:
+    """Print it."""
+    table = Table(title=result.title, title_justify="left")
+    for number, name in enumerate(COLUMNS):
+        table.add_column(name, justify="left" if number < 2 else "right", overflow="fold")
+    for line in result.lines:
+        table.add_row(*line.cells())
+    bounds = Table(title="Figures", title_justify="left")
+    for name in ("figure", "value", "must", "aim", ""):
+        bounds.add_column(name, justify="left" if name in ("figure", "") else "right")
+    for figure in result.figures:
+        bounds.add_row(*_figure_cells(figure))
+    console.print(table, bounds, *result.notes, sep="\n")
+    for part, values in result.profile.items():
+        console.print(f"{part}: {values}")
+
+
+def write(result: Result, folder: Path, name: str) -> None:
+    """Write `<name>.json` and `<name>.md` into the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {**asdict(result), "figures": [figure.as_dict() for figure in result.figures]}
+    for line, values in zip(result.lines, content["lines"], strict=True):
+        values["megabytes_per_second"] = line.speed
+    (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+    (folder / f"{name}.md").write_text(_markdown(result))
+
+
+def last_line(figures: Sequence[Figure]) -> str:
+    """The figures for programs."""
+    return json.dumps([figure.as_dict() for figure in figures])
+
+
+def _markdown(result: Result) -> str:
+    parts = [f"# {result.title}", _rows(COLUMNS, [line.cells() for line in result.lines])]
+    parts.append(_rows(("figure", "value", "must", "aim", ""), [_figure_cells(figure) for figure in result.figures]))
+    parts += ["\n".join(f"- {note}" for note in result.notes)] if result.notes else []
+    if result.profile:
+        rows = [[name, json.dumps(values)] for name, values in result.profile.items()]
+        parts.append("## Profile\n\n" + _rows(("part", "cost"), rows))
+    parts.append("## Machine\n\n" + _rows(("fact", ""), [[name, value] for name, value in result.machine.items()]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _figure_cells(figure: Figure) -> list[str]:
+    sign = "≤" if figure.better == "lower" else "≥"
+    verdict = "aim reached" if figure.aimed else "must reached" if figure.reached else "MISSED"
+    value = "not measured" if figure.value is None else f"{figure.value:g}"
+    return [figure.figure, value, f"{sign} {figure.must:g}", f"{sign} {figure.aim:g}", verdict]
+
+
+def _number(value: float | None, digits: int, unit: float = 1.0) -> str:
+    return "" if value is None else f"{value / unit:,.{digits}f}"
+
+
+def _yes(value: bool | None) -> str:
+    return {True: "yes", False: "no", None: ""}[value]

@@ -1,0 +1,73 @@
+"""What a contender can do, found out by trying it on tiny files: upsert, survive a bad row, read quoted newlines."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+import psycopg
+from psycopg import sql
+
+from bench.peers import Peer, execute
+from bench.place import PEERS, Place
+
+SECONDS = 90.0
+ROWS = 200
+HEADER = "order_id,customer_id,placed_at,status,currency,amount,quantity,sku,email,express,ship_date,note"
+NOTE = "second floor\nleft door"
+
+
+@dataclass(frozen=True)
+class Traits:
+    """None: the try itself did not end."""
+
+    upserts: bool | None = None
+    survives_bad_row: bool | None = None
+    reads_quoted_newlines: bool | None = None
+
+
+def traits_of(peer: Peer, place: Place) -> Traits:
+    """Try it, or read what an earlier try with the same script and pins has found."""
+    known = place.folder / "traits" / f"{peer.name}-{peer.version()}.json"
+    if peer.source and known.exists():
+        return Traits(**json.loads(known.read_text()))
+    found = _try(peer, place)
+    known.parent.mkdir(exist_ok=True)
+    known.write_text(json.dumps(asdict(found)))
+    return found
+
+
+def _try(peer: Peer, place: Place) -> Traits:
+    first, second, bad = (place.work / f"tiny-{name}.csv" for name in ("first", "second", "bad"))
+    first.write_text(_lines(range(1, ROWS + 1), amount="1.50"))
+    second.write_text(_lines(range(ROWS, ROWS + 2), amount="2.50"))
+    bad.write_text(_lines(range(1, ROWS + 1), amount="1.50").replace("7,1007,", "7,twelve,", 1))
+    place.fresh_target(PEERS)
+    execute(peer, place, first, SECONDS)
+    notes = _read(place, peer, "note", 2)
+    execute(peer, place, second, SECONDS)
+    changed = _read(place, peer, "amount::text::numeric = 2.5", ROWS) == [True]
+    upserted = changed and place.count(PEERS, peer.table) == ROWS + 1
+    place.fresh_target(PEERS)
+    execute(peer, place, bad, SECONDS)
+    survived = _read(place, peer, "order_id", ROWS) == [ROWS] and not _read(place, peer, "order_id", 7)
+    return Traits(upserted, survived, notes == [NOTE])
+
+
+def _lines(ids: range, amount: str) -> str:
+    rows = [
+        f"{i},{i + 1000},2026-03-0{i % 9 + 1}T10:00:00Z,paid,EUR,{amount},1,SKU-1,a@example.com,true,2026-03-10,"
+        + ('"second floor\nleft door"' if i % 2 == 0 else "plain")
+        for i in ids
+    ]
+    return "\n".join([HEADER, *rows]) + "\n"
+
+
+def _read(place: Place, peer: Peer, what: str, order_id: int) -> list[object]:
+    table = sql.Identifier(*peer.table.split("."))
+    with psycopg.connect(place.dsn(PEERS)) as connection:
+        try:
+            query = sql.SQL("SELECT {} FROM {} WHERE order_id = %s").format(sql.SQL(what), table)
+            return [value for (value,) in connection.execute(query, [order_id])]
+        except psycopg.errors.UndefinedTable:
+            return []
