@@ -62,7 +62,7 @@ def figures(found: Measured) -> list[Figure]:
         Figure(
             f"whole DAG run / the ticket's script, {small}", _ratio(small_first, _median(found, "ticket")), 0.1, 0.05
         ),
-        Figure(f"re-ingest, forced, 0 rows changed / first load, {size}", _ratio(_median(found, "again"), first), 0.9, 0.6),
+        Figure(f"re-ingest, forced, 0 changed / first load, {size}", _ratio(_median(found, "again"), first), 0.9, 0.6),
         Figure(
             f"second file, 10 % changed, 1 % new / expert's psql, {size}",
             _ratio(_median(found, "second"), min(expert_second, default=None)), 0.9, 0.6,

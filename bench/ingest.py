@@ -66,23 +66,23 @@ class Bench:
 
     def millrace(self, airflow: Airflow, files: dict[str, File]) -> None:
         """First load, the same file again, again with a row touched, the second day's file."""
+        dirty, nothing = files["dirty"], {"inserted": 0, "updated": 0}
         self.place.fresh_target(WAREHOUSE)
-        first = self.dag_run(airflow, "first", files["dirty"], "Millrace, whole DAG run")
-        self.check(first, files["dirty"], inserted=self.place.count(WAREHOUSE))
+        first = self.dag_run(airflow, "first", dirty, "Millrace, whole DAG run")
+        self.check(first, dirty, inserted=self.place.count(WAREHOUSE))
         self.first_runs.append(first)
         self.place.settle()
-        self.check(self.dag_run(airflow, "again", files["dirty"], "Millrace, same file forced", force=True),
-                   files["dirty"], inserted=0, updated=0)  # fmt: skip
+        again = self.dag_run(airflow, "again", dirty, "Millrace, same file forced", force=True)
+        self.check(again, dirty, **nothing)
         # The engine may prove from the rows' versions that nothing changed. One rewritten row forbids that proof.
         with psycopg.connect(self.place.dsn(WAREHOUSE)) as connection:
             connection.execute("UPDATE public.orders SET processed_at = processed_at WHERE order_id = 1")
         self.place.settle()
-        self.check(self.dag_run(airflow, "again in full", files["dirty"], "Millrace, the same, a row touched since",
-                                force=True), files["dirty"], inserted=0, updated=0)  # fmt: skip
+        label = "Millrace, the same, a row touched since"
+        self.check(self.dag_run(airflow, "again in full", dirty, label, force=True), dirty, **nothing)
         self.place.settle()
-        self.check(
-            self.dag_run(airflow, "second", files["second-dirty"], "Millrace, second file"), files["second-dirty"]
-        )
+        second = files["second-dirty"]
+        self.check(self.dag_run(airflow, "second", second, "Millrace, second file"), second)
         self.place.drop_all(WAREHOUSE)
 
     def experts(self, files: dict[str, File]) -> None:
@@ -90,11 +90,10 @@ class Bench:
         self.place.fresh_target(PEERS)
         self.peer_run("expert", EXPERT, files["clean"])
         self.place.keep_copy()
-        self.peer_run(
-            "second guarded", GUARDED, files["second-clean"], label="psql, second file, unchanged rows left alone"
-        )
+        second = files["second-clean"]
+        self.peer_run("second guarded", GUARDED, second, "psql, second file, unchanged rows left alone")
         self.place.restore_copy()
-        self.peer_run("second naive", EXPERT, files["second-clean"], label="psql, second file, every row rewritten")
+        self.peer_run("second naive", EXPERT, second, "psql, second file, every row rewritten")
         self.place.fresh_target(PEERS)
         self.peer_run("copy", COPY, files["unique"])
         self.place.drop_all(PEERS)

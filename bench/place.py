@@ -198,7 +198,7 @@ class Backends:
 
 def target_ddl(dataset: Dataset, name: str = "orders", *, key: bool = True) -> sql.Composed:
     """The table that everybody loads: the dataset's columns, `processed_at`, and the key."""
-    columns = [
+    columns: list[sql.Composable] = [
         sql.SQL("{} {}{}").format(
             sql.Identifier(column), sql.SQL(what.sql_type.name), sql.SQL("" if what.nullable else " NOT NULL")
         )
