@@ -137,9 +137,9 @@ def _bounds(cells: pa.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _bytes(cells: pa.Array) -> np.ndarray:
     """All bytes of the cells, one after the other."""
-    starts, _, data = _bounds(cells)
-    ends = np.frombuffer(cells.buffers()[1], np.int32)
-    return data[starts[0] : ends[cells.offset + len(cells)]]
+    _, offsets, data = cells.buffers()
+    ends = np.frombuffer(offsets, np.int32)
+    return np.frombuffer(data or b"", np.uint8)[ends[cells.offset] : ends[cells.offset + len(cells)]]
 
 
 def _null_mask(array: pa.Array) -> np.ndarray:
@@ -193,10 +193,10 @@ def _slow_decode(text: pa.Array, encoding: str, faults: _Faults) -> None:
 
 
 def _trim(cells: pa.Array) -> pa.Array:
-    edges = np.concatenate([_byte_at(cells, 0), _byte_at(cells, -1)])
-    edges = edges[edges > 0]
-    blank = ((edges <= 0x20) | (edges >= 0x80)).any()
-    return pc.utf8_trim_whitespace(cells) if blank else cells
+    for edge in (_byte_at(cells, 0), _byte_at(cells, -1)):
+        if edge.max() >= 0x80 or ((edge <= 0x20) & (edge > 0)).any():
+            return pc.utf8_trim_whitespace(cells)
+    return cells
 
 
 def _nullify(cells: pa.Array, nulls: Sequence[str]) -> pa.Array:
@@ -329,12 +329,20 @@ def _where(mask: pa.Array) -> np.ndarray:
 
 
 def _as_numeric(column: Column) -> tuple[Convert, Suspects]:
-    return lambda cells: cells.cast(column.sql_type.arrow), _long_numbers
+    scale = column.sql_type.scale or 0
+    return lambda cells: cells.cast(column.sql_type.arrow), lambda cells, _: _overflowing(cells, scale)
 
 
-def _long_numbers(cells: pa.Array, values: pa.Array) -> np.ndarray:
-    """Arrow's decimals wrap around from 39 digits on."""
-    return np.flatnonzero(_bounds(cells)[1] > MAX_PRECISION)
+def _overflowing(cells: pa.Array, scale: int) -> np.ndarray:
+    """Cells whose digits, brought to the scale, may pass 38: Arrow wraps such numbers around without a word."""
+    lengths = _bounds(cells)[1]
+    suspect = lengths > MAX_PRECISION
+    if lengths.max() > MAX_PRECISION - scale:
+        points = pc.fill_null(pc.find_substring(cells, "."), 0).to_numpy()
+        suspect |= np.where(points >= 0, points, lengths) > MAX_PRECISION - scale
+    if _holds_letter(cells, "e"):
+        suspect |= _or_false(pc.match_substring(cells, "e", ignore_case=True))
+    return np.flatnonzero(suspect)
 
 
 def _as_float(column: Column) -> tuple[Convert, Suspects]:
@@ -681,22 +689,23 @@ def _check_rules(values: pa.Array, column: Column, faults: _Faults) -> None:
         _check_bound(values, rule, bound, faults)
     _check_length(values, column, faults)
     if column.pattern is not None:
-        faults.add(
-            _or_false(pc.invert(_matches(values, column.pattern))), "pattern", f"does not match {column.pattern}"
-        )
+        faults.add(_mismatches(values, column.pattern), "pattern", f"does not match {column.pattern}")
     if column.allowed_values is not None:
         known = pc.is_in(values, value_set=column.allowed_values).to_numpy(zero_copy_only=False)
         words = ", ".join(map(str, column.allowed or []))
         faults.add(~known & ~_null_mask(values), "allowed", f"not one of {words}")
 
 
-def _matches(values: pa.Array, pattern: str) -> pa.Array:
-    """Whether each whole text matches; where few texts come again and again, each is matched once."""
+def _mismatches(values: pa.Array, pattern: str) -> np.ndarray:
+    """Which values the pattern does not match as a whole; where few texts come again and again, each is tried once."""
+    whole = rf"\A(?:{pattern})\z"
     sample = values.slice(0, 1024)
     if len(values) > len(sample) and len(sample.unique()) < 64:
-        encoded = values.dictionary_encode()
-        return _matches(encoded.dictionary.slice(0), pattern).take(encoded.indices)
-    return pc.match_substring_regex(values, rf"\A(?:{pattern})\z")
+        texts = values.unique()
+        wrong = texts.filter(pc.invert(pc.match_substring_regex(texts, whole)))
+        known = pc.is_in(values, value_set=wrong) if len(wrong) else None
+        return np.zeros(len(values), dtype=bool) if known is None else _or_false(known)
+    return _or_false(pc.invert(pc.match_substring_regex(values, whole)))
 
 
 def _check_bound(values: pa.Array, rule: str, bound: pa.Scalar, faults: _Faults) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import random
 import struct
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta, timezone
@@ -17,6 +18,7 @@ from psycopg import Connection, sql
 
 from include.ingest.cast import cast_column, check_column
 from include.ingest.dataset import Column
+from include.ingest.sqltypes import ValueFault, read_value
 
 Outcome = tuple[list[Any], dict[int, str]]
 
@@ -87,6 +89,9 @@ def one(cell: str | bytes, given: Column) -> Any:
         ("numeric(38,0)", "9" * 39, "! range"),
         ("numeric(38,38)", "0." + "9" * 38, Decimal("0." + "9" * 38)),
         ("numeric(38,38)", "1", "! range"),
+        ("numeric(38,10)", "9989999999999999999999999999999999999", "! range"),
+        ("numeric(38,10)", "1e30", "! range"),
+        ("numeric(38,30)", "-12345678.5", Decimal("-12345678.5")),
         *(
             ("numeric(12,2)", cell, "! type")
             for cell in ("12.5.0", "", ".", "1 ", "NaN", "inf", "0x1", "1,5", "--1", "1e")
@@ -463,6 +468,53 @@ def test_check_column_applies_the_rules_to_typed_values() -> None:
     assert rules(pa.array(["{}", "{"]), column("jsonb")) == [([1], "type")]
     assert rules(pa.array([0, 3_000_000], pa.int32()).cast(pa.date32()), column("date")) == [([1], "range")]
     assert rules(pa.array([], pa.string()), column("text")) == []
+
+
+# The fast way against the slow one
+
+LETTERS = "0123456789+-.:eExXTZ /,ainfNI\\ \u0661\u00e9"
+SEEDS = {
+    "integer": ["123", "-5", "0x1f", "+3"],
+    "bigint": ["9223372036854775807"],
+    "numeric(12,2)": ["1234.50", "1e5", "-.5", "12345678901"],
+    "numeric(38,10)": ["9" * 28 + "." + "9" * 10, "9" * 37],
+    "numeric(38,38)": ["0.5", ".123"],
+    "numeric(20,0)": ["12345678901234567890", "1e19"],
+    "double precision": ["1.5e-300", "Infinity", "0e5"],
+    "date": ["2026-02-28", "2024-02-29"],
+    "time": ["12:34:56.123456", "12:34"],
+    "timestamp": ["2026-02-28 10:11:12.5", "2026-02-28T10:11"],
+    "timestamptz": ["2026-02-28T10:11:12Z", "2026-02-28 10:11:12+02:00", "2026-02-28 10:11-0530"],
+    "uuid": ["a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "a0eebc999c0b4ef8bb6d6bb9bd380a11"],
+    "bytea": ["\\x00ff", "\\x"],
+}
+
+
+def spoiled(text: str, chance: random.Random) -> str:
+    letters = list(text)
+    for _ in range(chance.randrange(3)):
+        at = chance.randrange(len(letters) + 1)
+        letters[at : at + chance.randrange(2)] = chance.choice(LETTERS) if chance.random() < 0.8 else ""
+    return "".join(letters)
+
+
+@pytest.mark.parametrize("kind", SEEDS)
+def test_a_column_is_cast_as_its_cells_are_read_one_by_one(kind: str) -> None:
+    given, chance = column(kind), random.Random(kind)
+    for size in [1] * 100 + [40] * 10 + [5000]:
+        share = 1 if size < 5000 else 0.02
+        cells = [
+            spoiled(chance.choice(SEEDS[kind]), chance) if chance.random() < share else SEEDS[kind][0]
+            for _ in range(size)
+        ]
+        expected: list[Any] = [None] * size
+        broken: dict[int, str] = {}
+        for row, cell in enumerate(cells):
+            try:
+                expected[row] = read_value(cell, given.sql_type)
+            except ValueFault as fault:
+                broken[row] = fault.rule
+        assert cast(cells, given, []) == (pa.array(expected, given.sql_type.arrow).to_pylist(), broken)
 
 
 # Against Python's own types
