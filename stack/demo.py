@@ -17,7 +17,6 @@ from types import FrameType
 from typing import Any
 from urllib.parse import quote
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -30,6 +29,7 @@ from stack.settings import Settings, state_folder
 
 DAG = "ingest_orders"
 DAG_SECONDS = 120.0
+BROKEN_SECONDS = 30.0
 COUNTS = ("read", "inserted", "updated", "unchanged", "superseded", "rejected")
 
 
@@ -94,15 +94,18 @@ def _ingest(console: Console, settings: Settings, megabytes: float) -> bool:
 
 
 def _await_dag(api: AirflowApi) -> None:
-    deadline = time.monotonic() + DAG_SECONDS
-    while time.monotonic() < deadline:
+    """Wait until Airflow shows the DAG; a file that does not import gets a short while, as one may just be saved."""
+    began = time.monotonic()
+    waited, reason = 0.0, ""
+    while waited < (BROKEN_SECONDS if reason else DAG_SECONDS):
         found = api.get(f"dags/{DAG}")
         if found and not found.get("is_stale"):
             return
         time.sleep(1)
-    errors = api.get("importErrors", limit=1)["import_errors"]
-    reason = errors[0]["stack_trace"].strip().splitlines()[-1] if errors else "no import error is known"
-    raise StackError(f"Airflow does not show DAG {DAG} after {DAG_SECONDS:.0f} s: {reason}")
+        waited = time.monotonic() - began
+        errors = api.get("importErrors", limit=1)["import_errors"]
+        reason = f"{errors[0]['filename']}: {errors[0]['stack_trace'].strip().splitlines()[-1]}" if errors else ""
+    raise StackError(f"Airflow does not show DAG {DAG} after {waited:.0f} s. {reason or 'It knows no import error.'}")
 
 
 def _choose(api: AirflowApi, inbox: Path) -> Slot:
@@ -166,13 +169,13 @@ def _show_account(console: Console, api: AirflowApi, run_id: str) -> None:
     value: Any = {} if entry is None else entry["value"]
     account = json.loads(value) if isinstance(value, str) else value
     console.print(f"\n{DAG}: {account.get('status', 'no account')}", style="bold")
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    table = Table(box=None, padding=(0, 1), collapse_padding=True)
     for name in (*COUNTS, "seconds", "MB/s"):
         table.add_column(name, justify="right", no_wrap=True)
     seconds = float(account.get("seconds") or 0)
     speed = f"{account.get('bytes', 0) / 1e6 / seconds:,.0f}" if seconds else "-"
     table.add_row(*(f"{account.get(name, 0):,}" for name in COUNTS), f"{seconds:.1f}", speed)
-    console.print(table)
+    console.print(table, "", sep="\n")
 
 
 def _explain(api: AirflowApi, settings: Settings, run_id: str) -> str:
