@@ -23,7 +23,7 @@ out. The target is as it was before the run. Rejected rows are in `millrace.reje
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from airflow.sdk import DAG, Asset, Param, PokeReturnValue, dag, task
@@ -59,7 +59,7 @@ def ingest_csv(dataset: Dataset) -> DAG:
         with bridge.warehouse(dataset) as connection:
             planned = read_plan(connection, bridge.run_id())
             chunk = planned.chunks[number]
-            bridge.label(f"chunk {number + 1} of {len(planned.chunks)}: bytes {chunk.offset:,} to {chunk.end:,}")
+            bridge.label(f"chunk {number + 1} of {len(planned.chunks)}: bytes {chunk.offset:,} to {chunk.offset + chunk.length:,}")
             counts = loading.load_chunk(connection, bridge.with_params(dataset), planned, chunk)
         bridge.report("loaded", chunk=number, bytes=chunk.length, **counts)
         return counts
@@ -88,7 +88,8 @@ def ingest_csv(dataset: Dataset) -> DAG:
         description=dataset.description or f"{dataset.source} into {dataset.target}",
         doc_md=__doc__,
         schedule=CronDataIntervalTimetable(dataset.schedule, timezone="UTC") if dataset.schedule else None,
-        start_date=datetime.combine(dataset.start_date, datetime.min.time(), UTC),
+        start_date=_midnight(dataset.start_date),
+        end_date=_midnight(dataset.end_date) if dataset.end_date else None,
         catchup=dataset.catchup,
         max_active_runs=1,
         tags=["ingest", *dataset.tags],
@@ -107,6 +108,10 @@ def ingest_csv(dataset: Dataset) -> DAG:
         chunks >> load.expand(number=chunks) >> merge() >> account()
 
     return wiring()
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time.min, UTC)
 
 
 def _form(dataset: Dataset) -> dict[str, Param]:

@@ -18,6 +18,7 @@ import pytest
 from psycopg import Connection, sql
 
 from stack import databases
+from stack.ports import free_port
 from stack.postgres import PostgresServer
 
 TEMPLATE = "millrace_template"
@@ -31,7 +32,8 @@ def postgres() -> Iterator[PostgresServer]:
     """A running server with the roles and databases of the local stack."""
     chosen = os.environ.get("MILLRACE_TEST_PG_BIN")
     folder = Path(tempfile.mkdtemp(prefix="millrace-tests-"))
-    server = PostgresServer(folder / "data", settings=QUICK, binaries=Path(chosen) if chosen else None)
+    # A fixed port: a test may restart the server under clients that come again.
+    server = PostgresServer(folder / "data", free_port(), QUICK, binaries=Path(chosen) if chosen else None)
     server.start()
     try:
         databases.prepare(server.dsn(), PASSWORDS)

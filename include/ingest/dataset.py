@@ -29,7 +29,7 @@ from include.ingest.sqltypes import FLOATS, JSONS, MOMENTS, NUMBERS, TEXTS, SqlT
 SCHEMA_FILE = Path(__file__).resolve().parent.parent / "datasets" / "dataset.schema.json"
 RESERVED = ("processed_at", "source_version")
 SYSTEM_COLUMNS = ("ctid", "tableoid", "xmin", "xmax", "cmin", "cmax")
-PRESETS = ("@once", "@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly", "@continuous")
+PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
 NOT_TEXT = ("idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined")
 IDENTIFIER = r"[A-Za-z_][A-Za-z0-9_]{0,62}"
 MEBIBYTE = 1 << 20
@@ -335,7 +335,7 @@ class Dataset(_Model):
     version: str = Field("data_interval", description="data_interval, or the column that says which row is newer.")
     csv: CsvFormat = Field(default_factory=lambda: CsvFormat.model_validate({}), description="The dialect of the file.")
     columns: dict[str, Column] = Field(min_length=1, description="The table's columns by name, in order.")
-    chunk_bytes: int = Field(256 * MEBIBYTE, ge=1, description="Bytes of the file that one task loads.")
+    chunk_bytes: int = Field(256 * MEBIBYTE, ge=1, le=2048 * MEBIBYTE, description="Bytes of the file that one task loads.")
     block_bytes: int = Field(
         8 * MEBIBYTE, ge=1 << 16, le=256 * MEBIBYTE, description="Bytes that a task holds in memory at a time."
     )
@@ -345,6 +345,7 @@ class Dataset(_Model):
     )
     schedule: str | None = Field("@daily", description="Cron expression or preset; null for runs by hand only.")
     start_date: date = Field(date(2026, 1, 1), description="The first data interval begins on this day.")
+    end_date: date | None = Field(None, description="The last data interval begins on this day; null for no end.")
     catchup: bool = Field(False, description="Whether missed intervals run by themselves.")
     owner: str = Field("data", min_length=1, description="Shown in Airflow.")
     tags: list[str] = Field([], description="Shown in Airflow.")

@@ -176,23 +176,25 @@ def _compare(plan: Plan, reader: Reader, places: _Places) -> _Repeated:
 
 
 def _remove(cursor: Cursor, plan: Plan, reader: Reader, repeated: _Repeated) -> int:
-    """Delete all copies of the repeated keys from staging."""
+    """Delete all copies of the repeated keys from staging: find them in parallel, then go to each by its address."""
     key = reader.dataset.key
-    names = sql.SQL(", ").join(map(sql.Identifier, key))
     rows = staging.rows_table(plan.run_id)
+    repeats = staging.key_table(plan.run_id)
+    names = sql.SQL(", ").join(map(sql.Identifier, key))
+    cursor.execute(sql.SQL("CREATE UNLOGGED TABLE {} AS SELECT {} FROM {} WHERE false").format(repeats, names, rows))
+    copy_rows(cursor, repeats, repeated.keys.select(key), reader)
+    cursor.execute(sql.SQL("ANALYZE {}").format(repeats))
+    same = sql.SQL(" AND ").join(sql.SQL("s.{0} = r.{0}").format(sql.Identifier(name)) for name in key)
     cursor.execute(
-        sql.SQL("CREATE TEMPORARY TABLE repeated_key ON COMMIT DROP AS SELECT {} FROM {} WHERE false").format(
-            names, rows
+        sql.SQL("CREATE TEMPORARY TABLE repeated_row ON COMMIT DROP AS SELECT s.ctid AS at FROM {} s JOIN {} r ON {}").format(
+            rows, repeats, same
         )
     )
-    copy_rows(cursor, sql.Identifier("repeated_key"), repeated.keys.select(key), reader)
-    cursor.execute("ANALYZE repeated_key")
-    same = sql.SQL(" AND ").join(
-        sql.SQL("s.{0} = r.{0}").format(sql.Identifier(name)) for name in key
+    cursor.execute(
+        sql.SQL("DELETE FROM {} WHERE ctid = ANY (ARRAY(SELECT at FROM repeated_row ORDER BY at))").format(rows)
     )
-    cursor.execute(sql.SQL("DELETE FROM {} s USING repeated_key r WHERE {}").format(rows, same))
     removed = cursor.rowcount
-    cursor.execute("DROP TABLE repeated_key")
+    cursor.execute(sql.SQL("DROP TABLE repeated_row, {}").format(repeats))
     if removed != len(repeated.copies.offsets):
         raise AccountMismatch(
             f"run {plan.run_id}: {removed} staged rows have repeated keys, the file has {len(repeated.copies.offsets)}"

@@ -57,6 +57,7 @@ def _fits(cursor: Cursor, dataset: Dataset, before: targets.Target) -> bool:
 def _take_place(cursor: Cursor, dataset: Dataset, rows: sql.Identifier) -> None:
     moved = sql.Identifier(dataset.schema_name, rows._obj[1])
     cursor.execute(sql.SQL("ALTER TABLE {} SET SCHEMA {}").format(rows, sql.Identifier(dataset.schema_name)))
+    cursor.execute(sql.SQL("ALTER TABLE {} RESET (autovacuum_enabled)").format(moved))
     cursor.execute(sql.SQL("ALTER TABLE {} RENAME TO {}").format(moved, sql.Identifier(dataset.table_name)))
 
 

@@ -41,6 +41,11 @@ def change_table(run_id: UUID) -> sql.Identifier:
     return sql.Identifier(SCHEMA, f"changes_{run_id.hex}")
 
 
+def key_table(run_id: UUID) -> sql.Identifier:
+    """The repeated keys. Lives inside the merge's transaction only."""
+    return sql.Identifier(SCHEMA, f"keys_{run_id.hex}")
+
+
 def form_for(target: targets.Target | None, *, empty: bool) -> Form:
     """How a run should stage its rows."""
     return "promote" if target is None or (empty and target.plain) else "merge"
@@ -83,6 +88,7 @@ def _create_like_target(cursor: Cursor, rows: sql.Identifier, dataset: Dataset, 
             ).format(rows, targets.identifier(dataset))
         )
         targets.add_system_columns(cursor, dataset, existing, rows)
+    cursor.execute(sql.SQL("ALTER TABLE {} SET (autovacuum_enabled = off)").format(rows))
     values = {targets.PROCESSED_AT: "now", targets.SOURCE_VERSION: version}
     for name in targets.system_columns(dataset):
         cursor.execute(
@@ -94,7 +100,7 @@ def _create_like_target(cursor: Cursor, rows: sql.Identifier, dataset: Dataset, 
 
 def drop(cursor: Cursor, run_id: UUID) -> None:
     """Drop whatever there is of a run's tables."""
-    for table in (rows_table(run_id), chunk_table(run_id), change_table(run_id)):
+    for table in (rows_table(run_id), chunk_table(run_id), change_table(run_id), key_table(run_id)):
         cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
 
 

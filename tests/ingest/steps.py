@@ -1,8 +1,7 @@
-"""One attempt at a run's steps as a process of its own, as a task's retry does them; the fault tests kill it."""
+"""One step of a run, as a task's retry does it; the fault tests kill the process that does it."""
 
 from __future__ import annotations
 
-import sys
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
@@ -15,7 +14,7 @@ from include.ingest.merge import merge
 from include.ingest.plan import Order, plan, read_plan
 
 
-def main(dsn: str, dataset_file: str, file: str, run_id: str, version: str, step: str) -> None:
+def do_step(dsn: str, dataset_file: str, file: str, run_id: str, version: str, step: str) -> None:
     """Do `step`: plan, merge, or the number of a chunk to load."""
     dataset = load_dataset(Path(dataset_file))
     with psycopg.connect(dsn, autocommit=True) as connection:
@@ -26,7 +25,3 @@ def main(dsn: str, dataset_file: str, file: str, run_id: str, version: str, step
         else:
             planned = read_plan(connection, UUID(run_id))
             load_chunk(connection, dataset, planned, planned.chunks[int(step)])
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

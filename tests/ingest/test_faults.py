@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import random
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -19,6 +19,7 @@ from include.ingest.plan import read_plan
 from samples import orders
 from stack.postgres import PostgresServer
 from tests.ingest.loading import DAY, ingest, staging_tables
+from tests.ingest.steps import do_step
 
 REPOSITORY = Path(__file__).parents[2]
 DATASET = REPOSITORY / "include" / "datasets" / "orders.yaml"
@@ -43,29 +44,32 @@ def small_chunks(tmp_path: Path) -> Path:
     return copy
 
 
+Trouble = Callable[[BaseProcess], None]
+FORK = multiprocessing.get_context("fork")  # as Airflow starts its tasks
+
+
 class Attempts:
     """Runs the steps of one run in processes, each again until it succeeds."""
 
     def __init__(self, dsn: str, dataset: Path, file: Path) -> None:
-        self.arguments = [dsn, str(dataset), str(file), str(uuid4()), DAY.isoformat()]
+        self.run_id = uuid4()
+        self.arguments = [dsn, str(dataset), str(file), str(self.run_id), DAY.isoformat()]
         self.deaths = 0
 
-    def step(self, name: str, trouble: Callable[[subprocess.Popen[bytes]], None], *, most: int = 4) -> None:
+    def step(self, name: str, trouble: Trouble | None = None, *, most: int = 4) -> None:
         """Try a step with trouble `most` times at the most, then let it be."""
-        for attempt in range(most + 8):
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tests.ingest.steps", *self.arguments, name],
-                cwd=REPOSITORY, stderr=subprocess.PIPE,
-            )  # fmt: skip
-            if attempt < most:
+        for attempt in range(most + 4):
+            process = FORK.Process(target=do_step, args=[*self.arguments, name])
+            process.start()
+            if trouble and attempt < most:
                 trouble(process)
-            _, stderr = process.communicate(timeout=120)
-            if process.returncode == 0:
+            process.join(120)
+            if process.exitcode == 0:
                 return
             self.deaths += 1
-        raise AssertionError(f"{name} never succeeded: {stderr.decode()[-2000:]}")
+        raise AssertionError(f"{name} never succeeded")
 
-    def run(self, trouble: Callable[[subprocess.Popen[bytes]], None], chunks: int) -> None:
+    def run(self, trouble: Trouble, chunks: int) -> None:
         self.step("plan", trouble)
         for number in range(chunks):
             self.step(str(number), trouble)
@@ -94,12 +98,12 @@ def expected(warehouse: psycopg.Connection, file: Path, small_chunks: Path, tmp_
     return result
 
 
-def killer(seed: int) -> Callable[[subprocess.Popen[bytes]], None]:
+def killer(seed: int) -> Trouble:
     """SIGKILL after a random while, from start-up to the end of a step."""
     source = random.Random(seed)
 
-    def trouble(process: subprocess.Popen[bytes]) -> None:
-        time.sleep(source.uniform(0.3, 1.6))
+    def trouble(process: BaseProcess) -> None:
+        process.join(source.uniform(0.02, 0.6))
         process.kill()
 
     return trouble
@@ -142,15 +146,15 @@ def test_the_server_restarts_in_the_middle(
     if full:
         _stand_in_the_way(warehouse, small_chunks)
     attempts = Attempts(dsn, small_chunks, file)
-    attempts.step("plan", lambda _: None)
+    attempts.step("plan")
 
     def restart(_: object) -> None:
-        time.sleep(1.0)
+        time.sleep(0.25)
         postgres.stop(mode)
         postgres.start()
 
     for number in range(4):
-        attempts.step(str(number), restart if number in (1, 3) else lambda _: None, most=1)
+        attempts.step(str(number), restart if number in (1, 3) else None, most=1)
     attempts.step("merge", restart, most=1)
     with psycopg.connect(dsn, autocommit=True) as connection:
         if full:
@@ -163,16 +167,15 @@ def test_the_same_chunk_loaded_twice_at_once(
 ) -> None:
     """As when a task that was given up for dead still runs beside its retry."""
     attempts = Attempts(dsn, small_chunks, file)
-    attempts.step("plan", lambda _: None)
-    pairs = [(str(number), lambda _: None) for number in range(4)] * 2
-    threads = [threading.Thread(target=attempts.step, args=pair) for pair in pairs]
+    attempts.step("plan")
+    threads = [threading.Thread(target=attempts.step, args=[str(number)]) for number in [*range(4)] * 2]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(120)
-    planned = read_plan(warehouse, UUID(attempts.arguments[3]))
+    planned = read_plan(warehouse, attempts.run_id)
     assert len(planned.chunks) == 4
-    attempts.step("merge", lambda _: None)
+    attempts.step("merge")
     assert list(finished(warehouse)) == expected
 
 
