@@ -30,6 +30,9 @@ from stack.settings import Settings, state_folder
 DAG = "ingest_orders"
 DAG_SECONDS = 120.0
 BROKEN_SECONDS = 30.0
+# A small file fits one chunk; several make the work in parallel visible, and the bar move.
+CHUNKS = 4
+LEAST_CHUNK_BYTES = 4_000_000
 COUNTS = ("read", "inserted", "updated", "unchanged", "superseded", "rejected")
 
 
@@ -82,10 +85,10 @@ def _ingest(console: Console, settings: Settings, megabytes: float) -> bool:
     _await_dag(api)
     slot = _choose(api, settings.inbox)
     earlier = api.get(f"dags/{DAG}/dagRuns", state="success", limit=1)["total_entries"]
-    _write_file(console, _file(settings.inbox, slot.day), megabytes, earlier)
-    run_id = slot.waiting_run or _trigger(api, slot)
+    size_bytes = _write_file(console, _file(settings.inbox, slot.day), megabytes, earlier)
+    run_id = slot.waiting_run or _trigger(api, slot, max(LEAST_CHUNK_BYTES, size_bytes // CHUNKS))
     api.patch(f"dags/{DAG}", {"is_paused": False})
-    outcome = follow(console, settings.database_url("warehouse"), run_id, _state_of(api, run_id))
+    outcome = follow(console, settings.database_url("warehouse"), f"{DAG}/{run_id}", _state_of(api, run_id))
     if outcome == "success":
         _show_account(console, api, run_id)
         return True
@@ -127,7 +130,7 @@ def _file(inbox: Path, day: str) -> Path:
     return inbox / "orders" / f"orders_{day}.csv"
 
 
-def _write_file(console: Console, target: Path, megabytes: float, earlier: int) -> None:
+def _write_file(console: Console, target: Path, megabytes: float, earlier: int) -> int:
     """Write under another name and rename: the DAG must never see half a file."""
     target.parent.mkdir(parents=True, exist_ok=True)
     shape = Shape(rows_for(megabytes * 1e6), changed=min(0.1 * earlier, 1.0), new=0.01 * earlier)
@@ -142,13 +145,15 @@ def _write_file(console: Console, target: Path, megabytes: float, earlier: int) 
         raise StackError(f"could not write {target}: {fault.strerror}") from fault
     seconds = time.monotonic() - began
     console.print(f"  wrote {target.name}: {held['bytes'] / 1e6:,.0f} MB, {held['rows']:,} rows, {seconds:.1f} s")
+    return held["bytes"]
 
 
-def _trigger(api: AirflowApi, slot: Slot) -> str:
+def _trigger(api: AirflowApi, slot: Slot, chunk_bytes: int) -> str:
     body = {
         "logical_date": slot.logical_date.isoformat(),
         "data_interval_start": slot.logical_date.isoformat(),
         "data_interval_end": slot.interval_end.isoformat(),
+        "conf": {"chunk_bytes": chunk_bytes},
     }
     return str(api.post(f"dags/{DAG}/dagRuns", body)["dag_run_id"])
 

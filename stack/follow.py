@@ -48,8 +48,11 @@ class Progressed:
         return f"{self.rows:,} rows  {speed}".rstrip()
 
 
-def follow(console: Console, dsn: str, run_id: str, state: Callable[[], tuple[str, str]]) -> str:
-    """Show the run until it ends, and return its state. `state` gives the run's state and its stage."""
+def follow(console: Console, dsn: str, airflow_run: str, state: Callable[[], tuple[str, str]]) -> str:
+    """Show the run until it ends, and return its state.
+
+    `airflow_run` is the run's name in the ledger; `state` gives the run's state and its stage.
+    """
     columns = (TextColumn("{task.description:<8}"), BarColumn(), TextColumn("{task.fields[line]}"), TimeElapsedColumn())
     deadline = time.monotonic() + LIMIT_SECONDS
     last = ""
@@ -57,7 +60,7 @@ def follow(console: Console, dsn: str, run_id: str, state: Callable[[], tuple[st
         task = bar.add_task("queued", total=None, line="")
         while time.monotonic() < deadline:
             found, stage = state()
-            seen = _progressed(dsn, run_id, stage)
+            seen = _progressed(dsn, airflow_run, stage)
             total = seen.bytes or None
             bar.update(task, description=seen.stage, total=total, completed=seen.loaded_bytes, line=seen.line)
             last = _tell(console, last, seen)
@@ -82,10 +85,10 @@ def _tell(console: Console, last: str, seen: Progressed) -> str:
     return seen.stage
 
 
-def _progressed(dsn: str, run_id: str, stage: str) -> Progressed:
+def _progressed(dsn: str, airflow_run: str, stage: str) -> Progressed:
     try:
         with psycopg.connect(dsn, connect_timeout=10) as connection:
-            row = connection.execute(LEDGER, [run_id]).fetchone()
+            row = connection.execute(LEDGER, [airflow_run]).fetchone()
     except (psycopg.OperationalError, psycopg.errors.UndefinedTable):
         return Progressed(stage)
     return Progressed(stage, row[0] or 0, row[1], row[2], row[3] or 0.0) if row else Progressed(stage)
