@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import time
 from collections import defaultdict
+from types import FrameType
 from typing import Any
 
 import psycopg
@@ -32,7 +34,7 @@ from bench.traits import traits_of
 from stack.errors import StackError
 from stack.settings import REPOSITORY
 
-QUICK_MB, QUICK_SMALL_MB = 200.0, 20.0
+QUICK_MB, QUICK_SMALL_MB, QUICK_SETTLE_SECONDS = 100.0, 10.0, 0.3
 PICTURE = REPOSITORY / "docs" / "ingest-bench.svg"
 
 
@@ -68,21 +70,20 @@ class Bench:
         """First load, the same file again, again with a row touched, the second day's file."""
         dirty, nothing = files["dirty"], {"inserted": 0, "updated": 0}
         self.place.fresh_target(WAREHOUSE)
-        first = self.dag_run(airflow, "first", dirty, "Millrace, whole DAG run")
-        self.check(first, dirty, inserted=self.place.count(WAREHOUSE))
+        first = self.dag_run(airflow, "first", dirty, MILLRACE.label)
+        if first is None:
+            raise StackError(f"there is nothing to compare: {self.lines['first'].note}")
         self.first_runs.append(first)
         self.place.settle()
-        again = self.dag_run(airflow, "again", dirty, "Millrace, same file forced", force=True)
-        self.check(again, dirty, **nothing)
+        self.dag_run(airflow, "again", dirty, "Millrace, same file forced", force=True, expected=nothing)
         # The engine may prove from the rows' versions that nothing changed. One rewritten row forbids that proof.
         with psycopg.connect(self.place.dsn(WAREHOUSE)) as connection:
             connection.execute("UPDATE public.orders SET processed_at = processed_at WHERE order_id = 1")
         self.place.settle()
         label = "Millrace, the same, a row touched since"
-        self.check(self.dag_run(airflow, "again in full", dirty, label, force=True), dirty, **nothing)
+        self.dag_run(airflow, "again in full", dirty, label, force=True, expected=nothing)
         self.place.settle()
-        second = files["second-dirty"]
-        self.check(self.dag_run(airflow, "second", second, "Millrace, second file"), second)
+        self.dag_run(airflow, "second", files["second-dirty"], "Millrace, second file")
         self.place.drop_all(WAREHOUSE)
 
     def experts(self, files: dict[str, File]) -> None:
@@ -102,7 +103,7 @@ class Bench:
         """Everybody on the small file, once a repetition for those that the figures need, once for the others."""
         for _ in range(self.options.repeat):
             self.place.fresh_target(WAREHOUSE)
-            self.check(self.dag_run(airflow, "small first", files["dirty"], "Millrace, whole DAG run"), files["dirty"])
+            self.dag_run(airflow, "small first", files["dirty"], MILLRACE.label)
             self.place.drop_all(WAREHOUSE)
             self.place.fresh_target(PEERS)
             self.peer_run("ticket", TICKET, files["unique"])
@@ -125,11 +126,20 @@ class Bench:
                 known[peer.name] = traits_of(peer, self.place)
             self.lines[name].traits = known[peer.name]
 
-    def dag_run(self, airflow: Airflow, name: str, file: File, label: str, *, force: bool = False) -> DagRun:
-        """One run of the DAG, booked."""
-        self.say(f"{label}, {file.megabytes:,.0f} MB")
-        done = airflow.run(file.path, force=force, timeout_seconds=600 + file.megabytes)
+    def dag_run(
+        self, airflow: Airflow, name: str, file: File, label: str, *, force: bool = False,
+        expected: dict[str, int] | None = None,
+    ) -> DagRun | None:  # fmt: skip
+        """One run of the DAG, booked; None, with the reason in its line, when it was no fair run."""
         line = self.line(name, label, file)
+        self.say(f"{label}, {file.megabytes:,.0f} MB")
+        try:
+            done = airflow.run(file.path, force=force, timeout_seconds=600 + file.megabytes)
+            check(done, file, self.place.count(WAREHOUSE), expected or {})
+        except StackError as fault:
+            line.note = str(fault)
+            self.say(f"  {fault}")
+            return None
         self.book(name, line, done.seconds)
         line.client_cpu_seconds = done.trace.cpu_seconds("tasks")
         line.server_cpu_seconds = done.trace.cpu_seconds("server")
@@ -155,8 +165,8 @@ class Bench:
         self.cost(line, done)
 
     def limit(self, file: File) -> float:
-        """Seconds that a peer may take: 1 MB/s, in a quick benchmark no more than half a minute."""
-        return 30.0 if self.options.quick else 60.0 + file.megabytes
+        """Seconds that a peer may take: 1 MB/s and a minute to start."""
+        return 60.0 + file.megabytes
 
     def book(self, name: str, line: Line, seconds: float) -> None:
         """Keep the time of a run."""
@@ -174,14 +184,6 @@ class Bench:
         """The line of the table for these runs."""
         kind = file.path.stem.partition("mb-")[2].partition("-")[2]
         return self.lines.setdefault(name, Line(label, f"{size_name(file.megabytes)} {kind}", file.megabytes))
-
-    def check(self, done: DagRun, file: File, **expected: int) -> None:
-        """A run that did not do its work is no measurement."""
-        account = done.account
-        expected |= {"read": file.rows, "rejected": file.bad}
-        wrong = {name: (account[name], value) for name, value in expected.items() if account[name] != value}
-        if wrong:
-            raise StackError(f"the account of {file.path.name} is wrong (found, expected): {wrong}")
 
     def look_inside(self, file: File) -> None:
         """Where the time goes: by step of the last first load, and inside the engine in one process."""
@@ -215,6 +217,7 @@ class Bench:
             "those that can't upsert."
         )
         if self.options.quick:
+            self.notes.append(f"Chunks of the large file: {self.first_runs[-1].account['chunks']}.")
             self.notes.append("Quick: at this size the fixed cost of a DAG run decides, ratios are worse than at 5 GB.")
         found = figures.Measured(
             size_name(self.megabytes), size_name(self.small), self.seconds, self.lines["first"].megabytes,
@@ -245,6 +248,17 @@ class Bench:
     def say(self, words: str) -> None:
         """One line about the progress."""
         self.console.print(f"{time.strftime('%H:%M:%S')}  {words}")
+
+
+def check(done: DagRun, file: File, rows: int, expected: dict[str, int]) -> None:
+    """Raise StackError when a run did not do its work: it is no measurement then. `rows` are now in the target."""
+    account = done.account
+    wanted = {**expected, "read": file.rows, "rejected": file.bad}
+    wrong = {name: (account[name], value) for name, value in wanted.items() if account[name] != value}
+    if wrong:
+        raise StackError(f"the account of {file.path.name} is wrong (found, expected): {wrong}")
+    if rows < account["inserted"] + account["updated"] + account["unchanged"]:
+        raise StackError(f"{file.path.name}: {rows} rows in the target are fewer than the account says: {account}")
 
 
 def steps_profile(done: DagRun) -> dict[str, Any]:
@@ -290,12 +304,17 @@ def _remark(line: Line) -> str:
     return ", ".join(words for words, fine in able.items() if fine is False)
 
 
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark; 1 when a `must` is missed."""
     options = _options(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     try:
-        with Place(keep=options.keep) as place:
+        with Place(keep=options.keep, **({"settle_seconds": QUICK_SETTLE_SECONDS} if options.quick else {})) as place:
             bench = Bench(place, options, console)
             began = time.monotonic()
             state = "was up already" if place.was_up else "was started for this"
@@ -308,6 +327,9 @@ def main(arguments: list[str] | None = None) -> int:
     except StackError as fault:
         print(f"bench: {fault}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("bench: stopped", file=sys.stderr)
+        return 130
     report.show(found, console)
     print(report.last_line(found.figures))
     return 0 if all(figure.reached for figure in found.figures) else 1

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, LABEL_WIDTH, ROW_HEIGHT, BAR_HEIGHT, TOP = 860, 330, 34, 20, 70
+WIDTH, LABEL_WIDTH, ROW_HEIGHT, BAR_HEIGHT, TOP = 890, 345, 34, 20, 70
 STYLE = """
 text { font: 14px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #24292f }
 .title { font-size: 17px; font-weight: 600 } .small { font-size: 12px; fill: #57606a }

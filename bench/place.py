@@ -6,6 +6,7 @@ same server. A stack of its own, because the benchmark drops tables and unpauses
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import time
@@ -34,15 +35,21 @@ WAREHOUSE, PEERS = "warehouse", "bench"
 class Place:
     """The running stack. Use it as a context; a stack that it started ends with it unless `keep`."""
 
-    def __init__(self, *, keep: bool = False) -> None:
+    def __init__(self, *, keep: bool = False, settle_seconds: float = SETTLE_SECONDS) -> None:
         self.folder = state_folder() / "bench"
         self.stack_folder = self.folder / "stack"
         self.work = self.folder / "work"
-        self.keep = keep
+        self.keep, self.was_up = keep, False
+        self.settle_seconds = settle_seconds
         self.dataset: Dataset = load_dataset(REPOSITORY / "include" / "datasets" / "orders.yaml")
 
     def __enter__(self) -> Place:
         self.stack_folder.mkdir(parents=True, exist_ok=True)
+        self._lock = (self.folder / "lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StackError("another benchmark runs already") from None
         self.work.mkdir(exist_ok=True)
         os.environ["MILLRACE_STATE"] = str(self.stack_folder)
         self.was_up = commands.is_up(Settings.load())
@@ -57,6 +64,7 @@ class Place:
         shutil.rmtree(self.work, ignore_errors=True)
         if not self.keep and not self.was_up:
             commands.down()
+        self._lock.close()
 
     def _start(self) -> None:
         self.settings = commands.up()
@@ -117,7 +125,7 @@ class Place:
     def settle(self) -> None:
         """Write out what earlier work left in memory, so that the next run does not pay for it."""
         self.admin.execute("CHECKPOINT")
-        time.sleep(SETTLE_SECONDS)
+        time.sleep(self.settle_seconds)
 
     def count(self, database: str, table: str = "public.orders") -> int:
         """Rows in a table."""

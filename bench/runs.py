@@ -123,7 +123,8 @@ class Airflow:
         """Unpause the DAG and let its scheduled run, of a small file, pass: imports are then in the system's cache."""
         self._await_dag()
         self.api.patch(f"dags/{DAG}", {"is_paused": False})
-        self._await_quiet()
+        if self._await_quiet() != "success":
+            raise StackError(f"the last run of {DAG} failed: see {self.place.settings.logs / 'tasks'}")
 
     def run(self, file: Path, *, force: bool = False, timeout_seconds: float) -> DagRun:
         """One run of that file. Raises StackError when it fails, or when it is not done in time."""
@@ -147,7 +148,11 @@ class Airflow:
         end = _seconds(ended["end_date"])
         account, chunks = self._ledger(run_id)
         if ended["state"] != "success":
-            raise StackError(f"the run of {file.name} failed: {account.get('reason') or 'see the logs of the stack'}")
+            logs = self.place.settings.logs / "tasks"
+            raise StackError(f"the run of {file.name} failed: {account.get('reason')}; see {logs}")
+        tries = self._tries(run_id)
+        if tries:
+            raise StackError(f"the run of {file.name} is no measurement, as tasks failed in it: {', '.join(tries)}")
         return DagRun(end - begin, begin, end, account, self._steps(run_id), chunks, self.place.dataset.parallel,
                       sampler.trace)  # fmt: skip
 
@@ -164,15 +169,17 @@ class Airflow:
             if found and not found.get("is_stale"):
                 return
             time.sleep(1)
-        raise StackError(f"Airflow does not show DAG {DAG} after {DAG_SECONDS:.0f} s")
+        errors = self.api.get("importErrors", limit=1)["import_errors"]
+        reason = errors[0]["stack_trace"].strip().splitlines()[-1] if errors else "no import error is known"
+        raise StackError(f"Airflow does not show DAG {DAG} after {DAG_SECONDS:.0f} s: {reason}")
 
-    def _await_quiet(self) -> None:
-        """Wait until no run of the DAG is under way, and one at least has been."""
+    def _await_quiet(self) -> str:
+        """Wait until no run of the DAG is under way, and one at least has been; the state of the last one."""
         deadline = time.monotonic() + DAG_SECONDS
         while time.monotonic() < deadline:
             runs = self.api.get(f"dags/{DAG}/dagRuns", limit=20, order_by="-run_after")["dag_runs"]
             if runs and all(run["state"] in ENDED for run in runs):
-                return
+                return str(runs[0]["state"])
             time.sleep(POLL_SECONDS)
         raise StackError(f"runs of {DAG} that the benchmark did not start do not end within {DAG_SECONDS:.0f} s")
 
@@ -187,11 +194,23 @@ class Airflow:
     def _give_up(self, run_id: str) -> None:
         self.api.patch(f"dags/{DAG}/dagRuns/{quote(run_id, safe='')}", {"state": "failed"})
 
+    def _instances(self, run_id: str) -> list[dict[str, Any]]:
+        path = f"dags/{DAG}/dagRuns/{quote(run_id, safe='')}/taskInstances"
+        found: list[dict[str, Any]] = self.api.get(path, limit=100)["task_instances"]
+        return found
+
+    def _tries(self, run_id: str) -> list[str]:
+        """Tasks that failed or had to be tried again, although the run itself may have succeeded."""
+        return [
+            f"{item['task_id']} ({item['state']}, try {item['try_number']})"
+            for item in self._instances(run_id)
+            if item["state"] in ("failed", "upstream_failed") or item["try_number"] > 1
+        ]
+
     def _steps(self, run_id: str) -> tuple[Step, ...]:
-        found = self.api.get(f"dags/{DAG}/dagRuns/{quote(run_id, safe='')}/taskInstances", limit=1000)
         return tuple(
             Step(item["task_id"], _seconds(item["start_date"]), _seconds(item["end_date"]))
-            for item in found["task_instances"]
+            for item in self._instances(run_id)
             if item["start_date"] and item["end_date"]
         )
 
