@@ -36,7 +36,7 @@ from include.ingest.errors import IngestError, SourceChanged
 
 BOM = b"\xef\xbb\xbf"
 LF, CR = 10, 13
-PIECE_BYTES = 512 << 10  # fits the second-level cache with its masks
+PIECE_BYTES = 512 << 10  # with its masks, about fits the second-level cache
 SEGMENT_BYTES = 4 << 20  # fits the last-level cache
 HEAD_BYTES = 64 << 10
 MAX_RECORD_BYTES = 64 << 20
@@ -221,7 +221,8 @@ class _Piece:
     def inside(self, state: int, after: np.ndarray) -> np.ndarray:
         """Whether what follows the first n quotes is quoted, for each n in `after`."""
         if self.counted(state):
-            return ((after + _quoted(state)) & 1).astype(bool)
+            odd: np.ndarray = (after & 1) != _quoted(state)
+            return odd
         return np.take(self._inside_by_runs(state), after)
 
     def _inside_by_runs(self, state: int) -> np.ndarray:
@@ -273,9 +274,10 @@ def _quoted(state: int) -> int:
     return int(state in (QUOTED, QUOTED_ESCAPED))
 
 
-def _piece(raw: np.ndarray, grammar: _Grammar, state: int) -> _Piece:
+def _piece(raw: np.ndarray, grammar: _Grammar, state: int, masks: np.ndarray | None = None) -> _Piece:
     clean, escapes = _without_escaped(raw, grammar, state in (ESCAPED, QUOTED_ESCAPED))
-    return _Piece(clean, escapes, np.flatnonzero(clean == grammar.quote), grammar)
+    out = None if masks is None else masks[0][: len(raw)]
+    return _Piece(clean, escapes, np.flatnonzero(np.equal(clean, grammar.quote, out=out)), grammar)
 
 
 def _without_escaped(raw: np.ndarray, grammar: _Grammar, escaped: bool) -> tuple[np.ndarray, bool]:
@@ -301,9 +303,14 @@ def _without_escaped(raw: np.ndarray, grammar: _Grammar, escaped: bool) -> tuple
     return clean, pending
 
 
-def _line_ends(raw: np.ndarray, after: int, returns: bool) -> np.ndarray:
+def _masks(length: int) -> np.ndarray:
+    """Room for two masks of a piece, to be used again: new pages for each piece would cost more than the work."""
+    return np.empty((2, min(length, PIECE_BYTES)), dtype=bool)
+
+
+def _line_ends(raw: np.ndarray, after: int, returns: bool, out: np.ndarray) -> np.ndarray:
     """Mask of the last byte of each physical line end. `after` is the byte that follows, -1 at the end of the file."""
-    mask: np.ndarray = raw == LF
+    mask: np.ndarray = np.equal(raw, LF, out=out[: len(raw)])
     if returns:
         lone = raw == CR
         lone[:-1] &= ~mask[1:]
@@ -319,14 +326,17 @@ class _Ends(NamedTuple):
     state: int
 
 
-def _record_ends(raw: np.ndarray, after: int, grammar: _Grammar, state: int, returns: bool) -> _Ends:
+def _record_ends(raw: np.ndarray, after: int, grammar: _Grammar, state: int, returns: bool, masks: np.ndarray) -> _Ends:
     """Where records end in a piece that begins in the given state."""
     clean, escapes = _without_escaped(raw, grammar, state in (ESCAPED, QUOTED_ESCAPED))
-    marks = np.flatnonzero(_line_ends(raw, after, returns) | (clean == grammar.quote))
+    mask = _line_ends(raw, after, returns, masks[0])
+    mask |= np.equal(clean, grammar.quote, out=masks[1][: len(raw)])
+    marks = np.flatnonzero(mask)
     quotes = clean[marks] == grammar.quote
     piece = _Piece(clean, escapes, marks[quotes], grammar)
     passed = np.cumsum(quotes)
-    ends = ~(quotes | piece.inside(state, passed))
+    ends = np.logical_or(quotes, piece.inside(state, passed))
+    np.logical_not(ends, out=ends)
     if clean is not raw:
         ends &= clean[marks] == raw[marks]
     found = np.flatnonzero(ends)
@@ -382,20 +392,20 @@ def _survey_segment(
     length = min(segment_bytes, source.size - offset)
     raw = source.read(offset - margin, min(length + margin + 1, source.size - offset + margin))
     array, returns = np.frombuffer(raw, dtype=np.uint8), b"\r" in raw
-    surveyed = []
+    surveyed, masks = [], np.empty((2, piece_bytes), dtype=bool)
     for low in range(margin, margin + length, piece_bytes):
         high = min(low + piece_bytes, margin + length)
         before = int(array[low - 1]) if low else LF
         after = int(array[high]) if high < len(array) else -1
-        lines = int(np.count_nonzero(_line_ends(array[low:high], after, returns)))
-        exits = _exits(array[low:high], before, grammar)
+        lines = int(np.count_nonzero(_line_ends(array[low:high], after, returns, masks[0])))
+        exits = _exits(array[low:high], before, grammar, masks)
         surveyed.append(_Surveyed(offset + low - margin, high - low, lines, exits))
     return xxhash.xxh3_128_digest(memoryview(raw)[margin : margin + length]), surveyed
 
 
-def _exits(raw: np.ndarray, before: int, grammar: _Grammar) -> tuple[int, ...]:
+def _exits(raw: np.ndarray, before: int, grammar: _Grammar, masks: np.ndarray) -> tuple[int, ...]:
     """The state after a piece for the likely states before it: outside quotes as the byte before says, and inside."""
-    piece = _piece(raw, grammar, FIELD)
+    piece = _piece(raw, grammar, FIELD, masks)
     likely = START if grammar.opens[before] else CLOSED if before == grammar.quote and grammar.doubled else FIELD
     exits = [-1] * 6
     outside, inside = piece.counted(likely), piece.counted(QUOTED)
@@ -457,7 +467,9 @@ def _next_record(source: _Source, grammar: _Grammar, place: _Place, target: int)
         raw = source.read(offset, min(PIECE_BYTES + 1, source.size - offset))
         array = np.frombuffer(raw, dtype=np.uint8)
         length = min(PIECE_BYTES, len(raw))
-        found = _record_ends(array[:length], raw[length] if length < len(raw) else -1, grammar, state, b"\r" in raw)
+        found = _record_ends(
+            array[:length], raw[length] if length < len(raw) else -1, grammar, state, b"\r" in raw, _masks(length)
+        )
         numbers = np.flatnonzero((found.ends + offset >= target) & (found.ends < len(raw)))
         numbers = numbers[~_blank(array, found.ends[numbers])]
         if len(numbers):
@@ -521,11 +533,11 @@ def _bounds(raw: bytes, grammar: _Grammar, final: bool) -> tuple[np.ndarray, np.
     """Where lines and records begin and the last whole one ends, and how many physical line ends are before each."""
     array, returns = np.frombuffer(raw, dtype=np.uint8), b"\r" in raw
     bounds, lines = [np.zeros(1, dtype=np.int64)], [np.zeros(1, dtype=np.int64)]
-    state, count = START, 0
+    state, count, masks = START, 0, _masks(len(raw))
     for low in range(0, len(raw), PIECE_BYTES):
         high = min(low + PIECE_BYTES, len(raw))
         after = raw[high] if high < len(raw) else -1 if final else LF  # a CR at the end may be half of a CRLF
-        found = _record_ends(array[low:high], after, grammar, state, returns)
+        found = _record_ends(array[low:high], after, grammar, state, returns, masks)
         bounds.append(found.ends + low)
         lines.append(found.lines + count)
         state, count = found.state, count + found.newlines
