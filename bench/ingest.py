@@ -27,7 +27,7 @@ from bench import figures, machine, picture, report
 from bench.files import FORMS, File, make
 from bench.measure import Run, run
 from bench.peers import COPY, EXPERT, GUARDED, MILLRACE, OTHERS, TICKET, Absent, Peer, environment, execute
-from bench.place import PEERS, WAREHOUSE, Place
+from bench.place import PEERS, SETTLE_SECONDS, WAREHOUSE, Place
 from bench.report import Line, Result
 from bench.runs import Airflow, DagRun
 from bench.traits import traits_of
@@ -50,6 +50,7 @@ class Bench:
         self.peaks: list[tuple[int, int | None]] = []
         self.notes: list[str] = []
         self.profile: dict[str, Any] = {}
+        self.machine = machine.describe(place)
 
     def run(self) -> Result:
         """Everything, in turn."""
@@ -157,9 +158,11 @@ class Bench:
             done = execute(peer, self.place, file.path, self.limit(file))
         except Absent as reason:
             line.note = str(reason)
+            self.say(f"  {reason}")
             return
         if not done.done or not self.place.count(PEERS, peer.table):
             line.note = done.fault or "it loaded nothing"
+            self.say(f"  {line.note}")
             return
         self.book(name, line, done.seconds)
         self.cost(line, done)
@@ -225,8 +228,8 @@ class Bench:
             [done.airflow_seconds for done in self.first_runs],
         )  # fmt: skip
         sizes = f"{size_name(self.megabytes)} and {size_name(self.small)}"
-        title = f"Ingest of {sizes} orders files, {self.options.repeat} repetitions"
-        return Result(title, machine.describe(self.place), list(self.lines.values()), figures.figures(found),
+        title = f"Ingest of {sizes} orders files, repeated {self.options.repeat} x"
+        return Result(title, self.machine, list(self.lines.values()), figures.figures(found),
                       self.profile, self.notes)  # fmt: skip
 
     def draw(self) -> str:
@@ -314,7 +317,9 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     try:
-        with Place(keep=options.keep, **({"settle_seconds": QUICK_SETTLE_SECONDS} if options.quick else {})) as place:
+        with Place(
+            keep=options.keep, settle_seconds=QUICK_SETTLE_SECONDS if options.quick else SETTLE_SECONDS
+        ) as place:
             bench = Bench(place, options, console)
             began = time.monotonic()
             state = "was up already" if place.was_up else "was started for this"

@@ -24,7 +24,7 @@ def describe(place: Place) -> dict[str, str]:
     memory = psutil.virtual_memory().total / 2**30
     row = place.admin.execute("SELECT version()").fetchone()
     settings = place.admin.execute(
-        "SELECT name, current_setting(name) FROM unnest(%s) AS name", [list(SERVER_SETTINGS)]
+        "SELECT name, current_setting(name) FROM unnest(%s::text[]) AS name", [list(SERVER_SETTINGS)]
     ).fetchall()
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
