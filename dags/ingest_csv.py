@@ -35,7 +35,7 @@ from include.ingest.dataset import Dataset
 
 def ingest_csv(dataset: Dataset) -> DAG:
     """The DAG of one dataset."""
-    table = Asset(f"postgres://{dataset.postgres_conn_id}/{dataset.schema_name}/{dataset.table_name}")
+    table = Asset(f"{dataset.postgres_conn_id}.{dataset.schema_name}.{dataset.table_name}")
 
     @task.sensor(mode="reschedule", poke_interval=30, timeout=dataset.wait_timeout_seconds)
     def plan() -> PokeReturnValue:
@@ -59,7 +59,7 @@ def ingest_csv(dataset: Dataset) -> DAG:
         with bridge.warehouse(dataset) as connection:
             planned = read_plan(connection, bridge.run_id())
             chunk = planned.chunks[number]
-            bridge.label(f"chunk {number + 1} of {len(planned.chunks)}: bytes {chunk.offset:,} to {chunk.offset + chunk.length:,}")
+            bridge.label(f"chunk {number + 1} of {len(planned.chunks)}: {chunk.length:,} bytes at {chunk.offset:,}")
             counts = loading.load_chunk(connection, bridge.with_params(dataset), planned, chunk)
         bridge.report("loaded", chunk=number, bytes=chunk.length, **counts)
         return counts

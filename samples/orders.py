@@ -171,9 +171,7 @@ def main() -> None:
     parser.add_argument("--changed", type=float, default=0.0)
     parser.add_argument("--new", type=float, default=0.0)
     args = parser.parse_args()
-    shape = Shape(
-        rows_for(args.mb * 1e6), args.seed, args.first_id, args.duplicates, args.bad, args.changed, args.new
-    )
+    shape = Shape(rows_for(args.mb * 1e6), args.seed, args.first_id, args.duplicates, args.bad, args.changed, args.new)
     with args.out.open("wb") as out:
         print(write(out, shape))
 

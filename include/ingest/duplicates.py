@@ -138,7 +138,7 @@ def _read(plan: Plan, reader: Reader, places: _Places) -> Iterator[tuple[slice, 
         for start in range(0, len(places.offsets), BATCH_ROWS):
             part = slice(start, start + BATCH_ROWS)
             records = [
-                os.pread(file.fileno(), length, offset).rstrip(b"\r\n") + b"\n"
+                os.pread(file.fileno(), length, offset)
                 for offset, length in zip(places.offsets[part].tolist(), places.lengths[part].tolist(), strict=True)
             ]
             sizes = np.array([len(record) for record in records], dtype=np.int64)
@@ -186,9 +186,9 @@ def _remove(cursor: Cursor, plan: Plan, reader: Reader, repeated: _Repeated) -> 
     cursor.execute(sql.SQL("ANALYZE {}").format(repeats))
     same = sql.SQL(" AND ").join(sql.SQL("s.{0} = r.{0}").format(sql.Identifier(name)) for name in key)
     cursor.execute(
-        sql.SQL("CREATE TEMPORARY TABLE repeated_row ON COMMIT DROP AS SELECT s.ctid AS at FROM {} s JOIN {} r ON {}").format(
-            rows, repeats, same
-        )
+        sql.SQL(
+            "CREATE TEMPORARY TABLE repeated_row ON COMMIT DROP AS SELECT s.ctid AS at FROM {} s JOIN {} r ON {}"
+        ).format(rows, repeats, same)
     )
     cursor.execute(
         sql.SQL("DELETE FROM {} WHERE ctid = ANY (ARRAY(SELECT at FROM repeated_row ORDER BY at))").format(rows)
@@ -218,7 +218,9 @@ def _reject(cursor: Cursor, plan: Plan, reader: Reader, repeated: _Repeated) -> 
     for part, rows in _read(plan, reader, copies):
         values = zip(*(rows.table[name].cast(pa.string()).to_pylist() for name in key), strict=True)
         rejects = [
-            Reject(line, offset, ", ".join(key), ", ".join(cells), "duplicate", f"the key is first at line {first}", raw)
+            Reject(
+                line, offset, ", ".join(key), ", ".join(cells), "duplicate", f"the key is first at line {first}", raw
+            )
             for line, offset, first, cells, raw in zip(
                 copies.lines[part].tolist(),
                 copies.offsets[part].tolist(),

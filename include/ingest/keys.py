@@ -24,7 +24,8 @@ def hash_keys(table: pa.Table, key: list[str]) -> np.ndarray:
 
 def _mixed(words: np.ndarray) -> np.ndarray:
     words = (words ^ (words >> _SHIFT)) * _MIX
-    return words ^ (words >> _SHIFT)
+    mixed: np.ndarray = words ^ (words >> _SHIFT)
+    return mixed
 
 
 def _words(array: pa.Array) -> np.ndarray:
@@ -33,10 +34,9 @@ def _words(array: pa.Array) -> np.ndarray:
         array = array.combine_chunks()
     kind = array.type
     if pa.types.is_boolean(kind):
-        return array.cast(pa.int8()).to_numpy(zero_copy_only=False).astype(np.uint64)
+        return np.asarray(array.cast(pa.int8())).astype(np.uint64)
     if pa.types.is_floating(kind):
-        values = array.to_numpy(zero_copy_only=False).astype(np.float64) + 0.0  # -0.0 equals 0.0
-        return values.view(np.uint64)
+        return (np.asarray(array, dtype=np.float64) + 0.0).view(np.uint64)  # -0.0 equals 0.0
     if pa.types.is_decimal(kind) or pa.types.is_fixed_size_binary(kind):
         words = np.frombuffer(array.buffers()[1], dtype=np.uint64).reshape(-1, kind.byte_width // 8)
         words = words[array.offset : array.offset + len(array)]

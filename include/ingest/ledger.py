@@ -171,9 +171,9 @@ def account(cursor: Cursor, run_id: UUID) -> Account:
     if row is None:
         raise IngestError(f"run {run_id} is not in millrace.ingest_run: start it with its plan")
     ended: datetime | None = row["finished_at"]
-    return Account(
-        run_id=str(run_id),
+    values: dict[str, Any] = {
         **{name: row[name] for name in ("dataset", "target", "file", "status", "reason", "bytes", "chunks")},
         **{name: row[name] or 0 for name in COUNTS},
-        seconds=round((ended - row["started_at"]).total_seconds(), 3) if ended else 0.0,
-    )
+    }
+    seconds = round((ended - row["started_at"]).total_seconds(), 3) if ended else 0.0
+    return Account(run_id=str(run_id), seconds=seconds, **values)

@@ -60,9 +60,7 @@ def load_chunk(connection: psycopg.Connection, dataset: Dataset, plan: Plan, chu
     reader = reader_for(dataset, plan)
     loaded, hopeless = _Loaded(), None
     with connection.transaction(), connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended(%s, %s))", [f"{plan.run_id} chunk", chunk.number]
-        )
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, %s))", [f"{plan.run_id} chunk", chunk.number])
         done = _already_loaded(cursor, plan.run_id, chunk)
         if done is not None:
             return done

@@ -127,7 +127,7 @@ def _apply_rows(cursor: Cursor, dataset: Dataset, plan: Plan, staged: int) -> Ap
     _run(cursor, sql.SQL("ANALYZE {}").format(statements.changes))
     if newer:
         withdraw_confirmed(cursor, plan.run_id, dataset, newer)
-    kinds = dict(cursor.execute(statements.count_changes()).fetchall())
+    kinds: dict[str, int] = dict(cursor.execute(statements.count_changes()).fetchall())
     applied = Applied(
         inserted=_run(cursor, statements.insert_new()),
         updated=_run(cursor, statements.update_changed()),

@@ -27,7 +27,8 @@ FETCH_ROWS = 50_000
 def newer_runs(cursor: Cursor, run_id: UUID) -> list[UUID]:
     """The runs whose content was found in a newer file for the same target."""
     found = cursor.execute(
-        "SELECT DISTINCT coalesce(newer.confirms, newer.run_id) FROM millrace.ingest_run newer, millrace.ingest_run mine"
+        "SELECT DISTINCT coalesce(newer.confirms, newer.run_id)"
+        " FROM millrace.ingest_run newer, millrace.ingest_run mine"
         " WHERE mine.run_id = %s AND newer.target = mine.target AND newer.version > mine.version"
         " AND newer.status IN ('done', 'skipped')",
         [run_id],

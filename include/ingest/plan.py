@@ -161,7 +161,11 @@ def _columns(dataset: Dataset, dialect: Dialect, path: Path, layout: Layout) -> 
 
 
 def _nothing_to_do(
-    cursor: psycopg.Cursor, dataset: Dataset, earlier: dict[str, Any] | None, target: targets.Target | None, order: Order
+    cursor: psycopg.Cursor,
+    dataset: Dataset,
+    earlier: dict[str, Any] | None,
+    target: targets.Target | None,
+    order: Order,
 ) -> bool:
     """Whether ingesting the file would leave the target as it is, because the same content went in before.
 

@@ -104,9 +104,7 @@ def _build(cursor: Cursor, rows: sql.Identifier, indexes: list[Index]) -> None:
         else:
             unique = "UNIQUE " if definition.startswith("CREATE UNIQUE") else ""
             tail = definition[definition.index(" USING ") :]
-            statement = sql.SQL("CREATE {}INDEX {} ON {}{}").format(
-                sql.SQL(unique), passing, rows, sql.SQL(tail)
-            )
+            statement = sql.SQL("CREATE {}INDEX {} ON {}{}").format(sql.SQL(unique), passing, rows, sql.SQL(tail))
         cursor.execute(statement)
 
 

@@ -142,38 +142,6 @@ def read_blocks(
             yield Block(span.data, span.offset, span.bounds[span.records], span.lines[span.records])
 
 
-def read_records(path: Path, dialect: Dialect, chunk: Chunk, offsets: np.ndarray) -> bytes:
-    """The raw records that start at the given sorted byte offsets of the file, joined.
-
-    Each ends in its own line end. The last record of the file gets an LF if it has none, unless that would become
-    part of its last field. Raises SourceChanged where no record starts at an offset.
-    """
-    parts: list[bytes] = []
-    done = 0
-    for span in _spans(path, _grammar(dialect), chunk, 8 << 20, MAX_RECORD_BYTES):
-        upto = int(np.searchsorted(offsets, span.offset + len(span.data)))
-        wanted = offsets[done:upto] - span.offset
-        numbers = np.searchsorted(span.bounds, wanted)
-        missing = wanted[span.bounds[numbers] != wanted]
-        if len(missing):
-            raise _gone(path, span.offset + int(missing[0]))
-        bounds = zip(wanted.tolist(), span.bounds[numbers + 1].tolist(), strict=True)
-        if len(wanted):
-            parts.append(b"".join([span.data[start:end] for start, end in bounds]))
-        done = upto
-    if done < len(offsets):
-        raise _gone(path, int(offsets[done]))
-    if parts and not parts[-1].endswith((b"\n", b"\r")):
-        parts.append(_missing_line_end(parts[-1], _grammar(dialect)))
-    return b"".join(parts)
-
-
-def _gone(path: Path, offset: int) -> SourceChanged:
-    return SourceChanged(
-        f"{path}: no record starts at byte {offset} any more; the file was changed after it was planned"
-    )
-
-
 def _missing_line_end(raw: bytes, grammar: _Grammar) -> bytes:
     state = _piece(np.frombuffer(raw, dtype=np.uint8), grammar, START).exit(START)
     return b"\n" if state in (START, FIELD, CLOSED) else b""

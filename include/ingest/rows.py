@@ -6,6 +6,7 @@ values masked. A block that Arrow reads otherwise than the record scanner is rea
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from collections.abc import Callable, Sequence
@@ -55,7 +56,7 @@ class Rows:
     @property
     def read(self) -> int:
         """Records read: good and rejected."""
-        return self.table.num_rows + len(self.rejects)
+        return int(self.table.num_rows) + len(self.rejects)
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,8 @@ def read_rows(block: Block, reader: Reader) -> Rows:
     """Parse, cast and check one block. No record is lost: it is either a row or a reject."""
     records = _Records(block)
     cells, kept, rejects = _cells(records, reader)
-    columns, bad = [], {}
+    columns: list[pa.Array] = []
+    bad: dict[int, tuple[str, str, str, bytes]] = {}
     for (name, column), cell in zip(reader.dataset.columns.items(), cells, strict=True):
         values, faults = cast_column(cell, column, reader.dataset.csv.nulls)
         columns.append(values)
@@ -149,7 +151,9 @@ class _Records:
 
 def _cells(records: _Records, reader: Reader) -> tuple[list[pa.Array], np.ndarray, list[Reject]]:
     """The wanted columns as bytes, the record number of each row, and the records of a wrong width."""
-    data = _transcode(bytes(records.data), reader.dataset.csv.encoding)
+    data = _transcode(records.data, reader.dataset.csv.encoding)
+    if data[:3] == codecs.BOM_UTF8:  # Arrow takes it for the file's own mark; here it belongs to a field
+        data = b"\n" + bytes(data)
     widths: dict[int, int] = {}
     try:
         cells = _arrow_cells(data, reader, widths)
@@ -165,7 +169,7 @@ def _cells(records: _Records, reader: Reader) -> tuple[list[pa.Array], np.ndarra
     return cells, kept, rejects
 
 
-def _arrow_cells(data: bytes, reader: Reader, widths: dict[int, int]) -> list[pa.Array]:
+def _arrow_cells(data: bytes | memoryview, reader: Reader, widths: dict[int, int]) -> list[pa.Array]:
     def skip(row: pacsv.InvalidRow) -> str:
         widths[row.number - 1] = row.actual_columns
         return "skip"
@@ -193,7 +197,7 @@ def _arrow_cells(data: bytes, reader: Reader, widths: dict[int, int]) -> list[pa
 def _record_cells(records: _Records, reader: Reader) -> tuple[list[pa.Array], dict[int, int]]:
     """The slow and certain way: one record at a time, by Python's own CSV reader."""
     encoding = reader.dataset.csv.encoding
-    raws = [_transcode(records.raw(number), encoding) for number in range(len(records.starts))]
+    raws = [bytes(_transcode(records.raw(number), encoding)) for number in range(len(records.starts))]
     rows = _python_rows(raws, reader.dialect)
     widths = {number: len(row) for number, row in enumerate(rows) if len(row) != reader.fields}
     good = [row for row in rows if len(row) == reader.fields]
@@ -218,11 +222,11 @@ def _python_rows(raws: Sequence[bytes], dialect: Dialect) -> list[list[bytes]]:
     return rows
 
 
-def _transcode(data: bytes, encoding: str) -> bytes:
+def _transcode(data: bytes | memoryview, encoding: str) -> bytes | memoryview:
     """The same text in UTF-8. A byte that the encoding does not know stays as it is, so the cast finds it."""
     if encoding == "utf-8":
         return data
-    return data.decode(encoding, errors="surrogateescape").encode(errors="surrogateescape")
+    return bytes(data).decode(encoding, errors="surrogateescape").encode(errors="surrogateescape")
 
 
 def readable(raw: bytes) -> str:

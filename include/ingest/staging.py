@@ -62,18 +62,17 @@ def create(cursor: Cursor, run_id: UUID, dataset: Dataset, form: Form, version: 
             sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(column.sql_type.name))
             for name, column in dataset.columns.items()
         )
-        cursor.execute(
-            sql.SQL("CREATE UNLOGGED TABLE {} ({}) WITH (autovacuum_enabled = off)").format(rows, columns)
-        )
+        cursor.execute(sql.SQL("CREATE UNLOGGED TABLE {} ({}) WITH (autovacuum_enabled = off)").format(rows, columns))
     chunks = chunk_table(run_id)
     cursor.execute(
-        sql.SQL("CREATE {} TABLE {} (chunk integer PRIMARY KEY, hashes bytea, offsets bytea, lengths bytea, lines bytea)").format(
-            sql.SQL("" if form == "promote" else "UNLOGGED"), chunks
-        )
+        sql.SQL(
+            "CREATE {} TABLE {} (chunk integer PRIMARY KEY, hashes bytea, offsets bytea, lengths bytea, lines bytea)"
+        ).format(sql.SQL("" if form == "promote" else "UNLOGGED"), chunks)
     )
     for name in ("hashes", "offsets", "lengths", "lines"):  # they don't compress
-        cursor.execute(sql.SQL("ALTER TABLE {} ALTER COLUMN {} SET STORAGE EXTERNAL").format(
-            chunks, sql.Identifier(name)))
+        cursor.execute(
+            sql.SQL("ALTER TABLE {} ALTER COLUMN {} SET STORAGE EXTERNAL").format(chunks, sql.Identifier(name))
+        )
 
 
 def _create_like_target(cursor: Cursor, rows: sql.Identifier, dataset: Dataset, version: str) -> None:

@@ -154,9 +154,7 @@ def add_system_columns(cursor: Cursor, dataset: Dataset, target: Target, table: 
     for name, kind in system_columns(dataset).items():
         if name not in target.columns:
             cursor.execute(
-                sql.SQL("ALTER TABLE {} ADD COLUMN {} {}").format(
-                    table, sql.Identifier(name), sql.SQL(kind)
-                )
+                sql.SQL("ALTER TABLE {} ADD COLUMN {} {}").format(table, sql.Identifier(name), sql.SQL(kind))
             )
 
 

@@ -56,7 +56,7 @@ class Airflow:
         """Write a dataset file, wait for its DAG, and unpause it. Returns the DAG's id."""
         (self.folder / "include" / "datasets" / f"{name}.yaml").write_text(DATASET.format(name=name, more=more))
         dag = f"ingest_{name}"
-        self.until(lambda: (self.api.get(f"dags/{dag}") or {}).get("is_stale") is False, f"{dag} to appear", 90)
+        self.until(lambda: (self.api.get(f"dags/{dag}") or {}).get("is_stale") is False, f"{dag} to appear", 180)
         self.api.patch(f"dags/{dag}", {"is_paused": False})
         return dag
 
@@ -73,7 +73,7 @@ class Airflow:
         body = {"logical_date": f"{day}T00:00:00Z" if day else None, "conf": conf}
         return str(self.api.post(f"dags/{dag}/dagRuns", body)["dag_run_id"])
 
-    def outcome(self, dag: str, run_id: str, seconds: float = 120) -> str:
+    def outcome(self, dag: str, run_id: str, seconds: float = 300) -> str:
         """Wait for a run's end and return its state."""
         path = f"dags/{dag}/dagRuns/{quote(run_id, safe='')}"
         self.until(lambda: self.api.get(path)["state"] in ("success", "failed"), f"{run_id} to end", seconds)
@@ -113,6 +113,7 @@ def airflow() -> Iterator[Airflow]:
     folder.chmod(0o755)
     for name in FOLDERS:
         shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(REPOSITORY / "requirements.lock", folder)
     try:
         _stack(folder, "up")
         yield Airflow(folder, Settings.load(folder / ".millrace"))

@@ -8,7 +8,14 @@ import pytest
 from tests.dags.conftest import Airflow
 
 HEADER = "id,label,price\n"
-BROKEN = "name: broken\nsource: x\ntarget: public.broken\nkey: [id]\ncolumns:\n  id: {type: bigint}\n  size: {type: huge}\n"
+BROKEN = (
+    "name: broken\nsource: x\ntarget: public.broken\nkey: [id]\ncolumns:\n  id: {type: bigint}\n  size: {type: huge}\n"
+)
+
+
+def states(airflow: Airflow, dag: str, kind: str) -> list[str]:
+    """The states of a DAG's runs of one kind."""
+    return [run["state"] for run in airflow.api.get(f"dags/{dag}/dagRuns")["dag_runs"] if run["run_type"] == kind]
 
 
 def test_the_form_overrides_path_and_chunk_size(airflow: Airflow) -> None:
@@ -21,7 +28,7 @@ def test_the_form_overrides_path_and_chunk_size(airflow: Airflow) -> None:
     assert shown == {"status": "done", "read": 4, "inserted": 2, "superseded": 1, "rejected": 1, "file": str(file)}
     labels = [task["rendered_map_index"] for task in airflow.tasks(dag, run) if task["task_id"] == "load"]
     assert len(labels) == account["chunks"] > 1
-    assert "chunk 1 of 4: bytes 15 to 25" in labels
+    assert "chunk 1 of 4: 10 bytes at 15" in labels
     events = airflow.api.get("assets/events", source_dag_id=dag)["asset_events"]
     assert [event["extra"]["inserted"] for event in events] == [2]
     again = airflow.trigger(dag, path=str(file))
@@ -42,9 +49,10 @@ def test_the_daily_schedule_takes_each_days_file(airflow: Airflow) -> None:
     for day in ("2026-03-01", "2026-03-02", "2026-03-03"):
         airflow.deliver("daily", day, HEADER + f"1,{day},1\n{day[-2:]},own,1\n")
     dag = airflow.add_dataset("daily", "catchup: true\nend_date: 2026-03-03")
-    runs = f"dags/{dag}/dagRuns"
     airflow.until(
-        lambda: [run["state"] for run in airflow.api.get(runs)["dag_runs"]] == ["success"] * 3, "three scheduled runs", 180
+        lambda: states(airflow, dag, "scheduled") == ["success"] * 3,
+        "three scheduled runs",
+        180,
     )
     with airflow.warehouse() as connection:
         found = connection.execute("SELECT id, label, source_version::date::text FROM daily ORDER BY id").fetchall()
@@ -58,10 +66,9 @@ def test_a_backfill_of_older_days_leaves_newer_rows(airflow: Airflow) -> None:
     run = airflow.trigger(dag, "2026-03-04", path=str(airflow.settings.inbox / "filled" / "filled_2026-03-03.csv"))
     assert airflow.outcome(dag, run) == "success"
     airflow.command("backfill", "create", "--dag-id", dag, "--from-date", "2026-03-01", "--to-date", "2026-03-02")
-    runs = f"dags/{dag}/dagRuns"
     airflow.until(
-        lambda: [r["state"] for r in airflow.api.get(runs)["dag_runs"] if r["run_type"] == "backfill"] == ["success"] * 2,
-        "two backfilled days", 180,
+        lambda: states(airflow, dag, "backfill") == ["success"] * 2,
+        "two days", 180,
     )  # fmt: skip
     with airflow.warehouse() as connection:
         assert connection.execute("SELECT label FROM filled").fetchall() == [("2026-03-03",)]
@@ -83,7 +90,9 @@ def test_over_the_limit_the_run_fails_with_its_reason(airflow: Airflow) -> None:
     run = airflow.trigger(dag, "2026-03-05")
     assert airflow.outcome(dag, run) == "failed"
     with airflow.warehouse() as connection:
-        status, reason = connection.execute("SELECT status, reason FROM millrace.ingest_run WHERE dataset = 'limited'").fetchone()
+        status, reason = connection.execute(
+            "SELECT status, reason FROM millrace.ingest_run WHERE dataset = 'limited'"
+        ).fetchone()
         assert (status, "limit of 1 row" in reason) == ("failed", True)
         assert connection.execute("SELECT to_regclass('limited')").fetchone() == (None,)
         left = "SELECT count(*) FROM pg_class WHERE relnamespace = 'millrace_staging'::regnamespace"
@@ -99,7 +108,10 @@ def test_a_killed_task_is_retried(airflow: Airflow, step: str) -> None:
     body = "".join(f"{number},label {number},1\n" for number in range(400_000))
     airflow.deliver(name, "2026-03-05", HEADER + "1,first,1\n" + body)
     run = airflow.trigger(dag, "2026-03-05")
-    running = "SELECT client_port FROM pg_stat_activity WHERE application_name = 'millrace' AND state <> 'idle' AND query ~ %s"
+    running = (
+        "SELECT client_port FROM pg_stat_activity"
+        " WHERE application_name = 'millrace' AND state <> 'idle' AND query ~ %s"
+    )
     sign = {"load": "^COPY", "merge": "^(DELETE|ALTER|SELECT count)"}[step]
     with airflow.warehouse() as connection:
         airflow.until(lambda: connection.execute(running, [sign]).fetchone(), f"{step} at work", 90)

@@ -54,7 +54,9 @@ def ingest(
     return run(connection, dataset, Order(run_id or uuid4(), data, version, force))
 
 
-def rows(connection: psycopg.Connection, columns: str = "id, label, price", table: str = "items") -> list[tuple[Any, ...]]:
+def rows(
+    connection: psycopg.Connection, columns: str = "id, label, price", table: str = "items"
+) -> list[tuple[Any, ...]]:
     """The table's rows in key order."""
     return connection.execute(f"SELECT {columns} FROM {table} ORDER BY 1").fetchall()  # type: ignore[call-overload]
 

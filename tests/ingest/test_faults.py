@@ -1,4 +1,4 @@
-"""Steps killed at any moment, and a server that restarts or crashes under them: the target ends as after a clean run."""
+"""Steps killed at any moment, a server that restarts or crashes: the target ends as after a clean run."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from include.ingest.errors import RejectLimitExceeded, SourceMissing, TargetMismatch, TargetRefused
 from include.ingest.dataset import RejectLimit
+from include.ingest.errors import RejectLimitExceeded, SourceMissing, TargetMismatch, TargetRefused
 from tests.ingest.loading import DAY, ITEMS, counts, ingest, make_dataset, rejected, rows, staging_tables
 
 HEADER = "id,label,price\n"
@@ -143,7 +143,7 @@ def test_over_the_reject_limit_nothing_is_touched(warehouse: psycopg.Connection,
     dataset = make_dataset(tmp_path, reject_limit=RejectLimit(rows=1, ratio=None))
     ingest(warehouse, dataset, HEADER + "1,one,1\n", tmp_path)
     before = rows(warehouse, "id, xmin::text || ctid::text")
-    with pytest.raises(RejectLimitExceeded, match="millrace.rejected_row"):
+    with pytest.raises(RejectLimitExceeded, match=r"millrace\.rejected_row"):
         ingest(warehouse, dataset, HEADER + "1,ONE,1\nx,a,1\ny,b,1\n", tmp_path)
     assert rows(warehouse, "id, xmin::text || ctid::text") == before
     assert staging_tables(warehouse) == []
@@ -177,7 +177,7 @@ def test_a_constraint_of_the_target_refuses_the_run(warehouse: psycopg.Connectio
 
 
 def test_a_missing_file_is_named(warehouse: psycopg.Connection, tmp_path: Path) -> None:
-    with pytest.raises(SourceMissing, match="nowhere.csv is not there"):
+    with pytest.raises(SourceMissing, match=r"nowhere\.csv is not there"):
         ingest(warehouse, make_dataset(tmp_path), tmp_path / "nowhere.csv", tmp_path)
 
 
@@ -215,9 +215,7 @@ def test_promotion_keeps_what_belongs_to_the_table(warehouse: psycopg.Connection
     "ALTER TABLE items ENABLE ROW LEVEL SECURITY",
     "ALTER TABLE items ADD own bigint GENERATED ALWAYS AS IDENTITY",
 ])  # fmt: skip
-def test_a_table_with_dependents_is_filled_in_place(
-    warehouse: psycopg.Connection, tmp_path: Path, hanger: str
-) -> None:
+def test_a_table_with_dependents_is_filled_in_place(warehouse: psycopg.Connection, tmp_path: Path, hanger: str) -> None:
     warehouse.execute("CREATE TABLE items (id bigint PRIMARY KEY, label text, price numeric(8,2))")
     warehouse.execute(hanger)  # type: ignore[call-overload]
     oid = warehouse.execute("SELECT 'items'::regclass::oid").fetchone()

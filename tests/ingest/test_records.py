@@ -23,7 +23,6 @@ from include.ingest.records import (
     Layout,
     RecordTooLong,
     read_blocks,
-    read_records,
     scan_file,
 )
 
@@ -254,20 +253,6 @@ def test_arrow_sees_the_same_records(case: tuple[Dialect, bytes]) -> None:
         assert sorted(arrow_widths(data.removeprefix(BOM), dialect)) == sorted(widths)
 
 
-@QUICKLY
-@given(files(), st.integers(0, 255))
-def test_any_records_are_read_again(scratch: Path, case: tuple[Dialect, bytes], choice: int) -> None:
-    dialect, data = case
-    known = reference(data, dialect)
-    chosen = [one for number, one in enumerate(known) if choice >> number & 1]
-    for part in layout_of(scratch, data, dialect, chunk=30).chunks:
-        own = [one for one in chosen if part.offset <= one.offset < part.offset + part.length]
-        again = read_records(scratch, dialect, part, np.array([one.offset for one in own], dtype=np.int64))
-        wanted = b"".join(one.raw for one in own)
-        assert again in (wanted, wanted + b"\n")
-        assert [one.raw for one in reference(again, dialect)[:-1]] == [one.raw for one in own[:-1]]
-
-
 CASES = [
     pytest.param(DOUBLED, b'1,"a\nb"\n2,c\n', [(b'1,"a\nb"\n', 1), (b"2,c\n", 3)], id="newline in quotes"),
     pytest.param(DOUBLED, b'1,"a\r\nb"\r\n2\r\n', [(b'1,"a\r\nb"\r\n', 1), (b"2\r\n", 3)], id="CRLF"),
@@ -403,22 +388,3 @@ def test_a_file_that_shrank_is_named(file: Path) -> None:
     file.write_bytes(b"a\nb\n")
     with pytest.raises(SourceChanged, match=r"orders\.csv ends at byte 4"):
         list(read_blocks(file, DOUBLED, part))
-
-
-def test_records_are_read_again_in_order(file: Path) -> None:
-    part = layout_of(file, b'a\n\n"b\nc"\r\nd\ne').chunks[0]
-    assert read_records(file, DOUBLED, part, np.array([0, 3, 12])) == b'a\n"b\nc"\r\ne\n'
-    assert read_records(file, DOUBLED, part, np.array([], dtype=np.int64)) == b""
-
-
-@pytest.mark.parametrize("place", [1, 2, 99])
-def test_a_record_that_is_no_longer_there(file: Path, place: int) -> None:
-    part = layout_of(file, b"ab\ncd\n").chunks[0]
-    with pytest.raises(SourceChanged, match=rf"at byte {place}"):
-        read_records(file, DOUBLED, part, np.array([0, place]))
-
-
-@pytest.mark.parametrize(("dialect", "data"), [(DOUBLED, b'a,"b'), (ESCAPED, b"a\\"), (ESCAPED, b'"a\\')])
-def test_no_line_end_is_added_inside_a_field(file: Path, dialect: Dialect, data: bytes) -> None:
-    part = layout_of(file, data, dialect).chunks[0]
-    assert read_records(file, dialect, part, np.array([0])) == data
