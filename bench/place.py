@@ -85,6 +85,7 @@ class Place:
                 with (folder / f".{name}").open("wb") as out:
                     write(out, Shape(WARM_ROWS, bad=0.0, seed=days + 90))
                 (folder / f".{name}").rename(folder / name)
+            self.warm_file = folder / name
 
     def dsn(self, database: str) -> str:
         """The connection URL of a database, as its owner."""

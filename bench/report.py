@@ -45,7 +45,7 @@ class Line:
         """The line's cells, in the order of COLUMNS."""
         traits = self.traits or Traits()
         if not self.seconds:
-            return [self.label, self.file, self.note, *[""] * (len(COLUMNS) - 3)]
+            return [f"{self.label}: {self.note}", self.file, "-", *[""] * (len(COLUMNS) - 3)]
         return [
             self.label, self.file, _number(median(self.seconds), 1), _number(self.speed, 1),
             _number(self.client_cpu_seconds, 1), _number(self.server_cpu_seconds, 1),

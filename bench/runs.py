@@ -120,11 +120,15 @@ class Airflow:
         self._last = datetime.now(UTC).replace(microsecond=0)
 
     def warm_up(self) -> None:
-        """Unpause the DAG and let its scheduled run, of a small file, pass: imports are then in the system's cache."""
+        """Unpause the DAG and let its scheduled run, of a small file, pass; a stack just started runs it once more.
+
+        Imports are then in the system's cache, and Airflow's processes are past their own start.
+        """
         self._await_dag()
         self.api.patch(f"dags/{DAG}", {"is_paused": False})
-        if self._await_quiet() != "success":
-            raise StackError(f"the last run of {DAG} failed: see {self.place.settings.logs / 'tasks'}")
+        self._await_quiet()
+        if not self.place.was_up:
+            self.run(self.place.warm_file, force=True, timeout_seconds=DAG_SECONDS)
 
     def run(self, file: Path, *, force: bool = False, timeout_seconds: float) -> DagRun:
         """One run of that file. Raises StackError when it fails, or when it is not done in time."""
@@ -173,13 +177,13 @@ class Airflow:
         reason = errors[0]["stack_trace"].strip().splitlines()[-1] if errors else "no import error is known"
         raise StackError(f"Airflow does not show DAG {DAG} after {DAG_SECONDS:.0f} s: {reason}")
 
-    def _await_quiet(self) -> str:
-        """Wait until no run of the DAG is under way, and one at least has been; the state of the last one."""
+    def _await_quiet(self) -> None:
+        """Wait until no run of the DAG is under way, and one at least has been."""
         deadline = time.monotonic() + DAG_SECONDS
         while time.monotonic() < deadline:
             runs = self.api.get(f"dags/{DAG}/dagRuns", limit=20, order_by="-run_after")["dag_runs"]
             if runs and all(run["state"] in ENDED for run in runs):
-                return str(runs[0]["state"])
+                return
             time.sleep(POLL_SECONDS)
         raise StackError(f"runs of {DAG} that the benchmark did not start do not end within {DAG_SECONDS:.0f} s")
 
