@@ -17,10 +17,10 @@ from include.ingest.dataset import Dataset
 
 
 def confirm(
-    cursor: Cursor, dataset: Dataset, target: targets.Target, earlier: dict[str, Any] | None, values: dict[str, Any]
+    cursor: Cursor, dataset: Dataset, target: targets.Target, earlier: dict[str, Any], values: dict[str, Any]
 ) -> bool:
     """Finish the run of `values` as unchanged, if `earlier` proves it; False, with nothing done, when it doesn't."""
-    if dataset.mode == "append" or earlier is None or earlier["target_oid"] != target.oid:
+    if dataset.mode == "append":
         return False
     if earlier["unchanged"] or earlier["stale"] or earlier["deleted"] or values["version"] < earlier["version"]:
         return False
@@ -73,7 +73,7 @@ def _keep_rejects(cursor: Cursor, earlier: dict[str, Any], values: dict[str, Any
     if kept is None or kept[0] != earlier["rejected"]:
         return False
     reason = f"nothing to load: run {earlier['run_id']} ingested the same file, and its rows are untouched"
-    confirmed = {"status": "planned", "reason": reason, "chunks": 0, "plan": None, "confirms": earlier["run_id"]}
+    confirmed = {"status": "planned", "reason": reason, "chunks": 0, "confirms": earlier["run_id"]}
     ledger.start_run(cursor, {**values, **confirmed})
     cursor.execute(
         "INSERT INTO millrace.rejected_row SELECT %s, %s, line_number, byte_offset, column_name, value, rule, reason,"

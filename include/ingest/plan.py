@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -88,28 +88,38 @@ def plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Plan
         "forced": order.force,
         "chunks": len(layout.chunks),
     }
+    idle = Plan(order.run_id, dataset.name, str(order.path), *before, fields, positions, "merge", (), True)
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [str(order.run_id)])
         target = targets.describe(cursor, dataset)
         if target is not None:
             targets.check(target, dataset)
-        earlier = ledger.earlier_run(cursor, values)
-        skipped = _nothing_to_do(cursor, dataset, earlier, target, order)
-        if target is not None and not skipped and confirm.confirm(cursor, dataset, target, earlier, values):
-            return Plan(order.run_id, dataset.name, str(order.path), *before, fields, positions, "merge", (), True)
+            if _is_in(cursor, dataset, target, order, {**values, "plan": Jsonb(idle.as_dict())}):
+                return idle
         form = staging.form_for(target, empty=target is None or targets.is_empty(cursor, dataset))
-        result = Plan(
-            order.run_id, dataset.name, str(order.path), *before, fields, positions, form,
-            () if skipped else layout.chunks, skipped,
-        )  # fmt: skip
-        if skipped and earlier and earlier["run_id"] == order.run_id:
-            return result  # the run itself is done: its account stands
-        reason = f"the same file was ingested by run {earlier['run_id']}" if skipped and earlier else None
-        values |= {"plan": Jsonb(result.as_dict()), "confirms": earlier["run_id"] if skipped and earlier else None}
-        ledger.start_run(cursor, {**values, "status": "skipped" if skipped else "planned", "reason": reason})
-        if not skipped:
-            staging.create(cursor, order.run_id, dataset, form, order.version.isoformat())
-    return result
+        planned = replace(idle, form=form, chunks=layout.chunks, skipped=False)
+        start = {"plan": Jsonb(planned.as_dict()), "status": "planned", "reason": None, "confirms": None}
+        ledger.start_run(cursor, {**values, **start})
+        staging.create(cursor, order.run_id, dataset, form, order.version.isoformat())
+    return planned
+
+
+def _is_in(
+    cursor: psycopg.Cursor, dataset: Dataset, target: targets.Target, order: Order, values: dict[str, Any]
+) -> bool:
+    """Whether the same content is in the target already; then the run is recorded, and nothing is left to do."""
+    earlier = ledger.earlier_run(cursor, values)
+    if earlier is None or earlier["target_oid"] != target.oid:
+        return False
+    if order.force:
+        return confirm.confirm(cursor, dataset, target, earlier, values)
+    if not _changes_nothing(cursor, dataset, earlier, order):
+        return False
+    if earlier["run_id"] != order.run_id:  # else it is the run itself, cleared: its account stands
+        reason = f"the same file was ingested by run {earlier['run_id']}"
+        skip = {"status": "skipped", "reason": reason, "confirms": earlier["run_id"]}
+        ledger.start_run(cursor, {**values, **skip})
+    return True
 
 
 def read_plan(connection: psycopg.Connection, run_id: UUID) -> Plan:
@@ -160,20 +170,12 @@ def _columns(dataset: Dataset, dialect: Dialect, path: Path, layout: Layout) -> 
     return fields, positions
 
 
-def _nothing_to_do(
-    cursor: psycopg.Cursor,
-    dataset: Dataset,
-    earlier: dict[str, Any] | None,
-    target: targets.Target | None,
-    order: Order,
-) -> bool:
-    """Whether ingesting the file would leave the target as it is, because the same content went in before.
+def _changes_nothing(cursor: psycopg.Cursor, dataset: Dataset, earlier: dict[str, Any], order: Order) -> bool:
+    """Whether ingesting the content once more would leave the target as it is.
 
-    Not so when the table was made anew since then, or when the content comes back for a newer interval after
-    other content. In mode `append` the same content under another name, for another interval, is new data.
+    Not so when it comes back for a newer interval after other content. In mode `append` the same content under
+    another name, for another interval, is new data.
     """
-    if order.force or earlier is None or target is None or earlier["target_oid"] != target.oid:
-        return False
     if order.version == earlier["version"]:
         return True
     if dataset.mode == "append":
