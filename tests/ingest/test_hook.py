@@ -1,0 +1,57 @@
+"""The dataset's own `clean` hook: typed frames in, checked rows out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import psycopg
+import pytest
+
+from include.ingest.errors import HookError
+from tests.ingest.loading import ITEMS, counts, ingest, make_dataset, rejected, rows
+
+DATA = 'id,label,price\n1,"o\nne",1\n2,two,2\n3,three,3\n4,four,4\n2,zwei,5\n'
+
+
+def tidy(frame: pd.DataFrame) -> pd.DataFrame:
+    assert isinstance(frame["price"].dtype, pd.ArrowDtype)
+    frame["label"] = frame["label"].str.upper()
+    frame.loc[frame["id"] == 4, "price"] = -frame["price"]
+    return frame[frame["id"] != 3].iloc[::-1]
+
+
+def renumbering(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.reset_index(drop=True)
+
+
+def narrowing(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[["id"]]
+
+
+def raising(frame: pd.DataFrame) -> pd.DataFrame:
+    raise KeyError("nothing")
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 1000])
+def test_the_hook_changes_and_drops_rows(warehouse: psycopg.Connection, tmp_path: Path, chunk_bytes: int) -> None:
+    dataset = make_dataset(tmp_path, ITEMS + f"clean: {__name__}:tidy\n", chunk_bytes=chunk_bytes)
+    account = ingest(warehouse, dataset, DATA, tmp_path)
+    assert counts(account) == {"read": 5, "inserted": 2, "superseded": 1, "rejected": 2}
+    assert rows(warehouse, "id, label") == [(1, "O\nNE"), (2, "ZWEI")]
+    assert rejected(warehouse, account) == [(5, None, None, "clean"), (6, "price", "-4.00", "min")]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("renumbering", "must keep the index"),
+        ("narrowing", "lost the columns label, price"),
+        ("raising", "raised KeyError at lines 2 to 7"),
+        ("absent", "can't be loaded"),
+    ],
+)
+def test_a_useless_hook_is_told_apart(warehouse: psycopg.Connection, tmp_path: Path, name: str, words: str) -> None:
+    dataset = make_dataset(tmp_path, ITEMS + f"clean: {__name__}:{name}\n")
+    with pytest.raises(HookError, match=words):
+        ingest(warehouse, dataset, DATA, tmp_path)
