@@ -51,7 +51,7 @@ def ingest_csv(dataset: Dataset) -> DAG:
                       chunks=len(planned.chunks), skipped=planned.skipped)  # fmt: skip
         return PokeReturnValue(is_done=True, xcom_value=[chunk.number for chunk in planned.chunks])
 
-    @task(max_active_tis_per_dagrun=dataset.parallel, map_index_template="{{ label }}")
+    @task(max_active_tis_per_dag=dataset.parallel, map_index_template="{{ label }}")
     def load(number: int) -> dict[str, int]:
         from include.ingest import load as loading
         from include.ingest.plan import read_plan
@@ -91,7 +91,7 @@ def ingest_csv(dataset: Dataset) -> DAG:
         start_date=_midnight(dataset.start_date),
         end_date=_midnight(dataset.end_date) if dataset.end_date else None,
         catchup=dataset.catchup,
-        max_active_runs=1,
+        max_active_runs=4,  # a file that is late does not hold up the others; merges queue by themselves
         tags=["ingest", *dataset.tags],
         default_args={
             "owner": dataset.owner,

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import psutil
 import psycopg
 import pytest
 
 from stack.api import AirflowApi
+from stack.processes import Register
 from stack.settings import Settings
 
 REPOSITORY = Path(__file__).parents[2]
@@ -34,7 +36,6 @@ columns:
   price: {{type: "numeric(8,2)", nullable: true, min: 0}}
 reject_limit: {{rows: 1, ratio: null}}
 start_date: 2026-03-01
-schedule: "@daily"
 parallel: 2
 {more}
 """
@@ -52,7 +53,7 @@ class Airflow:
         self.api = AirflowApi(self.settings)
         self.api.login()
 
-    def add_dataset(self, name: str, more: str = "") -> str:
+    def add_dataset(self, name: str, more: str = "schedule: null") -> str:
         """Write a dataset file, wait for its DAG, and unpause it. Returns the DAG's id."""
         (self.folder / "include" / "datasets" / f"{name}.yaml").write_text(DATASET.format(name=name, more=more))
         dag = f"ingest_{name}"
@@ -97,13 +98,20 @@ class Airflow:
         """Run `./run airflow …` and return what it prints."""
         return _stack(self.folder, "airflow", *arguments)
 
+    def task_processes(self) -> list[psutil.Process]:
+        """The processes that run tasks now: children of the scheduler's workers."""
+        scheduler = Register(self.settings.state / "processes.json").alive("scheduler")
+        assert scheduler is not None
+        workers = psutil.Process(scheduler.pid).children()
+        return [task for worker in workers for task in worker.children()]
+
     @staticmethod
-    def until(holds: Callable[[], Any], what: str, seconds: float) -> None:
+    def until(holds: Callable[[], Any], what: str, seconds: float, every: float = 0.5) -> None:
         """Wait until `holds()`."""
         deadline = time.monotonic() + seconds
         while not holds():
             assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
-            time.sleep(0.5)
+            time.sleep(every)
 
 
 @pytest.fixture(scope="session")
