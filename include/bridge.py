@@ -44,10 +44,11 @@ def order(dataset: Dataset) -> Order:
     """What this run is asked to ingest: the form's path, or the dataset's source for the data interval."""
     context: dict[str, Any] = dict(get_current_context())
     params, dag_run = context["params"], context["dag_run"]
-    version = context.get("data_interval_end") or dag_run.run_after
+    # The logical date, as `ds` has it: a run by hand for a day has the same version as that day's scheduled run.
+    version = dag_run.logical_date or dag_run.run_after
     if params["path"]:
         path = Path(params["path"])
-    elif context.get("data_interval_start") is None:
+    elif dag_run.logical_date is None:
         raise AirflowFailException("this run has no logical date, so its file has no name: give a date or a path")
     else:
         inbox = os.environ.get("MILLRACE_INBOX", "/var/lib/millrace/inbox")

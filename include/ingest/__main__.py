@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--chunk-bytes", type=_size, metavar="N", help="size of a chunk, instead of the dataset's")
     command.add_argument(
         "--version", type=_instant, default=datetime.now(UTC), metavar="TIME",
-        help="end of the file's data interval (default: now): rows of a newer version are not overwritten",
+        help="date of the file's data interval (default: now): rows of a newer version are not overwritten",
     )  # fmt: skip
     command.add_argument("--force", action="store_true", help="also when the same file was ingested before")
     command.add_argument("--json", action="store_true", help="print the account as one JSON object")

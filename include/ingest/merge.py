@@ -98,12 +98,11 @@ def _check_limit(dataset: Dataset, plan: Plan, read: int, rejected: int) -> None
 
 
 def _apply(cursor: Cursor, dataset: Dataset, plan: Plan, staged: int) -> Applied:
-    if plan.form == "promote":
-        found = _count(cursor, staging.rows_table(plan.run_id))
-        if found != staged:
-            raise AccountMismatch(f"run {plan.run_id}: {found} rows are staged, {staged} were read and accepted")
-        if promote.promote(cursor, dataset, plan.run_id):
-            return Applied(inserted=staged)
+    found = _count(cursor, staging.rows_table(plan.run_id))
+    if found != staged:
+        raise AccountMismatch(f"run {plan.run_id}: {found} rows are staged, {staged} were read and accepted")
+    if plan.form == "promote" and promote.promote(cursor, dataset, plan.run_id):
+        return Applied(inserted=staged)
     return _apply_rows(cursor, dataset, plan, staged)
 
 

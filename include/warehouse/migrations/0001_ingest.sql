@@ -38,7 +38,7 @@ CREATE TABLE millrace.ingest_run (
 );
 
 COMMENT ON COLUMN millrace.ingest_run.version IS
-'End of the data interval. A row of an older version never overwrites a newer one.';
+'Logical date of the run. A row of an older version never overwrites a newer one.';
 COMMENT ON COLUMN millrace.ingest_run.confirms IS
 'The earlier run of the same content, when this run found it still in place and loaded nothing.';
 COMMENT ON COLUMN millrace.ingest_run.superseded IS
