@@ -35,6 +35,10 @@ class AirflowApi:
             return None
         return None if found is None else {name: _seconds(found, *keys) for name, keys in HEARTBEATS.items()}
 
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._http.close()
+
     def login(self) -> None:
         """Get a token; later calls carry it."""
         answer = self._http.post("/auth/token", json={"username": "admin", "password": self._password})

@@ -124,7 +124,9 @@ def airflow() -> Iterator[Airflow]:
     shutil.copy(REPOSITORY / "requirements.lock", folder)
     try:
         _stack(folder, "up")
-        yield Airflow(folder, Settings.load(folder / ".millrace"))
+        running = Airflow(folder, Settings.load(folder / ".millrace"))
+        yield running
+        running.api.close()
     finally:
         _stack(folder, "down", "--delete")
         shutil.rmtree(folder)
