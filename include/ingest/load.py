@@ -24,8 +24,6 @@ from include.ingest.plan import Plan, check_unchanged, reader_for
 from include.ingest.records import Chunk, read_blocks
 from include.ingest.rows import Reader, Rows, read_rows
 
-WRITE_BYTES = 1 << 20
-
 
 @dataclass
 class _Loaded:

@@ -166,8 +166,7 @@ def _columns(dataset: Dataset, dialect: Dialect, path: Path, layout: Layout) -> 
     with path.open("rb") as file:
         file.seek(layout.header_offset)
         raw = file.read(layout.header_length)
-    fields, positions, _ = read_header(raw, dataset, dialect, str(path))
-    return fields, positions
+    return read_header(raw, dataset, dialect, str(path))
 
 
 def _changes_nothing(cursor: psycopg.Cursor, dataset: Dataset, earlier: dict[str, Any], order: Order) -> bool:

@@ -75,8 +75,8 @@ class Reader:
         return pa.schema([(name, column.sql_type.arrow) for name, column in self.dataset.columns.items()])
 
 
-def read_header(raw: bytes, dataset: Dataset, dialect: Dialect, file: str) -> tuple[int, tuple[int, ...], list[str]]:
-    """Match a header record with the dataset: the number of fields, each column's position, the unused names."""
+def read_header(raw: bytes, dataset: Dataset, dialect: Dialect, file: str) -> tuple[int, tuple[int, ...]]:
+    """Match a header record with the dataset: the number of fields, and each column's position."""
     text = raw.decode(dataset.csv.encoding, errors="replace")
     names = _python_rows([text.encode()], dialect)[0] if text.strip() else []
     header = [name.decode().strip() for name in names]
@@ -89,8 +89,7 @@ def read_header(raw: bytes, dataset: Dataset, dialect: Dialect, file: str) -> tu
             f"{file}:1: the header {what}; it holds: {', '.join(header) or 'nothing'}."
             f" Set `source:` of the column in {dataset.name}.yaml, or `csv.header: false`."
         )
-    unused = [name for name in header if name not in wanted]
-    return len(header), tuple(header.index(name) for name in wanted), unused
+    return len(header), tuple(header.index(name) for name in wanted)
 
 
 def read_rows(block: Block, reader: Reader) -> Rows:

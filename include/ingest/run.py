@@ -19,7 +19,7 @@ from include.ingest.plan import Order, plan
 
 
 def run(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Account:
-    """Ingest one file. Leaves no staging table behind, whatever happens; raises what the steps raise."""
+    """Ingest one file; raises what the steps raise. An IngestError leaves no staging table behind."""
     try:
         planned = plan(connection, dataset, order)
         for chunk in planned.chunks:
