@@ -31,7 +31,8 @@ def confirm(
         return False
     if earlier["run_id"] == values["run_id"]:
         return True  # the run itself, cleared: its account stands
-    if not _keep_rejects(cursor, earlier, values):
+    reason = f"nothing to load: run {earlier['run_id']} ingested the same file, and its rows are untouched"
+    if not _keep_rejects(cursor, earlier, {**values, "reason": reason}):
         return False
     counts = {
         "read": earlier["read"],
@@ -43,7 +44,7 @@ def confirm(
         "rejected": earlier["rejected"],
         "deleted": 0,
     }
-    ledger.finish_run(cursor, values["run_id"], counts, target.oid)
+    ledger.finish_run(cursor, values["run_id"], counts, target.oid, reason=reason)
     return True
 
 
@@ -72,8 +73,7 @@ def _keep_rejects(cursor: Cursor, earlier: dict[str, Any], values: dict[str, Any
     ).fetchone()
     if kept is None or kept[0] != earlier["rejected"]:
         return False
-    reason = f"nothing to load: run {earlier['run_id']} ingested the same file, and its rows are untouched"
-    confirmed = {"status": "planned", "reason": reason, "chunks": 0, "confirms": earlier["run_id"]}
+    confirmed = {"status": "planned", "chunks": 0, "confirms": earlier["run_id"]}
     ledger.start_run(cursor, {**values, **confirmed})
     cursor.execute(
         "INSERT INTO millrace.rejected_row SELECT %s, %s, line_number, byte_offset, column_name, value, rule, reason,"

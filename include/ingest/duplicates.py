@@ -1,115 +1,126 @@
-"""Repeated keys within one file: found by hash, compared exactly, and settled before the merge.
+"""Repeated keys within one file: found while it is planned, so that a row that loses is never written.
 
-Every chunk left the hash, place and length of each row it staged. Rows whose hash occurs twice are candidates:
-a few per cent. They are read from the file again and compared by their real keys. All copies of a key that is
-really repeated leave staging, and the one that wins by the dataset's policy is staged again.
-The order is the order in the file, so it does not matter which chunk was loaded first.
+A pass over the file reads the key columns alone and keeps the hash, place and length of each record in a
+temporary file. Records whose hash occurs twice are candidates: a few per cent. They are read in full, since a row that
+is rejected takes no part, and compared by their real keys. The order is the order in the file, so neither the
+chunks nor the order in which they load can change the outcome.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from psycopg import Cursor, sql
 
-from include.ingest import ledger, staging
-from include.ingest.errors import AccountMismatch
-from include.ingest.load import copy_rows
-from include.ingest.plan import Plan
-from include.ingest.records import Block, Chunk
-from include.ingest.rows import Reader, Reject, Rows, read_rows, readable
+from include.ingest.keys import hash_keys
+from include.ingest.records import Block, Chunk, read_blocks
+from include.ingest.rows import NO_LOSERS, Losers, Reader, Rows, read_rows
 
 PASS_ROWS = 16_000_000  # hashes sorted at a time: 128 MB
-BATCH_ROWS = 50_000  # candidates parsed at a time
-PLACE = "#"  # the candidates' number; no column of a dataset can have this name
+BATCH_ROWS = 20_000  # candidates parsed at a time
+NUMBER = "#"  # the candidates' number; no column of a dataset can have this name
+PLACE = np.dtype([("offset", np.uint32), ("length", np.uint32), ("line", np.uint32)])  # counted from the chunk's start
 
 
-@dataclass(frozen=True)
-class Settled:
-    """What became of the rows with repeated keys."""
-
-    superseded: int
-    rejected: int
-
-
-def settle(cursor: Cursor, plan: Plan, reader: Reader) -> Settled:
-    """Leave one row a key in staging, or none where the policy is `reject`."""
+def find_losers(path: Path, reader: Reader, chunks: Sequence[Chunk], *, threads: int | None = None) -> Losers:
+    """The records of a file that its dataset's policy for repeated keys leaves out, in bounded memory."""
     if not reader.dataset.key:
-        return Settled(0, 0)
-    removed = kept = 0
-    for places in _repeated(cursor, plan):
-        repeated = _compare(plan, reader, places)
-        removed += _remove(cursor, plan, reader, repeated)
-        if reader.dataset.duplicates == "reject":
-            _reject(cursor, plan, reader, repeated)
-        else:
-            kept += _restore(cursor, plan, reader, repeated)
-    if reader.dataset.duplicates == "reject":
-        return Settled(0, removed)
-    return Settled(removed - kept, 0)
+        return NO_LOSERS
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(threads or min(4, os.cpu_count() or 1)))
+        spools = [_Spool(chunk, stack) for chunk in chunks]
+        list(pool.map(lambda spool: spool.fill(path, reader), spools))
+        found = [_losers(path, reader, places, pool) for places in _candidates(spools)]
+    if not found:
+        return NO_LOSERS
+    offsets, first_lines = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    order = np.argsort(offsets)
+    return Losers(offsets[order], first_lines[order])
+
+
+def read_hashes(path: Path, reader: Reader, chunk: Chunk) -> Iterator[tuple[np.ndarray, Rows]]:
+    """The key hashes of a chunk's records, a block at a time; records with a key that can't be read are left out."""
+    columns = reader.dataset.columns
+    if reader.clean is None:  # a hook may change the key, so it must see the whole row
+        wanted = {name: columns[name] for name in reader.dataset.key}
+        positions = [position for name, position in zip(columns, reader.positions, strict=True) if name in wanted]
+        wanted = {name: column for name, column in columns.items() if name in wanted}
+        dataset = reader.dataset.model_copy(update={"columns": wanted})
+        reader = replace(reader, dataset=dataset, positions=tuple(positions))
+    for block in read_blocks(path, reader.dialect, chunk, block_bytes=reader.dataset.block_bytes):
+        rows = read_rows(block, reader)
+        yield hash_keys(rows.table, reader.dataset.key), rows
+
+
+class _Spool:
+    """Hashes and places of a chunk's records, on disk."""
+
+    def __init__(self, chunk: Chunk, stack: ExitStack) -> None:
+        self.chunk, self.rows = chunk, 0
+        self._hashes, self._places = (stack.enter_context(tempfile.TemporaryFile(prefix="millrace-")) for _ in "12")
+
+    def fill(self, path: Path, reader: Reader) -> None:
+        for hashes, rows in read_hashes(path, reader, self.chunk):
+            places = np.empty(len(hashes), PLACE)
+            places["offset"] = rows.offsets - self.chunk.offset
+            places["length"] = rows.lengths
+            places["line"] = rows.lines - self.chunk.first_line
+            self._hashes.write(hashes.data)
+            self._places.write(places.data)
+            self.rows += len(hashes)
+
+    def hashes(self) -> np.ndarray:
+        return _mapped(self._hashes, np.dtype(np.uint64), self.rows)
+
+    def places(self, rows: np.ndarray) -> _Places:
+        found = _mapped(self._places, PLACE, self.rows)[rows]
+        offsets, lengths, lines = (found[name].astype(np.int64) for name in ("offset", "length", "line"))
+        return _Places(offsets + self.chunk.offset, lengths, lines + self.chunk.first_line)
+
+
+def _mapped(file: IO[bytes], kind: np.dtype, rows: int) -> np.ndarray:
+    file.flush()
+    return np.memmap(file, kind, "r", shape=(rows,)) if rows else np.empty(0, kind)
 
 
 @dataclass(frozen=True)
 class _Places:
-    """Records in the file by absolute byte offset, ascending."""
+    """Records in the file, int64 each: byte offset, bytes, physical line."""
 
     offsets: np.ndarray
     lengths: np.ndarray
     lines: np.ndarray
-    chunks: np.ndarray
-
-    def take(self, rows: np.ndarray) -> _Places:
-        return _Places(self.offsets[rows], self.lengths[rows], self.lines[rows], self.chunks[rows])
 
 
-@dataclass(frozen=True)
-class _Repeated:
-    """The distinct keys that are repeated, the winner of each, and all its copies."""
-
-    keys: pa.Table
-    winners: _Places
-    copies: _Places
-    first_lines: np.ndarray  # of each copy: where the key occurs first
-
-
-def _repeated(cursor: Cursor, plan: Plan) -> Iterator[_Places]:
-    """The candidates, in passes over the hash space that each fit in memory."""
-    table = staging.chunk_table(plan.run_id)
-    query = sql.SQL("SELECT coalesce(sum(octet_length(hashes)), 0) / 8 FROM {}").format(table)
-    rows = int(cursor.execute(query).fetchone()[0])  # type: ignore[index]
-    passes = rows // PASS_ROWS + 1
-    for number in range(passes if rows else 0):
-        ordered = np.sort(np.concatenate([_share(cursor, plan, chunk, number, passes) for chunk in plan.chunks]))
+def _candidates(spools: Sequence[_Spool]) -> Iterator[_Places]:
+    """The records whose hash occurs twice, in passes over the hash space that each fit in memory."""
+    passes = sum(spool.rows for spool in spools) // PASS_ROWS + 1
+    for number in range(passes):
+        share = [_share(spool.hashes(), number, passes) for spool in spools]
+        ordered = np.concatenate(share) if share else np.empty(0, np.uint64)
+        del share
+        ordered.sort()
         twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+        del ordered
         if len(twice):
-            yield _places(cursor, plan, twice)
+            found = [spool.places(np.flatnonzero(_member(spool.hashes(), twice))) for spool in spools]
+            parts = ([getattr(places, name) for places in found] for name in ("offsets", "lengths", "lines"))
+            whole = _Places(*map(np.concatenate, parts))
+            order = np.argsort(whole.offsets)  # a hook may have moved rows
+            yield _Places(whole.offsets[order], whole.lengths[order], whole.lines[order])
 
 
-def _share(cursor: Cursor, plan: Plan, chunk: Chunk, number: int, passes: int) -> np.ndarray:
-    hashes = _blob(cursor, plan, chunk, "hashes", np.uint64)
+def _share(hashes: np.ndarray, number: int, passes: int) -> np.ndarray:
     return hashes if passes == 1 else hashes[hashes % np.uint64(passes) == np.uint64(number)]
-
-
-def _places(cursor: Cursor, plan: Plan, twice: np.ndarray) -> _Places:
-    found = []
-    for chunk in plan.chunks:
-        rows = np.flatnonzero(_member(_blob(cursor, plan, chunk, "hashes", np.uint64), twice))
-        if len(rows):
-            offsets, lengths = (
-                _blob(cursor, plan, chunk, name, np.uint32)[rows].astype(np.int64) for name in ("offsets", "lengths")
-            )
-            lines = _blob(cursor, plan, chunk, "lines", np.uint32).astype(np.int64)
-            lines = lines[rows] if len(lines) else np.zeros_like(offsets)
-            numbers = np.full(len(rows), chunk.number)
-            found.append((offsets + chunk.offset, lengths, lines + chunk.first_line, numbers))
-    places = _Places(*(np.concatenate(part) for part in zip(*found, strict=True)))
-    return places.take(np.argsort(places.offsets, kind="stable"))
 
 
 def _member(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:
@@ -123,121 +134,34 @@ def _member(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:
     return result
 
 
-def _blob(cursor: Cursor, plan: Plan, chunk: Chunk, column: str, kind: type) -> np.ndarray:
-    query = sql.SQL("SELECT {} FROM {} WHERE chunk = %s").format(
-        sql.Identifier(column), staging.chunk_table(plan.run_id)
-    )
-    row = cursor.connection.execute(query, [chunk.number], binary=True).fetchone()
-    assert row is not None
-    return np.frombuffer(row[0], dtype=kind)
-
-
-def _read(plan: Plan, reader: Reader, places: _Places) -> Iterator[tuple[slice, Rows]]:
-    """Read records from the file again, parsed as the load did, in the order of `places`."""
-    with Path(plan.path).open("rb") as file:
-        for start in range(0, len(places.offsets), BATCH_ROWS):
-            part = slice(start, start + BATCH_ROWS)
-            records = [
-                os.pread(file.fileno(), length, offset)
-                for offset, length in zip(places.offsets[part].tolist(), places.lengths[part].tolist(), strict=True)
-            ]
-            sizes = np.array([len(record) for record in records], dtype=np.int64)
-            number = np.arange(len(records), dtype=np.int64)  # stands in for the line: the order to restore
-            rows = read_rows(Block(b"".join(records), 0, np.cumsum(sizes) - sizes, number), reader)
-            if rows.table.num_rows != len(records):
-                raise AccountMismatch(f"{plan.path}: a record read again gave another result; is the hook random?")
-            yield part, replace(rows, table=rows.table.take(pa.array(np.argsort(rows.lines))))
-
-
-def _compare(plan: Plan, reader: Reader, places: _Places) -> _Repeated:
-    """Sort the candidates by their real key, then by place; equal neighbours are copies of one key."""
+def _losers(
+    path: Path, reader: Reader, places: _Places, pool: ThreadPoolExecutor
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sort the candidates by their real key, then by place: equal neighbours are copies of one key."""
     key = reader.dataset.key
-    table = pa.concat_tables(rows.table.select(key) for _, rows in _read(plan, reader, places)).combine_chunks()
-    table = table.append_column(PLACE, pa.array(np.arange(len(places.offsets))))
-    table = table.take(pc.sort_indices(table, [(name, "ascending") for name in [*key, PLACE]]))
-    same = np.ones(table.num_rows - 1, dtype=bool)
+    starts = range(0, len(places.offsets), BATCH_ROWS)
+    table = pa.concat_tables(pool.map(lambda start: _keys(path, reader, places, start), starts))
+    table = table.take(pc.sort_indices(table, [(name, "ascending") for name in [*key, NUMBER]])).combine_chunks()
+    number = table[NUMBER].to_numpy()
+    same = np.ones(max(0, len(number) - 1), dtype=bool)
     for name in key:
-        same &= pc.equal(table[name].slice(1), table[name].slice(0, table.num_rows - 1)).to_numpy()
-    number = table[PLACE].to_numpy()
-    follows = np.append(False, same)  # the row has the same key as the one before it
-    goes_on = np.append(same, False)  # the row has the same key as the one after it
-    first = np.flatnonzero(~follows & goes_on)
-    last = np.flatnonzero(follows & ~goes_on)
-    copies = np.flatnonzero(follows | goes_on)
-    winners = number[last if reader.dataset.duplicates == "last" else first]
-    opening = number[np.repeat(first, last - first + 1)]
-    in_file_order = np.argsort(number[copies])
-    return _Repeated(
-        table.select(key).take(pa.array(first)),
-        places.take(np.sort(winners)),
-        places.take(number[copies][in_file_order]),
-        places.lines[opening][in_file_order],
-    )
+        same &= pc.equal(table[name].slice(1), table[name].slice(0, len(same))).to_numpy()
+    follows = np.append(False, same)[: len(number)]  # the row has the same key as the one before it
+    goes_on = np.append(same, False)[: len(number)]  # the row has the same key as the one after it
+    lost = {"last": goes_on, "first": follows, "reject": follows | goes_on}[reader.dataset.duplicates]
+    first = np.maximum.accumulate(np.where(follows, 0, np.arange(len(number))))
+    return places.offsets[number[lost]], places.lines[number[first[lost]]]
 
 
-def _remove(cursor: Cursor, plan: Plan, reader: Reader, repeated: _Repeated) -> int:
-    """Delete all copies of the repeated keys from staging: find them in parallel, then go to each by its address."""
-    key = reader.dataset.key
-    rows = staging.rows_table(plan.run_id)
-    repeats = staging.key_table(plan.run_id)
-    names = sql.SQL(", ").join(map(sql.Identifier, key))
-    cursor.execute(sql.SQL("CREATE UNLOGGED TABLE {} AS SELECT {} FROM {} WHERE false").format(repeats, names, rows))
-    copy_rows(cursor, repeats, repeated.keys.select(key), reader)
-    cursor.execute(sql.SQL("ANALYZE {}").format(repeats))
-    same = sql.SQL(" AND ").join(sql.SQL("s.{0} = r.{0}").format(sql.Identifier(name)) for name in key)
-    cursor.execute(
-        sql.SQL(
-            "CREATE TEMPORARY TABLE repeated_row ON COMMIT DROP AS SELECT s.ctid AS at FROM {} s JOIN {} r ON {}"
-        ).format(rows, repeats, same)
-    )
-    cursor.execute(
-        sql.SQL("DELETE FROM {} WHERE ctid = ANY (ARRAY(SELECT at FROM repeated_row ORDER BY at))").format(rows)
-    )
-    removed = cursor.rowcount
-    cursor.execute(sql.SQL("DROP TABLE repeated_row, {}").format(repeats))
-    if removed != len(repeated.copies.offsets):
-        raise AccountMismatch(
-            f"run {plan.run_id}: {removed} staged rows have repeated keys, the file has {len(repeated.copies.offsets)}"
-        )
-    return removed
-
-
-def _restore(cursor: Cursor, plan: Plan, reader: Reader, repeated: _Repeated) -> int:
-    """Stage the winners again."""
-    total = 0
-    for _, rows in _read(plan, reader, repeated.winners):
-        copy_rows(cursor, staging.rows_table(plan.run_id), rows.table, reader)
-        total += rows.table.num_rows
-    return total
-
-
-def _reject(cursor: Cursor, plan: Plan, reader: Reader, repeated: _Repeated) -> None:
-    """Record every copy as rejected, naming the line where the key stands first."""
-    key = reader.dataset.key
-    copies = repeated.copies
-    for part, rows in _read(plan, reader, copies):
-        values = zip(*(rows.table[name].cast(pa.string()).to_pylist() for name in key), strict=True)
-        rejects = [
-            Reject(
-                line, offset, ", ".join(key), ", ".join(cells), "duplicate", f"the key is first at line {first}", raw
-            )
-            for line, offset, first, cells, raw in zip(
-                copies.lines[part].tolist(),
-                copies.offsets[part].tolist(),
-                repeated.first_lines[part].tolist(),
-                values,
-                _raw(plan, copies, part),
-                strict=True,
-            )
-        ]
-        for chunk in np.unique(copies.chunks[part]).tolist():
-            mine = np.flatnonzero(copies.chunks[part] == chunk)
-            ledger.save_rejects(cursor, plan.run_id, plan.path, chunk, [rejects[row] for row in mine])
-
-
-def _raw(plan: Plan, places: _Places, part: slice) -> list[str]:
-    with Path(plan.path).open("rb") as file:
-        return [
-            readable(os.pread(file.fileno(), length, offset).rstrip(b"\r\n"))
+def _keys(path: Path, reader: Reader, places: _Places, start: int) -> pa.Table:
+    """The keys of a batch of candidates with their numbers; those that are rejected are left out."""
+    part = slice(start, start + BATCH_ROWS)
+    with path.open("rb") as file:
+        records = [
+            os.pread(file.fileno(), length, offset)
             for offset, length in zip(places.offsets[part].tolist(), places.lengths[part].tolist(), strict=True)
         ]
+    ends = np.cumsum([len(record) for record in records])
+    numbers = start + np.arange(len(records))  # stand in for the lines: by them a row is known afterwards
+    rows = read_rows(Block(b"".join(records), 0, np.append(0, ends[:-1]), numbers), reader)
+    return rows.table.select(reader.dataset.key).append_column(NUMBER, pa.array(rows.lines))

@@ -8,11 +8,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 from psycopg import Cursor
 from psycopg.rows import dict_row
 
 from include.ingest.errors import IngestError
-from include.ingest.rows import Reject
+from include.ingest.records import Chunk
+from include.ingest.rows import NO_LOSERS, Losers, Reject
 
 COUNTS = ("read", "inserted", "updated", "unchanged", "superseded", "rejected", "deleted")
 
@@ -48,9 +50,10 @@ def start_run(cursor: Cursor, values: dict[str, Any]) -> None:
     cursor.execute("DELETE FROM millrace.ingest_run WHERE run_id = %(run_id)s", values)
     cursor.execute(
         "INSERT INTO millrace.ingest_run (run_id, dataset, target, airflow_run, status, reason, file, bytes,"
-        " fingerprint, dataset_fingerprint, version, forced, chunks, plan, confirms)"
+        " fingerprint, dataset_fingerprint, version, forced, chunks, plan, confirms, plan_seconds)"
         " VALUES (%(run_id)s, %(dataset)s, %(target)s, %(airflow_run)s, %(status)s, %(reason)s, %(file)s, %(bytes)s,"
-        " %(fingerprint)s, %(dataset_fingerprint)s, %(version)s, %(forced)s, %(chunks)s, %(plan)s, %(confirms)s)",
+        " %(fingerprint)s, %(dataset_fingerprint)s, %(version)s, %(forced)s, %(chunks)s, %(plan)s, %(confirms)s,"
+        " %(plan_seconds)s)",
         values,
     )
 
@@ -98,8 +101,8 @@ def save_chunk(cursor: Cursor, run_id: UUID, values: dict[str, Any]) -> None:
     """Write a loaded chunk's row; a second load of the same chunk replaces it."""
     cursor.execute(
         "INSERT INTO millrace.ingest_chunk (run_id, chunk, byte_offset, bytes, first_line, read, rejected,"
-        " written_by, seconds) VALUES (%(run_id)s, %(chunk)s, %(byte_offset)s, %(bytes)s, %(first_line)s, %(read)s,"
-        " %(rejected)s, pg_current_xact_id(), %(seconds)s)",
+        " superseded, written_by, seconds) VALUES (%(run_id)s, %(chunk)s, %(byte_offset)s, %(bytes)s, %(first_line)s,"
+        " %(read)s, %(rejected)s, %(superseded)s, pg_current_xact_id(), %(seconds)s)",
         {**values, "run_id": run_id},
     )
 
@@ -120,27 +123,63 @@ def save_rejects(cursor: Cursor, run_id: UUID, file: str, chunk: int, rejects: I
             copy.write_row([run_id, file, *asdict(reject).values(), chunk])
 
 
-def counted(cursor: Cursor, run_id: UUID) -> tuple[int, int]:
-    """Rows read and rejected by all chunks loaded so far."""
-    row = cursor.execute(
-        "SELECT coalesce(sum(read), 0)::bigint, coalesce(sum(rejected), 0)::bigint"
-        " FROM millrace.ingest_chunk WHERE run_id = %s",
-        [run_id],
-    ).fetchone()
+def counted(cursor: Cursor, run_id: UUID) -> dict[str, int]:
+    """Rows read, rejected and superseded in all chunks loaded so far."""
+    row = (
+        cursor.connection.cursor(row_factory=dict_row)
+        .execute(
+            "SELECT coalesce(sum(read), 0)::bigint AS read, coalesce(sum(rejected), 0)::bigint AS rejected,"
+            " coalesce(sum(superseded), 0)::bigint AS superseded FROM millrace.ingest_chunk WHERE run_id = %s",
+            [run_id],
+        )
+        .fetchone()
+    )
     assert row is not None
-    return int(row[0]), int(row[1])
+    return row
 
 
-def finish_run(cursor: Cursor, run_id: UUID, counts: dict[str, int], target_oid: int) -> None:
-    """Write the counts and mark the run done; the transactions that wrote rows are kept with it."""
+def save_losers(cursor: Cursor, run_id: UUID, chunks: Iterable[Chunk], losers: Losers) -> None:
+    """Keep which records lose to another one of the same key, by chunk."""
+    for chunk in chunks:
+        part = losers.within(chunk.offset, chunk.offset + chunk.length)
+        if len(part.offsets):
+            cursor.execute(
+                "INSERT INTO millrace.ingest_loser (run_id, chunk, offsets, first_lines) VALUES (%s, %s, %b, %b)",
+                [run_id, chunk.number, part.offsets.tobytes(), part.first_lines.tobytes()],
+            )
+
+
+def losers_of(cursor: Cursor, run_id: UUID, chunk: int) -> Losers:
+    """The chunk's records that lose to another one of the same key."""
+    row = cursor.connection.execute(
+        "SELECT offsets, first_lines FROM millrace.ingest_loser WHERE run_id = %s AND chunk = %s",
+        [run_id, chunk],
+        binary=True,
+    ).fetchone()
+    return NO_LOSERS if row is None else Losers(*(np.frombuffer(part, np.int64) for part in row))
+
+
+def finish_run(
+    cursor: Cursor,
+    run_id: UUID,
+    counts: dict[str, int],
+    target_oid: int,
+    *,
+    seconds: float = 0.0,
+    reason: str | None = None,
+) -> None:
+    """Write the counts and mark the run done; the transactions that wrote rows are kept with it.
+
+    `reason` takes the place of what an earlier, failed try may have noted.
+    """
     cursor.execute(
         "UPDATE millrace.ingest_run SET status = 'done', finished_at = clock_timestamp(),"
         " read = %(read)s, inserted = %(inserted)s, updated = %(updated)s, unchanged = %(unchanged)s,"
         " superseded = %(superseded)s, stale = %(stale)s, rejected = %(rejected)s, deleted = %(deleted)s,"
-        " target_oid = %(oid)s,"
+        " target_oid = %(oid)s, reason = %(reason)s, merge_seconds = %(seconds)s,"
         " written_by = array_append(ARRAY(SELECT written_by FROM millrace.ingest_chunk WHERE run_id = %(run_id)s),"
         " pg_current_xact_id()) WHERE run_id = %(run_id)s",
-        {**counts, "run_id": run_id, "oid": target_oid},
+        {**counts, "run_id": run_id, "oid": target_oid, "reason": reason, "seconds": seconds},
     )
 
 

@@ -18,7 +18,7 @@ from psycopg import Cursor, sql
 
 from include.ingest import ledger, staging
 from include.ingest.dataset import Dataset
-from include.ingest.errors import IngestError, RejectLimitExceeded
+from include.ingest.errors import AccountMismatch, IngestError, RejectLimitExceeded
 from include.ingest.keys import hash_keys
 from include.ingest.plan import Plan, check_unchanged, reader_for
 from include.ingest.records import Chunk, read_blocks
@@ -27,31 +27,21 @@ from include.ingest.rows import Reader, Rows, read_rows
 
 @dataclass
 class _Loaded:
-    """What a chunk has put into staging so far."""
+    """What became of a chunk's records so far."""
 
     read: int = 0
     rejected: int = 0
+    superseded: int = 0
+    staged: int = 0
     hashes: list[np.ndarray] = field(default_factory=list)
-    offsets: list[np.ndarray] = field(default_factory=list)
-    lengths: list[np.ndarray] = field(default_factory=list)
-    lines: list[np.ndarray] = field(default_factory=list)
-
-    def add(self, rows: Rows, dataset: Dataset, chunk: Chunk) -> None:
-        self.read += rows.read
-        self.rejected += len(rows.rejects)
-        if dataset.key:
-            self.hashes.append(hash_keys(rows.table, dataset.key))
-            self.offsets.append((rows.offsets - chunk.offset).astype(np.uint32))
-            self.lengths.append(rows.lengths.astype(np.uint32))
-        if dataset.duplicates == "reject":
-            self.lines.append((rows.lines - chunk.first_line).astype(np.uint32))
 
 
 def load_chunk(connection: psycopg.Connection, dataset: Dataset, plan: Plan, chunk: Chunk) -> dict[str, int]:
     """Load one chunk and return its counts. Safe to run again: a chunk that is staged is not loaded twice.
 
-    Bad rows go to `millrace.rejected_row`. Raises RejectLimitExceeded as soon as the whole file is certain to
-    be over the limit, SourceChanged when the file is not the planned one.
+    Bad rows go to `millrace.rejected_row`; rows that lose to another one of the same key are left out. Raises
+    RejectLimitExceeded as soon as the whole file is certain to be over the limit, SourceChanged when the file is not
+    the planned one, AccountMismatch when a record is unaccounted for.
     """
     started = time.monotonic()
     check_unchanged(plan)
@@ -63,17 +53,16 @@ def load_chunk(connection: psycopg.Connection, dataset: Dataset, plan: Plan, chu
         if done is not None:
             return done
         ledger.forget_chunk(cursor, plan.run_id, chunk.number)
+        losers = ledger.losers_of(cursor, plan.run_id, chunk.number)
         for block in read_blocks(Path(plan.path), reader.dialect, chunk, block_bytes=dataset.block_bytes):
-            rows = read_rows(block, reader)
-            copy_rows(cursor, staging.rows_table(plan.run_id), rows.table, reader)
-            if rows.rejects:
-                ledger.save_rejects(cursor, plan.run_id, plan.path, chunk.number, rows.rejects)
-            loaded.add(rows, dataset, chunk)
+            _load_block(cursor, plan, chunk, reader, read_rows(block, reader, losers), loaded)
             hopeless = _hopeless(dataset, plan, loaded.rejected)
             if hopeless:
                 break
-        counts = {"read": loaded.read, "rejected": loaded.rejected}
-        _save(cursor, plan, chunk, loaded, time.monotonic() - started)
+        counts = {name: getattr(loaded, name) for name in ("read", "rejected", "superseded")}
+        if loaded.read != loaded.rejected + loaded.superseded + loaded.staged:
+            raise AccountMismatch(f"{plan.path}: chunk {chunk.number} does not balance: {loaded.staged} staged, {counts}")
+        _save(cursor, plan, chunk, loaded, counts, time.monotonic() - started)
         check_unchanged(plan)
     if hopeless:
         raise RejectLimitExceeded(
@@ -81,6 +70,17 @@ def load_chunk(connection: psycopg.Connection, dataset: Dataset, plan: Plan, chu
             f" {rejected_rows_hint(plan)}"
         )
     return counts
+
+
+def _load_block(cursor: Cursor, plan: Plan, chunk: Chunk, reader: Reader, rows: Rows, loaded: _Loaded) -> None:
+    loaded.read += rows.read
+    loaded.rejected += len(rows.rejects)
+    loaded.superseded += rows.superseded
+    loaded.staged += copy_rows(cursor, staging.rows_table(plan.run_id), rows.table, reader)
+    if rows.rejects:
+        ledger.save_rejects(cursor, plan.run_id, plan.path, chunk.number, rows.rejects)
+    if reader.dataset.key and plan.form == "merge":
+        loaded.hashes.append(hash_keys(rows.table, reader.dataset.key))
 
 
 def rejected_rows_hint(plan: Plan) -> str:
@@ -91,10 +91,10 @@ def rejected_rows_hint(plan: Plan) -> str:
     )
 
 
-def copy_rows(cursor: Cursor, table: sql.Identifier, rows: pa.Table, reader: Reader) -> None:
-    """COPY typed rows in PostgreSQL's binary format."""
+def copy_rows(cursor: Cursor, table: sql.Identifier, rows: pa.Table, reader: Reader) -> int:
+    """COPY typed rows in PostgreSQL's binary format; returns how many the server says that it took."""
     if not rows.num_rows:
-        return
+        return 0
     encoder = encoder_for(reader.dataset, rows.schema)
     names = sql.SQL(", ").join(map(sql.Identifier, rows.schema.names))
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(table, names)
@@ -103,6 +103,7 @@ def copy_rows(cursor: Cursor, table: sql.Identifier, rows: pa.Table, reader: Rea
         for batch in rows.to_batches(max_chunksize=8192):
             copy.write(encoder.write_batch(batch))
         copy.write(encoder.finish())
+    return cursor.rowcount
 
 
 def encoder_for(dataset: Dataset, schema: pa.Schema) -> ArrowToPostgresBinaryEncoder:
@@ -126,36 +127,23 @@ def _already_loaded(cursor: Cursor, run_id: UUID, chunk: Chunk) -> dict[str, int
         raise IngestError(f"run {run_id} is not under way any more: clear its `plan` task to start it anew")
     have = staging.loaded_chunks(cursor, run_id)
     row = cursor.execute(
-        "SELECT c.read, c.rejected, r.status FROM millrace.ingest_chunk c JOIN millrace.ingest_run r USING (run_id)"
+        "SELECT c.read, c.rejected, c.superseded, r.status FROM millrace.ingest_chunk c JOIN millrace.ingest_run r USING (run_id)"
         " WHERE run_id = %s AND chunk = %s",
         [run_id, chunk.number],
     ).fetchone()
-    if row is not None and (chunk.number in have or row[2] == "done"):
-        return {"read": row[0], "rejected": row[1]}
+    if row is not None and (chunk.number in have or row[3] == "done"):
+        return {"read": row[0], "rejected": row[1], "superseded": row[2]}
     return None
 
 
-def _save(cursor: Cursor, plan: Plan, chunk: Chunk, loaded: _Loaded, seconds: float) -> None:
-    ledger.save_chunk(
-        cursor,
-        plan.run_id,
-        {
-            "chunk": chunk.number,
-            "byte_offset": chunk.offset,
-            "bytes": chunk.length,
-            "first_line": chunk.first_line,
-            "read": loaded.read,
-            "rejected": loaded.rejected,
-            "seconds": seconds,
-        },
-    )
-    blobs = [
-        np.concatenate(arrays).tobytes() if arrays else b""
-        for arrays in (loaded.hashes, loaded.offsets, loaded.lengths, loaded.lines)
-    ]
+def _save(
+    cursor: Cursor, plan: Plan, chunk: Chunk, loaded: _Loaded, counts: dict[str, int], seconds: float
+) -> None:
+    place = {"chunk": chunk.number, "byte_offset": chunk.offset, "bytes": chunk.length, "first_line": chunk.first_line}
+    ledger.save_chunk(cursor, plan.run_id, {**place, **counts, "seconds": seconds})
+    hashes = np.concatenate(loaded.hashes).tobytes() if loaded.hashes else None
     cursor.execute(
-        sql.SQL("INSERT INTO {} VALUES (%b, %b, %b, %b, %b)").format(staging.chunk_table(plan.run_id)),
-        [chunk.number, *blobs],
+        sql.SQL("INSERT INTO {} VALUES (%b, %b)").format(staging.chunk_table(plan.run_id)), [chunk.number, hashes]
     )
 
 

@@ -1,4 +1,4 @@
-"""Merge: settle repeated keys, bring the staged rows into the target, and balance the account.
+"""Merge: bring the staged rows into the target, and balance the account.
 
 All of it is one transaction. Readers see the table as it was or as it is afterwards, never a mixture, and
 a merge that dies leaves the target and staging as they were. One merge at a time runs on a target: a second
@@ -7,6 +7,7 @@ one waits for the first.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -16,7 +17,6 @@ from psycopg import Cursor, sql
 from include.ingest import ledger, promote, staging
 from include.ingest import target as targets
 from include.ingest.dataset import Dataset
-from include.ingest.duplicates import Settled, settle
 from include.ingest.errors import AccountMismatch, RejectLimitExceeded, StagingLost, TargetRefused
 from include.ingest.ledger import Account
 from include.ingest.load import load_chunk, rejected_rows_hint, unstaged
@@ -63,6 +63,7 @@ def merge(connection: psycopg.Connection, dataset: Dataset, plan: Plan) -> Accou
 
 
 def _merge(cursor: Cursor, dataset: Dataset, plan: Plan) -> None:
+    started = time.monotonic()
     targets.queue_up(cursor, dataset)
     if ledger.status_of(cursor, plan.run_id) == "done":
         return
@@ -70,18 +71,18 @@ def _merge(cursor: Cursor, dataset: Dataset, plan: Plan) -> None:
         raise StagingLost(f"run {plan.run_id}: staging is not complete; the chunks must be loaded again")
     check_unchanged(plan)
     _tune(cursor)
-    read, rejected = ledger.counted(cursor, plan.run_id)
-    _check_limit(dataset, plan, read, rejected)
-    settled = settle(cursor, plan, reader_for(dataset, plan))
-    _check_limit(dataset, plan, read, rejected + settled.rejected)
-    staged = read - rejected - settled.superseded - settled.rejected
-    applied = _apply(cursor, dataset, plan, staged)
-    counts = _balance(plan, read, rejected, settled, applied)
+    loaded = ledger.counted(cursor, plan.run_id)
+    over = dataset.reject_limit.exceeded(loaded["read"], loaded["rejected"])
+    if over:
+        raise RejectLimitExceeded(f"{plan.path}: {over}. {rejected_rows_hint(plan)}")
+    applied = _apply(cursor, dataset, plan, loaded["read"] - loaded["rejected"] - loaded["superseded"])
+    counts = _balance(plan, loaded, applied)
     target = targets.describe(cursor, dataset)
     assert target is not None
-    ledger.finish_run(cursor, plan.run_id, counts, target.oid)
+    seconds = time.monotonic() - started
+    ledger.finish_run(cursor, plan.run_id, counts, target.oid, seconds=seconds)
     if applied.unchanged and targets.SOURCE_VERSION in targets.system_columns(dataset):
-        keep_keys(cursor, plan.run_id)
+        keep_keys(cursor, plan, reader_for(dataset, plan))
     staging.drop(cursor, plan.run_id)
 
 
@@ -91,16 +92,7 @@ def _tune(cursor: Cursor) -> None:
     cursor.execute("SET LOCAL hash_mem_multiplier = 4")
 
 
-def _check_limit(dataset: Dataset, plan: Plan, read: int, rejected: int) -> None:
-    over = dataset.reject_limit.exceeded(read, rejected)
-    if over:
-        raise RejectLimitExceeded(f"{plan.path}: {over}. {rejected_rows_hint(plan)}")
-
-
 def _apply(cursor: Cursor, dataset: Dataset, plan: Plan, staged: int) -> Applied:
-    found = _count(cursor, staging.rows_table(plan.run_id))
-    if found != staged:
-        raise AccountMismatch(f"run {plan.run_id}: {found} rows are staged, {staged} were read and accepted")
     if plan.form == "promote" and promote.promote(cursor, dataset, plan.run_id):
         return Applied(inserted=staged)
     return _apply_rows(cursor, dataset, plan, staged)
@@ -116,15 +108,15 @@ def _apply_rows(cursor: Cursor, dataset: Dataset, plan: Plan, staged: int) -> Ap
         targets.add_system_columns(cursor, dataset, target, targets.identifier(dataset))
     cursor.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(targets.identifier(dataset)))
     cursor.execute(sql.SQL("ANALYZE {}").format(staging.rows_table(plan.run_id)))
-    newer = newer_runs(cursor, plan.run_id) if targets.SOURCE_VERSION in targets.system_columns(dataset) else []
+    newer = newer_runs(cursor, plan.run_id)
     statements = _Statements(dataset, plan, newer)
     if dataset.mode == "append" or targets.is_empty(cursor, dataset):
         return Applied(inserted=_run(cursor, statements.insert_all()))
-    if dataset.mode == "replace" and _newer_run(cursor, dataset, plan):
+    if dataset.mode == "replace" and newer:
         return Applied(stale=staged)
     _run(cursor, statements.find_changes())
     _run(cursor, sql.SQL("ANALYZE {}").format(statements.changes))
-    if newer:
+    if newer and targets.SOURCE_VERSION in targets.system_columns(dataset):
         withdraw_confirmed(cursor, plan.run_id, dataset, newer)
     kinds: dict[str, int] = dict(cursor.execute(statements.count_changes()).fetchall())
     applied = Applied(
@@ -137,16 +129,6 @@ def _apply_rows(cursor: Cursor, dataset: Dataset, plan: Plan, staged: int) -> Ap
     if (applied.inserted, applied.updated) != (kinds.get("new", 0), kinds.get("changed", 0)):
         raise AccountMismatch(f"run {plan.run_id}: found {kinds}, but the target took {applied}")
     return applied
-
-
-def _newer_run(cursor: Cursor, dataset: Dataset, plan: Plan) -> bool:
-    row = cursor.execute(
-        "SELECT EXISTS (SELECT FROM millrace.ingest_run newer JOIN millrace.ingest_run mine"
-        " ON newer.target = mine.target AND newer.version > mine.version"
-        " WHERE newer.status = 'done' AND newer.dataset = mine.dataset AND mine.run_id = %s)",
-        [plan.run_id],
-    ).fetchone()
-    return bool(row and row[0])
 
 
 class _Statements:
@@ -250,24 +232,17 @@ def _run(cursor: Cursor, statement: sql.Composed) -> int:
     return cursor.rowcount
 
 
-def _count(cursor: Cursor, table: sql.Identifier) -> int:
-    row = cursor.execute(sql.SQL("SELECT count(*) FROM {}").format(table)).fetchone()
-    assert row is not None
-    return int(row[0])
-
-
-def _balance(plan: Plan, read: int, rejected: int, settled: Settled, applied: Applied) -> dict[str, int]:
+def _balance(plan: Plan, loaded: dict[str, int], applied: Applied) -> dict[str, int]:
     counts = {
-        "read": read,
+        **loaded,
         "inserted": applied.inserted,
         "updated": applied.updated,
         "unchanged": applied.unchanged,
-        "superseded": settled.superseded + applied.stale,
+        "superseded": loaded["superseded"] + applied.stale,
         "stale": applied.stale,
-        "rejected": rejected + settled.rejected,
         "deleted": applied.deleted,
     }
     accounted = sum(counts[name] for name in ("inserted", "updated", "unchanged", "superseded", "rejected"))
-    if accounted != read or min(counts.values()) < 0:
+    if accounted != loaded["read"] or min(counts.values()) < 0:
         raise AccountMismatch(f"run {plan.run_id} does not balance: {counts}; rolled back")
     return counts

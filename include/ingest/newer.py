@@ -9,6 +9,7 @@ row's own version this makes the order of ingestion irrelevant: the target ends 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +19,10 @@ from psycopg import Cursor, sql
 
 from include.ingest import staging
 from include.ingest.dataset import Dataset
+from include.ingest.duplicates import read_hashes
 from include.ingest.keys import hash_keys
+from include.ingest.plan import Plan
+from include.ingest.rows import Reader
 
 KEPT = "90 days"
 FETCH_ROWS = 50_000
@@ -46,13 +50,17 @@ def confirmed_rows(newer: list[UUID]) -> sql.Composable:
     ).format(sql.Literal(newer))
 
 
-def keep_keys(cursor: Cursor, run_id: UUID) -> None:
+def keep_keys(cursor: Cursor, plan: Plan, reader: Reader) -> None:
     """Keep the hashes of this run's keys, and forget those of runs that ended long ago."""
     cursor.execute(
-        sql.SQL("INSERT INTO millrace.ingest_key SELECT {}, chunk, hashes FROM {}").format(
-            sql.Literal(run_id), staging.chunk_table(run_id)
+        sql.SQL("INSERT INTO millrace.ingest_key SELECT {}, chunk, hashes FROM {} WHERE hashes IS NOT NULL").format(
+            sql.Literal(plan.run_id), staging.chunk_table(plan.run_id)
         )
     )
+    if plan.form == "promote":  # the target was to be new, and somebody else has filled it
+        for chunk in plan.chunks:
+            hashes = b"".join(part.tobytes() for part, _ in read_hashes(Path(plan.path), reader, chunk))
+            cursor.execute("INSERT INTO millrace.ingest_key VALUES (%s, %s, %b)", [plan.run_id, chunk.number, hashes])
     cursor.execute(
         "DELETE FROM millrace.ingest_key k USING millrace.ingest_run r"
         " WHERE r.run_id = k.run_id AND r.finished_at < now() - %s::interval",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from psycopg.types.json import Jsonb
 from include.ingest import confirm, ledger, staging
 from include.ingest import target as targets
 from include.ingest.dataset import Dataset, fingerprint
+from include.ingest.duplicates import find_losers
 from include.ingest.errors import SourceChanged, SourceMissing
 from include.ingest.hook import load_hook
 from include.ingest.records import Chunk, Dialect, Layout, scan_file
@@ -66,15 +68,15 @@ class Order:
 def plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Plan:
     """Plan a run and record it in the ledger. Safe to run again: it starts the run anew.
 
-    Raises SourceMissing, HeaderMismatch, TargetMismatch or HookError.
+    Raises SourceMissing, SourceChanged, HeaderMismatch, TargetMismatch or HookError.
     """
+    started = time.monotonic()
     load_hook(dataset.clean)
     before = _stat(order.path)
     dialect = dialect_of(dataset)
     layout = scan_file(order.path, dialect, header=dataset.csv.header, chunk_bytes=dataset.chunk_bytes)
     fields, positions = _columns(dataset, dialect, order.path, layout)
-    if _stat(order.path) != before:
-        raise SourceChanged(f"{order.path} was written to while it was read; it must be complete before the run")
+    idle = Plan(order.run_id, dataset.name, str(order.path), *before, fields, positions, "merge", (), True)
     values = {
         "run_id": order.run_id,
         "dataset": dataset.name,
@@ -87,21 +89,34 @@ def plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Plan
         "version": order.version,
         "forced": order.force,
         "chunks": len(layout.chunks),
+        "plan": Jsonb(idle.as_dict()),
+        "plan_seconds": time.monotonic() - started,
     }
-    idle = Plan(order.run_id, dataset.name, str(order.path), *before, fields, positions, "merge", (), True)
     with connection.transaction(), connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [str(order.run_id)])
-        target = targets.describe(cursor, dataset)
-        if target is not None:
-            targets.check(target, dataset)
-            if _is_in(cursor, dataset, target, order, {**values, "plan": Jsonb(idle.as_dict())}):
-                return idle
+        target = _target(cursor, dataset, order)
+        if target is not None and _is_in(cursor, dataset, target, order, values):
+            check_unchanged(idle)
+            return idle
+    losers = find_losers(order.path, reader_for(dataset, idle), layout.chunks)
+    check_unchanged(idle)
+    with connection.transaction(), connection.cursor() as cursor:
+        target = _target(cursor, dataset, order)
         form = staging.form_for(target, empty=target is None or targets.is_empty(cursor, dataset))
         planned = replace(idle, form=form, chunks=layout.chunks, skipped=False)
-        start = {"plan": Jsonb(planned.as_dict()), "status": "planned", "reason": None, "confirms": None}
-        ledger.start_run(cursor, {**values, **start})
+        start = {"plan": Jsonb(planned.as_dict()), "plan_seconds": time.monotonic() - started}
+        ledger.start_run(cursor, {**values, **start, "status": "planned", "reason": None, "confirms": None})
+        ledger.save_losers(cursor, order.run_id, planned.chunks, losers)
         staging.create(cursor, order.run_id, dataset, form, order.version.isoformat())
     return planned
+
+
+def _target(cursor: psycopg.Cursor, dataset: Dataset, order: Order) -> targets.Target | None:
+    """The target, checked; other plans of the same run wait until the transaction ends."""
+    cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [str(order.run_id)])
+    target = targets.describe(cursor, dataset)
+    if target is not None:
+        targets.check(target, dataset)
+    return target
 
 
 def _is_in(
@@ -147,8 +162,8 @@ def check_unchanged(plan: Plan) -> None:
     size, modified = _stat(Path(plan.path))
     if (size, modified) != (plan.size, plan.modified_ns):
         raise SourceChanged(
-            f"{plan.path} changed after it was planned ({plan.size} to {size} bytes):"
-            " clear the run's `plan` task to start it anew"
+            f"{plan.path} changed since it was planned ({plan.size} to {size} bytes). It must be complete before the"
+            " run: clear the run's `plan` task to start it anew"
         )
 
 

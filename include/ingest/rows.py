@@ -44,6 +44,30 @@ class Reject:
 
 
 @dataclass(frozen=True)
+class Losers:
+    """Records that lose to another one of the same key, ascending by offset; all copies where none may win."""
+
+    offsets: np.ndarray  # int64: in the file
+    first_lines: np.ndarray  # int64: where the key stands first
+
+    def within(self, start: int, end: int) -> Losers:
+        """Those that begin in these bytes."""
+        low, high = np.searchsorted(self.offsets, (start, end))
+        return Losers(self.offsets[low:high], self.first_lines[low:high])
+
+    def among(self, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which of the records at these offsets lose (their numbers), and where the key of each stands first."""
+        if not len(self.offsets) or not len(offsets):
+            return np.empty(0, np.int64), self.first_lines[:0]
+        part = self.within(int(offsets.min()), int(offsets.max()) + 1)
+        found = np.flatnonzero(np.isin(offsets, part.offsets))
+        return found, part.first_lines[np.searchsorted(part.offsets, offsets[found])]
+
+
+NO_LOSERS = Losers(np.empty(0, np.int64), np.empty(0, np.int64))
+
+
+@dataclass(frozen=True)
 class Rows:
     """The good rows of a block, typed, each with the place of its record in the file."""
 
@@ -52,11 +76,12 @@ class Rows:
     lengths: np.ndarray  # int64: bytes of each row's record, line end included
     lines: np.ndarray  # int64: physical line of each row's record
     rejects: list[Reject] = field(default_factory=list)
+    superseded: int = 0  # records left out because another one of the same key wins
 
     @property
     def read(self) -> int:
-        """Records read: good and rejected."""
-        return int(self.table.num_rows) + len(self.rejects)
+        """Records read: good, rejected and superseded."""
+        return int(self.table.num_rows) + len(self.rejects) + self.superseded
 
 
 @dataclass(frozen=True)
@@ -92,8 +117,8 @@ def read_header(raw: bytes, dataset: Dataset, dialect: Dialect, file: str) -> tu
     return len(header), tuple(header.index(name) for name in wanted)
 
 
-def read_rows(block: Block, reader: Reader) -> Rows:
-    """Parse, cast and check one block. No record is lost: it is either a row or a reject."""
+def read_rows(block: Block, reader: Reader, losers: Losers = NO_LOSERS) -> Rows:
+    """Parse, cast and check one block. No record is lost: it is a row, a reject, or superseded as `losers` say."""
     records = _Records(block)
     cells, kept, rejects = _cells(records, reader)
     columns: list[pa.Array] = []
@@ -109,16 +134,23 @@ def read_rows(block: Block, reader: Reader) -> Rows:
         for row, (name, rule, reason, value) in bad.items()
     ]
     table = pa.table(columns, schema=reader.schema)
-    if bad:
-        good = np.ones(len(kept), dtype=bool)
-        good[list(bad)] = False
-        table, kept = table.filter(pa.array(good)), kept[good]
-    if reader.clean is not None and table.num_rows:
+    good = np.ones(len(kept), dtype=bool)
+    good[list(bad)] = False
+    if reader.clean is not None and good.any():
         from include.ingest.hook import apply_hook
 
+        table, kept = table.filter(pa.array(good)), kept[good]
         table, chosen, dropped = apply_hook(reader.clean, table, records.lines[kept], reader.dataset)
         rejects += [records.reject(int(kept[row]), column, value, *why) for row, column, value, *why in dropped]
         kept = kept[chosen]
+        good = np.ones(len(kept), dtype=bool)
+    lost, first_lines = losers.among(block.offset + records.starts[kept])
+    good[lost] = False
+    if reader.dataset.duplicates == "reject":
+        rejects += _repeated(records, reader, table.take(pa.array(lost)), kept[lost], first_lines)
+        lost = lost[:0]
+    if not good.all():
+        table, kept = table.filter(pa.array(good)), kept[good]
     rejects.sort(key=lambda reject: reject.byte_offset)
     return Rows(
         table,
@@ -126,7 +158,20 @@ def read_rows(block: Block, reader: Reader) -> Rows:
         records.ends[kept] - records.starts[kept],
         records.lines[kept],
         rejects,
+        len(lost),
     )
+
+
+def _repeated(
+    records: _Records, reader: Reader, table: pa.Table, numbers: np.ndarray, first_lines: np.ndarray
+) -> list[Reject]:
+    """The records of a repeated key, where the policy is to reject them all."""
+    key = reader.dataset.key
+    values = zip(*(table[name].cast(pa.string()).to_pylist() for name in key), strict=True)
+    return [
+        records.reject(number, ", ".join(key), ", ".join(cells), "duplicate", f"the key is first at line {line}")
+        for number, line, cells in zip(numbers.tolist(), first_lines.tolist(), values, strict=True)
+    ]
 
 
 class _Records:

@@ -5,6 +5,7 @@ The DAG `ingest_<dataset>` calls the same four steps, with the loads side by sid
 
 from __future__ import annotations
 
+from contextlib import suppress
 from uuid import UUID
 
 import psycopg
@@ -19,14 +20,15 @@ from include.ingest.plan import Order, plan
 
 
 def run(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Account:
-    """Ingest one file; raises what the steps raise. An IngestError leaves no staging table behind."""
+    """Ingest one file; raises what the steps raise, and leaves no staging table behind where the server answers."""
     try:
         planned = plan(connection, dataset, order)
         for chunk in planned.chunks:
             load_chunk(connection, dataset, planned, chunk)
         return merge(connection, dataset, planned)
-    except IngestError as error:
-        abandon(connection, order.run_id, str(error))
+    except (Exception, KeyboardInterrupt) as error:
+        with suppress(psycopg.OperationalError):
+            abandon(connection, order.run_id, str(error) or type(error).__name__)
         raise
 
 

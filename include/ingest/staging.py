@@ -29,21 +29,13 @@ def rows_table(run_id: UUID) -> sql.Identifier:
 
 
 def chunk_table(run_id: UUID) -> sql.Identifier:
-    """What is loaded: chunk number, key hash (uint64), byte offset, length and line (uint32) of its rows.
-
-    Offsets and lines count from the chunk's start. Lines are kept only where duplicates are rejected.
-    """
+    """What is loaded: chunk number and, in form `merge`, the hashes (uint64) of its rows' keys."""
     return sql.Identifier(SCHEMA, f"chunks_{run_id.hex}")
 
 
 def change_table(run_id: UUID) -> sql.Identifier:
     """The rows that differ from the target. Lives inside the merge's transaction only."""
     return sql.Identifier(SCHEMA, f"changes_{run_id.hex}")
-
-
-def key_table(run_id: UUID) -> sql.Identifier:
-    """The repeated keys. Lives inside the merge's transaction only."""
-    return sql.Identifier(SCHEMA, f"keys_{run_id.hex}")
 
 
 def form_for(target: targets.Target | None, *, empty: bool) -> Form:
@@ -66,13 +58,9 @@ def create(cursor: Cursor, run_id: UUID, dataset: Dataset, form: Form, version: 
     chunks = chunk_table(run_id)
     cursor.execute(
         sql.SQL(
-            "CREATE {} TABLE {} (chunk integer PRIMARY KEY, hashes bytea, offsets bytea, lengths bytea, lines bytea)"
+            "CREATE {} TABLE {} (chunk integer PRIMARY KEY, hashes bytea STORAGE EXTERNAL)"  # hashes don't compress
         ).format(sql.SQL("" if form == "promote" else "UNLOGGED"), chunks)
     )
-    for name in ("hashes", "offsets", "lengths", "lines"):  # they don't compress
-        cursor.execute(
-            sql.SQL("ALTER TABLE {} ALTER COLUMN {} SET STORAGE EXTERNAL").format(chunks, sql.Identifier(name))
-        )
 
 
 def _create_like_target(cursor: Cursor, rows: sql.Identifier, dataset: Dataset, version: str) -> None:
@@ -99,7 +87,7 @@ def _create_like_target(cursor: Cursor, rows: sql.Identifier, dataset: Dataset, 
 
 def drop(cursor: Cursor, run_id: UUID) -> None:
     """Drop whatever there is of a run's tables."""
-    for table in (rows_table(run_id), chunk_table(run_id), change_table(run_id), key_table(run_id)):
+    for table in (rows_table(run_id), chunk_table(run_id), change_table(run_id)):
         cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
 
 
