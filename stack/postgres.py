@@ -33,6 +33,9 @@ StopMode = Literal["smart", "fast", "immediate"]
 SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 DEFAULTS = {
     "max_wal_size": "4GB",
+    "min_wal_size": "2GB",  # a load writes into old WAL files again instead of making new ones
+    "wal_buffers": "64MB",
+    "wal_writer_delay": "20ms",  # the WAL writer flushes, so that a COPY rarely has to
     "checkpoint_timeout": "15min",
     "wal_compression": "off",
     "max_connections": "200",

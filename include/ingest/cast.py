@@ -1,7 +1,8 @@
 """Turns the cells of a column into typed values, and says which cells do not fit and why.
 
-The whole column goes through Arrow's own casts. Where one refuses, the column is halved again and again until only
-a few cells are left; these, and the cells whose cast Arrow takes too lightly, are read one by one by `sqltypes`.
+The whole column goes through Arrow's own casts. Where one refuses, the cells whose bytes do not look like the type are
+set aside; if it still does, the column is cut into smaller and smaller pieces until only a few cells are left. These,
+and the cells whose cast Arrow takes too lightly, are read one by one by `sqltypes`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,6 +45,7 @@ STRPTIME = set("YymdHMSIpbBT%")  # directives that Arrow's strptime reads as Pyt
 
 Read = Callable[[Any], Any]
 Convert = Callable[[pa.Array], pa.Array]
+Odd = Callable[[pa.Array], np.ndarray]  # a mask of the cells that may not cast
 
 
 @dataclass(frozen=True)
@@ -243,7 +245,8 @@ def _typed(cells: pa.Array, column: Column, faults: _Faults) -> pa.Array:
     if column.formats:
         return _by_formats(cells, column, faults)
     convert, suspects = _CONVERT[kind](column)
-    values = _pieces(cells, convert, _reader(column), column.sql_type.arrow, faults)
+    odd = partial(_ODD[kind], column=column) if kind in _ODD else None
+    values = _pieces(cells, convert, _reader(column), column.sql_type.arrow, faults, odd)
     return _reread(cells, values, suspects(cells, values), _reader(column), faults)
 
 
@@ -254,11 +257,24 @@ def _reader(column: Column) -> Read:
     return lambda cell: read_value(cell, column.sql_type, column.timezone)
 
 
-def _pieces(cells: pa.Array, convert: Convert, read: Read, kind: pa.DataType, faults: _Faults) -> pa.Array:
-    parts: list[pa.Array] = []
-    for start in range(0, len(cells), PIECE):
-        _piece(cells.slice(start, PIECE), start, convert, read, kind, faults, parts)
-    return pa.concat_arrays(parts)
+def _pieces(
+    cells: pa.Array, convert: Convert, read: Read, kind: pa.DataType, faults: _Faults, odd: Odd | None = None
+) -> pa.Array:
+    """Cast a column as a whole, or without its odd cells, or in pieces."""
+    with suppress(pa.ArrowInvalid):
+        return convert(cells)
+    mask = np.zeros(len(cells), dtype=bool) if odd is None else odd(cells)
+    if np.count_nonzero(mask) > len(cells) // LEAF:
+        mask[:] = False  # most cells are odd: the column is written otherwise than expected
+    plain = _with_nulls(cells, mask)
+    try:
+        values = convert(plain)
+    except pa.ArrowInvalid:
+        parts: list[pa.Array] = []
+        for start in range(0, len(cells), PIECE):
+            _piece(plain.slice(start, PIECE), start, convert, read, kind, faults, parts)
+        values = pa.concat_arrays(parts)
+    return _reread(cells, values, np.flatnonzero(mask), read, faults)
 
 
 def _piece(
@@ -299,6 +315,53 @@ def _reread(cells: pa.Array, values: pa.Array, rows: np.ndarray, read: Read, fau
     mask = np.zeros(len(values), dtype=bool)
     mask[rows] = True
     return pc.replace_with_mask(values, pa.array(mask), again)
+
+
+# Odd cells may not cast. Naming one too many, or one too few, costs time and changes nothing.
+
+
+def _odd_number(cells: pa.Array, column: Column) -> np.ndarray:
+    """Cells with a strange byte or a second point, or longer than what certainly fits."""
+    data = _bytes(cells)
+    ends = np.frombuffer(cells.buffers()[1], np.int32)[cells.offset : cells.offset + len(cells) + 1]
+    ends = ends - ends[0]
+    digits = column.sql_type.precision or {"smallint": 4, "integer": 9, "bigint": 18}.get(column.sql_type.kind, 300)
+    mask: np.ndarray = np.diff(ends) > digits + 1
+    points = data == ord(".")
+    strange = np.flatnonzero(((data - np.uint8(ord("0"))) > 9) ^ points)
+    owners = np.searchsorted(ends[1:], strange, "right")
+    mask[owners[(data[strange] != ord("-")) | (ends[owners] != strange)]] = True
+    if np.count_nonzero(points):
+        mask |= np.add.reduceat(points.view(np.uint8), np.minimum(ends[:-1], len(data) - 1)) > 1
+    return mask
+
+
+def _odd_moment(cells: pa.Array, column: Column) -> np.ndarray:
+    """Cells of another length than the first, or with a letter for a digit, or a date or time that is not."""
+    _, lengths, _ = _bounds(cells)
+    width = int(lengths[np.argmax(lengths > 0)])
+    mask: np.ndarray = lengths != width
+    if width < len("2026-02-28") or cells.null_count:
+        return mask
+    letters = _bytes(cells)
+    letters = letters[np.repeat(~mask, lengths)] if mask.any() else letters
+    digits = np.ascontiguousarray((letters.reshape(-1, width)[:, :19] - np.uint8(ord("0"))).T)
+    places = [place for place in (0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18) if place < len(digits)]
+    wrong = digits[places].max(axis=0) > 9
+    month, day = (digits[place] * 10 + digits[place + 1] for place in (5, 8))
+    wrong |= (day < 1) | (day > np.take(_MONTH_DAYS, month, mode="clip"))
+    for place, limit in ((11, 23), (14, 59), (17, 59)):
+        if place + 1 < len(digits):
+            wrong |= digits[place] * 10 + digits[place + 1] > limit
+    mask[~mask] = wrong
+    return mask
+
+
+_MONTH_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31, 0], np.uint8)
+_ODD: dict[str, Callable[[pa.Array, Column], np.ndarray]] = {
+    **dict.fromkeys(NUMBERS, _odd_number),
+    **dict.fromkeys(("date", "timestamp", "timestamptz"), _odd_moment),
+}
 
 
 Suspects = Callable[[pa.Array, pa.Array], np.ndarray]
@@ -440,18 +503,10 @@ def _as_timestamptz(column: Column) -> tuple[Convert, Suspects]:
             raise pa.ArrowInvalid("near a change of the clock")
         return values
 
-    known: list[Convert] = []  # a file has one form; once it is known, the other is not tried
-
     def convert(cells: pa.Array) -> pa.Array:
-        if known:
-            return known[0](cells)
-        for way in (zoned, local):
-            with suppress(pa.ArrowInvalid):
-                values = way(cells)
-                if cells.null_count < len(cells):
-                    known.append(way)
-                return values
-        raise pa.ArrowInvalid("neither form")
+        """As the first cell is written: a cast in the other form would fail at every single cell, which is slow."""
+        first = pc.first(cells).as_py()
+        return zoned(cells) if first is None or re.search("[Zz]$|[+-][0-9:]+$|UTC$", first[10:]) else local(cells)
 
     def suspects(cells: pa.Array, values: pa.Array) -> np.ndarray:
         rows = np.union1d(_no_minutes(cells, 13), _outside_years(cells, values))
