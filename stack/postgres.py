@@ -32,7 +32,7 @@ from stack.ports import HOST, free_port, is_free
 StopMode = Literal["smart", "fast", "immediate"]
 SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 DEFAULTS = {
-    "max_wal_size": "4GB",
+    "max_wal_size": "16GB",  # a checkpoint between load and index costs a second copy of the table in the WAL
     "min_wal_size": "2GB",  # a load writes into old WAL files again instead of making new ones
     "wal_buffers": "64MB",
     "wal_writer_delay": "20ms",  # the WAL writer flushes, so that a COPY rarely has to

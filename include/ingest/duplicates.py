@@ -25,7 +25,7 @@ from include.ingest.keys import hash_keys
 from include.ingest.records import Block, Chunk, read_blocks
 from include.ingest.rows import NO_LOSERS, Losers, Reader, Rows, read_rows
 
-PASS_ROWS = 16_000_000  # hashes sorted at a time: 128 MB
+PASS_ROWS = 8_000_000  # hashes that a thread sorts at a time: 64 MB
 BATCH_ROWS = 20_000  # candidates parsed at a time
 NUMBER = "#"  # the candidates' number; no column of a dataset can have this name
 PLACE = np.dtype([("offset", np.uint32), ("length", np.uint32), ("line", np.uint32)])  # counted from the chunk's start
@@ -33,15 +33,15 @@ PLACE = np.dtype([("offset", np.uint32), ("length", np.uint32), ("line", np.uint
 
 def find_losers(path: Path, reader: Reader, chunks: Sequence[Chunk], *, threads: int | None = None) -> Losers:
     """The records of a file that its dataset's policy for repeated keys leaves out, in bounded memory."""
-    if not reader.dataset.key:
+    if not (reader.dataset.key and chunks):
         return NO_LOSERS
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(threads or min(4, os.cpu_count() or 1)))
         spools = [_Spool(chunk, stack) for chunk in chunks]
         list(pool.map(lambda spool: spool.fill(path, reader), spools))
-        found = [_losers(path, reader, places, pool) for places in _candidates(spools)]
-    if not found:
-        return NO_LOSERS
+        bits = (sum(spool.rows for spool in spools) // PASS_ROWS).bit_length()
+        places = list(pool.map(lambda number: _candidates(spools, number, bits), range(1 << bits)))
+        found = [_losers(path, reader, part, pool) for part in places]
     offsets, first_lines = (np.concatenate(parts) for parts in zip(*found, strict=True))
     order = np.argsort(offsets)
     return Losers(offsets[order], first_lines[order])
@@ -101,26 +101,30 @@ class _Places:
     lines: np.ndarray
 
 
-def _candidates(spools: Sequence[_Spool]) -> Iterator[_Places]:
-    """The records whose hash occurs twice, in passes over the hash space that each fit in memory."""
-    passes = sum(spool.rows for spool in spools) // PASS_ROWS + 1
-    for number in range(passes):
-        share = [_share(spool.hashes(), number, passes) for spool in spools]
-        ordered = np.concatenate(share) if share else np.empty(0, np.uint64)
-        del share
-        ordered.sort()
-        twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-        del ordered
-        if len(twice):
-            found = [spool.places(np.flatnonzero(_member(spool.hashes(), twice))) for spool in spools]
-            parts = ([getattr(places, name) for places in found] for name in ("offsets", "lengths", "lines"))
-            whole = _Places(*map(np.concatenate, parts))
-            order = np.argsort(whole.offsets)  # a hook may have moved rows
-            yield _Places(whole.offsets[order], whole.lengths[order], whole.lines[order])
+def _candidates(spools: Sequence[_Spool], number: int, bits: int) -> _Places:
+    """The records whose hash begins with these bits and occurs twice."""
+    ordered = np.concatenate([spool.hashes()[_share(spool, number, bits)] for spool in spools])
+    ordered.sort()
+    twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    del ordered
+    found = [spool.places(_members(spool, _share(spool, number, bits), twice)) for spool in spools]
+    parts = ([getattr(places, name) for places in found] for name in ("offsets", "lengths", "lines"))
+    whole = _Places(*map(np.concatenate, parts))
+    order = np.argsort(whole.offsets)  # a hook may have moved rows
+    return _Places(whole.offsets[order], whole.lengths[order], whole.lines[order])
 
 
-def _share(hashes: np.ndarray, number: int, passes: int) -> np.ndarray:
-    return hashes if passes == 1 else hashes[hashes % np.uint64(passes) == np.uint64(number)]
+def _share(spool: _Spool, number: int, bits: int) -> np.ndarray | slice:
+    """The rows of a chunk whose hash begins with these bits."""
+    return np.flatnonzero(spool.hashes() >> np.uint64(64 - bits) == np.uint64(number)) if bits else slice(None)
+
+
+def _members(spool: _Spool, share: np.ndarray | slice, ordered: np.ndarray) -> np.ndarray:
+    """The rows of the share whose hash occurs in `ordered`."""
+    if not len(ordered):
+        return np.empty(0, np.int64)
+    rows = np.flatnonzero(_member(spool.hashes()[share], ordered))
+    return rows if isinstance(share, slice) else share[rows]
 
 
 def _member(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:
@@ -140,6 +144,8 @@ def _losers(
     """Sort the candidates by their real key, then by place: equal neighbours are copies of one key."""
     key = reader.dataset.key
     starts = range(0, len(places.offsets), BATCH_ROWS)
+    if not starts:
+        return NO_LOSERS.offsets, NO_LOSERS.first_lines
     table = pa.concat_tables(pool.map(lambda start: _keys(path, reader, places, start), starts))
     table = table.take(pc.sort_indices(table, [(name, "ascending") for name in [*key, NUMBER]])).combine_chunks()
     number = table[NUMBER].to_numpy()
