@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from stack.settings import REPOSITORY
 # Part: module, attribute. A part that calls another one does not count that one's time.
 PARTS = {
     "scan and plan cuts": ("plan", "scan_file"),
+    "find repeated keys": ("plan", "find_losers"),
     "cut records": ("load", "read_blocks"),
     "parse and cast": ("load", "read_rows"),
     "cast": ("rows", "cast_column"),
@@ -33,7 +35,6 @@ PARTS = {
     "encode and send": ("load", "copy_rows"),
     "encode": ("load", "ArrowToPostgresBinaryEncoder"),
     "save rejects": ("ledger", "save_rejects"),
-    "settle repeated keys": ("merge", "settle"),
     "apply to the target": ("merge", "_apply"),
 }
 
@@ -45,6 +46,7 @@ class Stopwatch:
         self.wall: dict[str, float] = defaultdict(float)
         self.cpu: dict[str, float] = defaultdict(float)
         self._stack: list[str] = ["rest"]
+        self._owner = threading.get_ident()
         self._since = (time.monotonic(), time.process_time())
 
     def switch(self) -> None:
@@ -58,6 +60,8 @@ class Stopwatch:
         """The same call, under the watch."""
 
         def wrapper(*args: Any, **options: Any) -> Any:
+            if threading.get_ident() != self._owner:  # its time belongs to the part that waits for the thread
+                return call(*args, **options)
             self.switch()
             self._stack.append(part)
             try:

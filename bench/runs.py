@@ -7,9 +7,8 @@ Airflow's share of a run is its wall time less the longest path through the work
 * The loads run side by side in as many lanes as the dataset says (`parallel`). Each chunk's seconds are the ledger's
   own (`millrace.ingest_chunk`: from the first look at the file to the last byte copied); a chunk belongs to the lane
   that was free first when it began. The busiest lane is the one with the largest sum.
-* The ledger does not time plan and merge, so their work is the duration of their task less that of task `account`,
-  which starts, imports and connects as they do but has next to nothing to do. What `account` does do is counted as
-  Airflow's, so the share is rather too large than too small.
+* Plan and merge are timed by the ledger as well (`plan_seconds`, `merge_seconds` in `millrace.ingest_run`). What `account`
+  does is counted as Airflow's, so the share is rather too large than too small.
 
 All the rest is Airflow's: scheduling, starting processes, imports, passing values, closing the run.
 """
@@ -86,18 +85,13 @@ class DagRun:
     @property
     def work_seconds(self) -> float:
         """The longest path through the work itself, see above."""
-        start = self._seconds("account")
         loads = max(lanes_of(self.chunks, self.lanes), default=0.0)
-        return max(0.0, self._seconds("plan") - start) + loads + max(0.0, self._seconds("merge") - start)
+        return float((self.account["plan_seconds"] or 0) + loads + (self.account["merge_seconds"] or 0))
 
     @property
     def airflow_seconds(self) -> float:
         """Airflow's share of the run."""
         return self.seconds - self.work_seconds
-
-    def _seconds(self, task: str) -> float:
-        step = self.step(task)
-        return step.seconds if step else 0.0
 
 
 def lanes_of(chunks: Sequence[ChunkLoad], lanes: int) -> list[float]:
@@ -221,7 +215,8 @@ class Airflow:
     def _ledger(self, run_id: str) -> tuple[dict[str, Any], tuple[ChunkLoad, ...]]:
         with psycopg.connect(self.place.dsn(WAREHOUSE), row_factory=dict_row) as connection:
             account = connection.execute(
-                "SELECT run_id, status, reason, chunks, read, inserted, updated, unchanged, superseded, rejected"
+                "SELECT run_id, status, reason, chunks, read, inserted, updated, unchanged, superseded, rejected,"
+                " plan_seconds, merge_seconds"
                 " FROM millrace.ingest_run WHERE airflow_run = %s", [f"{DAG}/{run_id}"],
             ).fetchone()  # fmt: skip
             if account is None:

@@ -74,7 +74,9 @@ def plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Plan
     load_hook(dataset.clean)
     before = _stat(order.path)
     dialect = dialect_of(dataset)
-    layout = scan_file(order.path, dialect, header=dataset.csv.header, chunk_bytes=dataset.chunk_bytes)
+    layout = scan_file(
+        order.path, dialect, header=dataset.csv.header, chunk_bytes=dataset.chunk_bytes, lanes=dataset.parallel
+    )
     fields, positions = _columns(dataset, dialect, order.path, layout)
     idle = Plan(order.run_id, dataset.name, str(order.path), *before, fields, positions, "merge", (), True)
     values = {

@@ -96,13 +96,15 @@ def scan_file(
     header: bool,
     chunk_bytes: int,
     max_chunks: int = 256,
+    lanes: int = 1,
     threads: int | None = None,
     segment_bytes: int = SEGMENT_BYTES,
     piece_bytes: int = PIECE_BYTES,
 ) -> Layout:
-    """Digest a file and cut its records into chunks of about `chunk_bytes`, in one pass and bounded memory.
+    """Digest a file and cut its records into chunks of up to about `chunk_bytes`, in one pass and bounded memory.
 
-    Chunks are made larger where there would be more than `max_chunks`. The digest depends on the content
+    Chunks are of one size, and where there are several their number is a multiple of `lanes`, so that as many tasks at a
+    time end together. They are made larger where there would be more than `max_chunks`. The digest depends on the content
     and on `segment_bytes`, which only tests change. Raises RecordTooLong for the header.
     """
     grammar = _grammar(dialect)
@@ -114,7 +116,7 @@ def scan_file(
             segments = list(pool.map(survey, range(base, source.size, segment_bytes)))
         head = _head(path, grammar, Chunk(0, base, source.size - base, 1), header)
         pieces = (piece for _, pieces in segments for piece in pieces)
-        step = max(chunk_bytes, -(-(source.size - head.data.offset) // max_chunks), 1)
+        step = _step(source.size - head.data.offset, chunk_bytes, max_chunks, lanes)
         cuts = _cuts(source, grammar, pieces, head.data, step)
     digest = xxhash.xxh3_128_hexdigest(b"".join(part for part, _ in segments) + b"%d %d" % (base, source.size))
     end = _Place(source.size, 0)
@@ -123,6 +125,13 @@ def scan_file(
         for number, (cut, after) in enumerate(pairwise([*cuts, end]))
     )
     return Layout(source.size, digest, head.offset, head.length, chunks)
+
+
+def _step(size: int, chunk_bytes: int, max_chunks: int, lanes: int) -> int:
+    count = -(-size // chunk_bytes)
+    if count > 1:
+        count = -(-count // lanes) * lanes
+    return max(1, -(-size // max(1, min(count, max_chunks))))
 
 
 def read_blocks(

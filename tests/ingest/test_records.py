@@ -4,6 +4,7 @@ import csv
 import io
 from dataclasses import dataclass
 from functools import partial
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -229,9 +230,21 @@ def test_any_file_is_cut_as_the_reference_cuts_it(
         assert own, "a chunk without a record"
         assert (part.offset, part.first_line) == (seen(own)[0].offset, seen(own)[0].line)
     starts = [one.offset for one in wanted]
-    targets = range(starts[0], len(data), sizes.chunk) if starts else ()
+    size = len(data) - starts[0] if starts else 0
+    targets = range(starts[0], len(data), ceil(size / ceil(size / sizes.chunk))) if starts else ()
     cuts = {min((start for start in starts if start >= target), default=-1) for target in targets}
     assert {part.offset for part in many.chunks} == cuts - {-1}
+
+
+@pytest.mark.parametrize(("chunk_bytes", "lanes", "sizes"), [
+    (1000, 2, [400]), (399, 2, [200, 200]), (130, 1, [100] * 4), (130, 3, [68, 68, 68, 64, 68, 64]),
+])  # fmt: skip
+def test_chunks_are_of_one_size_and_fill_the_lanes(
+    scratch: Path, chunk_bytes: int, lanes: int, sizes: list[int]
+) -> None:
+    scratch.write_bytes(b"1,2\n" * 100)
+    layout = scan_file(scratch, Dialect(), header=False, chunk_bytes=chunk_bytes, lanes=lanes)
+    assert [chunk.length for chunk in layout.chunks] == sizes
 
 
 @QUICKLY
