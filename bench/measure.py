@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-EVERY_SECONDS = 0.2
+EVERY_SECONDS = 0.5
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -141,7 +141,7 @@ def pss_bytes(pid: int) -> int | None:
 
 
 class Sampler:
-    """Samples the groups every 0.2 s in a thread, from `start` to `stop`. Memory is read for `memory` groups only."""
+    """Samples the groups every 0.5 s in a thread, from `start` to `stop`. Memory is read for `memory` groups only."""
 
     def __init__(
         self, groups: Mapping[str, Pick], memory: Sequence[str] = (), wal: Callable[[], int] | None = None

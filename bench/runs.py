@@ -7,8 +7,8 @@ Airflow's share of a run is its wall time less the longest path through the work
 * The loads run side by side in as many lanes as the dataset says (`parallel`). Each chunk's seconds are the ledger's
   own (`millrace.ingest_chunk`: from the first look at the file to the last byte copied); a chunk belongs to the lane
   that was free first when it began. The busiest lane is the one with the largest sum.
-* Plan and merge are timed by the ledger as well (`plan_seconds`, `merge_seconds` in `millrace.ingest_run`). What `account`
-  does is counted as Airflow's, so the share is rather too large than too small.
+* Plan and merge are timed by the ledger as well (`plan_seconds`, `merge_seconds` in `millrace.ingest_run`). What
+  `account` does is counted as Airflow's, so the share is rather too large than too small.
 
 All the rest is Airflow's: scheduling, starting processes, imports, passing values, closing the run.
 """

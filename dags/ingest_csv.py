@@ -5,9 +5,9 @@ interval, cuts it into chunks, loads them side by side into a staging table and 
 
 | task | what it does |
 | --- | --- |
-| `plan` | waits for the file, fingerprints it, cuts it at record boundaries; a file that is already in is skipped |
+| `plan` | waits for the file, cuts it at record boundaries, settles repeated keys; skips a file that is in already |
 | `load` | one mapped task a chunk: parse, clean, check, copy; bad rows go to `millrace.rejected_row` |
-| `merge` | one transaction: settle repeated keys, upsert, balance the account |
+| `merge` | one transaction: upsert, balance the account |
 | `account` | says what happened, emits the asset event, cleans up after a failure |
 
 **Rerun:** always safe. Any task may be retried or cleared at any time; clearing `plan` starts the run anew.
@@ -37,18 +37,21 @@ def ingest_csv(dataset: Dataset) -> DAG:
     """The DAG of one dataset."""
     table = Asset(f"{dataset.postgres_conn_id}.{dataset.schema_name}.{dataset.table_name}")
 
-    @task.sensor(mode="reschedule", poke_interval=30, timeout=dataset.wait_timeout_seconds)
+    # `check_wait` ends the wait in plain words; the sensor's own time-out is only a net below it.
+    @task.sensor(mode="reschedule", poke_interval=30, timeout=dataset.wait_timeout_seconds + 600)
     def plan() -> PokeReturnValue:
         from include.ingest import plan as planning
 
         order = bridge.order(dataset)
         if not order.path.exists():
+            bridge.check_wait(dataset, order.path)
             bridge.report("waiting", file=order.path, timeout_seconds=dataset.wait_timeout_seconds)
             return PokeReturnValue(is_done=False)
         with bridge.warehouse(dataset) as connection:
             planned = planning.plan(connection, bridge.with_params(dataset), order)
         bridge.report("planned", run_id=planned.run_id, file=planned.path, bytes=planned.size, form=planned.form,
-                      chunks=len(planned.chunks), skipped=planned.skipped)  # fmt: skip
+                      chunks=len(planned.chunks), skipped=planned.skipped,
+                      ignored_columns=",".join(planned.ignored) or "none")  # fmt: skip
         return PokeReturnValue(is_done=True, xcom_value=[chunk.number for chunk in planned.chunks])
 
     @task(max_active_tis_per_dag=dataset.parallel, map_index_template="{{ label }}")

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -54,6 +55,16 @@ def order(dataset: Dataset) -> Order:
         inbox = os.environ.get("MILLRACE_INBOX", "/var/lib/millrace/inbox")
         path = Path(context["task"].render_template(dataset.source, {**context, "inbox": inbox}))
     return Order(run_id(), path, version, params["force"], f"{dag_run.dag_id}/{dag_run.run_id}")
+
+
+def check_wait(dataset: Dataset, path: Path) -> None:
+    """Fail the task when the run has waited for its file as long as the dataset says."""
+    began = get_current_context()["dag_run"].start_date
+    if began is not None and datetime.now(UTC) - began >= timedelta(seconds=dataset.wait_timeout_seconds):
+        raise AirflowFailException(
+            f"{path} did not come within {dataset.wait_timeout_seconds:,} seconds (wait_timeout_seconds of dataset"
+            f" {dataset.name}): deliver it and clear task `plan`, or trigger a run with another path"
+        )
 
 
 def with_params(dataset: Dataset) -> Dataset:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -245,8 +245,7 @@ def _typed(cells: pa.Array, column: Column, faults: _Faults) -> pa.Array:
     if column.formats:
         return _by_formats(cells, column, faults)
     convert, suspects = _CONVERT[kind](column)
-    odd = partial(_ODD[kind], column=column) if kind in _ODD else None
-    values = _pieces(cells, convert, _reader(column), column.sql_type.arrow, faults, odd)
+    values = _pieces(cells, convert, _reader(column), column.sql_type.arrow, faults, _odd(column))
     return _reread(cells, values, suspects(cells, values), _reader(column), faults)
 
 
@@ -358,6 +357,13 @@ def _odd_moment(cells: pa.Array, column: Column) -> np.ndarray:
 
 
 _MONTH_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31, 0], np.uint8)
+
+
+def _odd(column: Column) -> Odd | None:
+    find = _ODD.get(column.sql_type.kind)
+    return None if find is None else lambda cells: find(cells, column)
+
+
 _ODD: dict[str, Callable[[pa.Array, Column], np.ndarray]] = {
     **dict.fromkeys(NUMBERS, _odd_number),
     **dict.fromkeys(("date", "timestamp", "timestamptz"), _odd_moment),

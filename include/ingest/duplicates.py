@@ -66,7 +66,7 @@ class _Spool:
 
     def __init__(self, chunk: Chunk, stack: ExitStack) -> None:
         self.chunk, self.rows = chunk, 0
-        self._hashes, self._places = (stack.enter_context(tempfile.TemporaryFile(prefix="millrace-")) for _ in "12")
+        self._hashes, self._places = _scratch(stack), _scratch(stack)
 
     def fill(self, path: Path, reader: Reader) -> None:
         for hashes, rows in read_hashes(path, reader, self.chunk):
@@ -85,6 +85,10 @@ class _Spool:
         found = _mapped(self._places, PLACE, self.rows)[rows]
         offsets, lengths, lines = (found[name].astype(np.int64) for name in ("offset", "length", "line"))
         return _Places(offsets + self.chunk.offset, lengths, lines + self.chunk.first_line)
+
+
+def _scratch(stack: ExitStack) -> IO[bytes]:
+    return stack.enter_context(tempfile.TemporaryFile(prefix="millrace-"))
 
 
 def _mapped(file: IO[bytes], kind: np.dtype, rows: int) -> np.ndarray:
@@ -138,9 +142,7 @@ def _member(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:
     return result
 
 
-def _losers(
-    path: Path, reader: Reader, places: _Places, pool: ThreadPoolExecutor
-) -> tuple[np.ndarray, np.ndarray]:
+def _losers(path: Path, reader: Reader, places: _Places, pool: ThreadPoolExecutor) -> tuple[np.ndarray, np.ndarray]:
     """Sort the candidates by their real key, then by place: equal neighbours are copies of one key."""
     key = reader.dataset.key
     starts = range(0, len(places.offsets), BATCH_ROWS)

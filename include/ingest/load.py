@@ -61,7 +61,9 @@ def load_chunk(connection: psycopg.Connection, dataset: Dataset, plan: Plan, chu
                 break
         counts = {name: getattr(loaded, name) for name in ("read", "rejected", "superseded")}
         if loaded.read != loaded.rejected + loaded.superseded + loaded.staged:
-            raise AccountMismatch(f"{plan.path}: chunk {chunk.number} does not balance: {loaded.staged} staged, {counts}")
+            raise AccountMismatch(
+                f"{plan.path}: chunk {chunk.number} does not balance: {loaded.staged} rows are staged of {counts}"
+            )
         _save(cursor, plan, chunk, loaded, counts, time.monotonic() - started)
         check_unchanged(plan)
     if hopeless:
@@ -127,7 +129,8 @@ def _already_loaded(cursor: Cursor, run_id: UUID, chunk: Chunk) -> dict[str, int
         raise IngestError(f"run {run_id} is not under way any more: clear its `plan` task to start it anew")
     have = staging.loaded_chunks(cursor, run_id)
     row = cursor.execute(
-        "SELECT c.read, c.rejected, c.superseded, r.status FROM millrace.ingest_chunk c JOIN millrace.ingest_run r USING (run_id)"
+        "SELECT c.read, c.rejected, c.superseded, r.status"
+        " FROM millrace.ingest_chunk c JOIN millrace.ingest_run r USING (run_id)"
         " WHERE run_id = %s AND chunk = %s",
         [run_id, chunk.number],
     ).fetchone()
@@ -136,9 +139,7 @@ def _already_loaded(cursor: Cursor, run_id: UUID, chunk: Chunk) -> dict[str, int
     return None
 
 
-def _save(
-    cursor: Cursor, plan: Plan, chunk: Chunk, loaded: _Loaded, counts: dict[str, int], seconds: float
-) -> None:
+def _save(cursor: Cursor, plan: Plan, chunk: Chunk, loaded: _Loaded, counts: dict[str, int], seconds: float) -> None:
     place = {"chunk": chunk.number, "byte_offset": chunk.offset, "bytes": chunk.length, "first_line": chunk.first_line}
     ledger.save_chunk(cursor, plan.run_id, {**place, **counts, "seconds": seconds})
     hashes = np.concatenate(loaded.hashes).tobytes() if loaded.hashes else None

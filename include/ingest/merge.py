@@ -90,6 +90,8 @@ def _tune(cursor: Cursor) -> None:
     cursor.execute(f"SET LOCAL work_mem = '{WORK_MEM}'")
     cursor.execute(f"SET LOCAL maintenance_work_mem = '{MAINTENANCE_WORK_MEM}'")
     cursor.execute("SET LOCAL hash_mem_multiplier = 4")
+    # The planner takes most rows for changed, and so for too many to be passed on by parallel workers: few are.
+    cursor.execute("SET LOCAL parallel_tuple_cost = 0")
 
 
 def _apply(cursor: Cursor, dataset: Dataset, plan: Plan, staged: int) -> Applied:

@@ -19,7 +19,7 @@ from include.ingest.duplicates import find_losers
 from include.ingest.errors import SourceChanged, SourceMissing
 from include.ingest.hook import load_hook
 from include.ingest.records import Chunk, Dialect, Layout, scan_file
-from include.ingest.rows import Reader, read_header
+from include.ingest.rows import Header, Reader, read_header
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Plan:
     modified_ns: int
     fields: int
     positions: tuple[int, ...]
+    ignored: tuple[str, ...]  # columns of the file that the dataset does not name
     form: staging.Form
     chunks: tuple[Chunk, ...]
     skipped: bool
@@ -49,6 +50,7 @@ class Plan:
                 **values,
                 "run_id": UUID(values["run_id"]),
                 "positions": tuple(values["positions"]),
+                "ignored": tuple(values.get("ignored", ())),
                 "chunks": tuple(Chunk(**chunk) for chunk in values["chunks"]),
             }
         )
@@ -77,8 +79,8 @@ def plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Plan
     layout = scan_file(
         order.path, dialect, header=dataset.csv.header, chunk_bytes=dataset.chunk_bytes, lanes=dataset.parallel
     )
-    fields, positions = _columns(dataset, dialect, order.path, layout)
-    idle = Plan(order.run_id, dataset.name, str(order.path), *before, fields, positions, "merge", (), True)
+    header = _header(dataset, dialect, order.path, layout)
+    idle = Plan(order.run_id, dataset.name, str(order.path), *before, *header, "merge", (), True)  # type: ignore[arg-type]
     values = {
         "run_id": order.run_id,
         "dataset": dataset.name,
@@ -177,9 +179,9 @@ def _stat(path: Path) -> tuple[int, int]:
     return stat.st_size, stat.st_mtime_ns
 
 
-def _columns(dataset: Dataset, dialect: Dialect, path: Path, layout: Layout) -> tuple[int, tuple[int, ...]]:
+def _header(dataset: Dataset, dialect: Dialect, path: Path, layout: Layout) -> Header:
     if not dataset.csv.header or not layout.size:
-        return len(dataset.columns), tuple(range(len(dataset.columns)))
+        return Header(len(dataset.columns), tuple(range(len(dataset.columns))))
     with path.open("rb") as file:
         file.seek(layout.header_offset)
         raw = file.read(layout.header_length)

@@ -103,9 +103,9 @@ def scan_file(
 ) -> Layout:
     """Digest a file and cut its records into chunks of up to about `chunk_bytes`, in one pass and bounded memory.
 
-    Chunks are of one size, and where there are several their number is a multiple of `lanes`, so that as many tasks at a
-    time end together. They are made larger where there would be more than `max_chunks`. The digest depends on the content
-    and on `segment_bytes`, which only tests change. Raises RecordTooLong for the header.
+    Chunks are of one size, and where there are several their number is a multiple of `lanes`, so that as many tasks
+    at a time end together. They are made larger where there would be more than `max_chunks`. The digest depends on the
+    content and on `segment_bytes`, which only tests change. Raises RecordTooLong for the header.
     """
     grammar = _grammar(dialect)
     with path.open("rb") as file:
@@ -149,11 +149,6 @@ def read_blocks(
     for span in _spans(path, _grammar(dialect), chunk, block_bytes, max_record_bytes):
         if len(span.records):
             yield Block(span.data, span.offset, span.bounds[span.records], span.lines[span.records])
-
-
-def _missing_line_end(raw: bytes, grammar: _Grammar) -> bytes:
-    state = _piece(np.frombuffer(raw, dtype=np.uint8), grammar, START).exit(START)
-    return b"\n" if state in (START, FIELD, CLOSED) else b""
 
 
 # --- the grammar, a piece at a time ---------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import csv
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -100,8 +100,16 @@ class Reader:
         return pa.schema([(name, column.sql_type.arrow) for name, column in self.dataset.columns.items()])
 
 
-def read_header(raw: bytes, dataset: Dataset, dialect: Dialect, file: str) -> tuple[int, tuple[int, ...]]:
-    """Match a header record with the dataset: the number of fields, and each column's position."""
+class Header(NamedTuple):
+    """How a file's fields map to the dataset's columns."""
+
+    fields: int
+    positions: tuple[int, ...]  # of each column
+    ignored: tuple[str, ...] = ()  # names that the dataset does not have
+
+
+def read_header(raw: bytes, dataset: Dataset, dialect: Dialect, file: str) -> Header:
+    """Match a header record with the dataset. Raises HeaderMismatch when a column is missing or stands twice."""
     text = raw.decode(dataset.csv.encoding, errors="replace")
     names = _python_rows([text.encode()], dialect)[0] if text.strip() else []
     header = [name.decode().strip() for name in names]
@@ -114,7 +122,8 @@ def read_header(raw: bytes, dataset: Dataset, dialect: Dialect, file: str) -> tu
             f"{file}:1: the header {what}; it holds: {', '.join(header) or 'nothing'}."
             f" Set `source:` of the column in {dataset.name}.yaml, or `csv.header: false`."
         )
-    return len(header), tuple(header.index(name) for name in wanted)
+    ignored = tuple(name for name in header if name not in wanted)
+    return Header(len(header), tuple(header.index(name) for name in wanted), ignored)
 
 
 def read_rows(block: Block, reader: Reader, losers: Losers = NO_LOSERS) -> Rows:

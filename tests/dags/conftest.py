@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -89,6 +90,11 @@ class Airflow:
         """What task `account` returned."""
         path = f"dags/{dag}/dagRuns/{quote(run_id, safe='')}/taskInstances/account/xcomEntries/return_value"
         return dict(self.api.get(path, deserialize=True)["value"])
+
+    def log(self, dag: str, run_id: str, task: str) -> str:
+        """The log of the first try of a task that is not mapped, as JSON."""
+        path = f"dags/{dag}/dagRuns/{quote(run_id, safe='')}/taskInstances/{task}/logs/1"
+        return json.dumps(self.api.get(path, full_content=True))
 
     def warehouse(self) -> psycopg.Connection:
         """A connection to the warehouse."""

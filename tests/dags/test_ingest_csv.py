@@ -83,6 +83,14 @@ def test_a_missing_file_is_waited_for(airflow: Airflow) -> None:
     assert airflow.account(dag, run)["inserted"] == 1
 
 
+def test_a_file_that_does_not_come_is_named(airflow: Airflow) -> None:
+    dag = airflow.add_dataset("absent", "wait_timeout_seconds: 0")
+    run = airflow.trigger(dag, "2026-03-05")
+    assert airflow.outcome(dag, run) == "failed"
+    assert "absent_2026-03-05.csv did not come within 0 seconds" in airflow.log(dag, run, "plan")
+    assert [task["try_number"] for task in airflow.tasks(dag, run) if task["task_id"] == "plan"] == [1]
+
+
 def test_over_the_limit_the_run_fails_with_its_reason(airflow: Airflow) -> None:
     dag = airflow.add_dataset("limited")
     airflow.deliver("limited", "2026-03-05", HEADER + "1,a,1\nx,b,1\ny,c,1\n")

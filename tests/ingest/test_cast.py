@@ -676,3 +676,36 @@ def test_what_is_accepted_is_what_postgresql_reads(warehouse: Connection[Any], k
             value = str(value) if kind == "jsonb" else repr(value)
         found = warehouse.execute(same, [CORPUS[kind][row], value])
         assert found.fetchone() == (True,), CORPUS[kind][row]
+
+
+ODD = {
+    "integer": (["12", "-7", "2147483647"], ["x", "1-", "--1", "2147483648", "99999999999", "1.0", "0x1F"]),
+    "numeric(12,2)": (
+        ["1.50", "-0.01", "3"],
+        ["1.2.3", "12345678901234.00", "1.005", "-", ".", "1-2", "12345678901.5"],
+    ),
+    "date": (["2026-01-31", "2024-02-29"], ["2026-02-31", "2026-13-01", "2026-1-01", "2026-01-00", "20260101", "x"]),
+    "timestamptz": (
+        ["2026-01-31T10:00:00Z", "2024-02-29T23:59:59Z"],
+        ["2026-02-30T10:00:00Z", "2026-01-31T24:00:00Z", "2026-01-31T10:60:00Z", "2026-01-31T10:00:00", "soon"],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("every", [2, 500, 5000])
+def test_few_or_many_odd_cells_are_read_as_each_alone(kind: str, every: int) -> None:
+    good, bad = ODD[kind]
+    cells = [
+        bad[number // every % len(bad)] if number % every == every - 1 else good[number % len(good)]
+        for number in range(20_000)
+    ]
+    column = Column.model_validate({"type": kind})
+    values, faults = cast_column(pa.array([cell.encode() for cell in cells], pa.binary()), column)
+    found = {row: fault.rule for fault in faults for row in fault.rows.tolist()}
+    alone: dict[str, tuple[object, str | None]] = {}
+    for cell in {*good, *bad}:
+        one, wrong = cast_column(pa.array([cell.encode()], pa.binary()), column)
+        alone[cell] = (one[0].as_py(), wrong[0].rule if wrong else None)
+    assert values.to_pylist() == [alone[cell][0] for cell in cells]
+    assert found == {row: alone[cell][1] for row, cell in enumerate(cells) if alone[cell][1]}

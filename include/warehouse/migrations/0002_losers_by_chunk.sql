@@ -8,7 +8,7 @@ CREATE TABLE millrace.ingest_loser (
 );
 
 COMMENT ON TABLE millrace.ingest_loser IS
-'Records that lose to another one of the same key: int64 byte offsets in the file, and the lines where the keys stand first.';
+'Records that lose to another one of the same key: int64 offsets in the file, and lines where the keys stand first.';
 
 ALTER TABLE millrace.ingest_chunk ADD COLUMN superseded bigint NOT NULL DEFAULT 0;
 

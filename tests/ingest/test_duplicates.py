@@ -1,0 +1,74 @@
+"""Repeated keys: found whatever the cut and the memory, and settled among the rows that are good."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from include.ingest import duplicates
+from include.ingest.duplicates import find_losers
+from include.ingest.load import load_chunk
+from include.ingest.merge import merge
+from include.ingest.plan import Order, dialect_of, plan
+from include.ingest.records import scan_file
+from include.ingest.rows import Reader
+from tests.ingest.loading import DAY, counts, ingest, make_dataset, rows
+
+HEADER = "id,label,price\n"
+
+
+@pytest.mark.parametrize("policy", ["last", "first", "reject"])
+@pytest.mark.parametrize("chunk_bytes", [1, 300, 100_000])
+@pytest.mark.parametrize(("pass_rows", "batch_rows"), [(16, 7), (8_000_000, 20_000)])
+def test_losers_are_those_of_a_plain_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: str, chunk_bytes: int, pass_rows: int, batch_rows: int
+) -> None:
+    monkeypatch.setattr(duplicates, "PASS_ROWS", pass_rows)
+    monkeypatch.setattr(duplicates, "BATCH_ROWS", batch_rows)
+    chance = random.Random(chunk_bytes)
+    lines = [f"{chance.randrange(150):0{chance.randrange(1, 6)}d},x,{chance.choice('123-')}" for _ in range(400)]
+    copies: dict[int, list[int]] = {}
+    starts = [len("\n".join(lines[:number])) + (number > 0) for number in range(len(lines))]
+    for number, line in enumerate(lines):
+        if not line.endswith("-"):  # such a price is rejected, so the row takes no part
+            copies.setdefault(int(line.split(",")[0]), []).append(number)
+    keep = {"last": slice(None, -1), "first": slice(1, None), "reject": slice(None)}[policy]
+    expected = sorted(
+        (starts[number], same[0] + 1) for same in copies.values() if len(same) > 1 for number in same[keep]
+    )
+    file = tmp_path / "file.csv"
+    file.write_text("\n".join(lines))
+    dataset = make_dataset(tmp_path, duplicates=policy)
+    layout = scan_file(file, dialect_of(dataset), header=False, chunk_bytes=chunk_bytes)
+    found = find_losers(file, Reader(dataset, dialect_of(dataset), 3, (0, 1, 2)), layout.chunks)
+    assert list(zip(found.offsets.tolist(), found.first_lines.tolist(), strict=True)) == expected
+
+
+def test_a_rejected_copy_takes_no_part(warehouse: psycopg.Connection, tmp_path: Path) -> None:
+    account = ingest(warehouse, make_dataset(tmp_path), HEADER + "1,good,1\n1,bad,-1\nx,bad,1\n", tmp_path)
+    assert counts(account) == {"read": 3, "inserted": 1, "rejected": 2}
+    assert rows(warehouse, "id, label") == [(1, "good")]
+
+
+def test_a_run_that_was_to_make_the_table_keeps_its_keys_when_another_made_it(
+    warehouse: psycopg.Connection, tmp_path: Path
+) -> None:
+    dataset = make_dataset(tmp_path)
+    for name, label in (("old", "A"), ("newest", "A"), ("between", "B")):
+        (tmp_path / f"{name}.csv").write_text(f"{HEADER}1,{label},1\n2,{name},1\n")
+    newest = Order(uuid4(), tmp_path / "newest.csv", DAY + timedelta(days=2))
+    planned = plan(warehouse, dataset, newest)
+    assert planned.form == "promote"
+    ingest(warehouse, dataset, tmp_path / "old.csv", tmp_path, version=DAY)
+    for chunk in planned.chunks:
+        load_chunk(warehouse, dataset, planned, chunk)
+    account = merge(warehouse, dataset, planned)
+    assert counts(account) == {"read": 2, "updated": 1, "unchanged": 1}
+    between = ingest(warehouse, dataset, tmp_path / "between.csv", tmp_path, version=DAY + timedelta(days=1))
+    assert counts(between) == {"read": 2, "superseded": 2}
+    assert rows(warehouse, "id, label") == [(1, "A"), (2, "newest")]
