@@ -149,6 +149,11 @@ def save_losers(cursor: Cursor, run_id: UUID, chunks: Iterable[Chunk], losers: L
             )
 
 
+def forget_losers(cursor: Cursor, run_id: UUID) -> None:
+    """Delete what only a run under way needs."""
+    cursor.execute("DELETE FROM millrace.ingest_loser WHERE run_id = %s", [run_id])
+
+
 def losers_of(cursor: Cursor, run_id: UUID, chunk: int) -> Losers:
     """The chunk's records that lose to another one of the same key."""
     row = cursor.connection.execute(

@@ -83,6 +83,7 @@ def _merge(cursor: Cursor, dataset: Dataset, plan: Plan) -> None:
     ledger.finish_run(cursor, plan.run_id, counts, target.oid, seconds=seconds)
     if applied.unchanged and targets.SOURCE_VERSION in targets.system_columns(dataset):
         keep_keys(cursor, plan, reader_for(dataset, plan))
+    ledger.forget_losers(cursor, plan.run_id)
     staging.drop(cursor, plan.run_id)
 
 
@@ -123,7 +124,7 @@ def _apply_rows(cursor: Cursor, dataset: Dataset, plan: Plan, staged: int) -> Ap
     kinds: dict[str, int] = dict(cursor.execute(statements.count_changes()).fetchall())
     applied = Applied(
         inserted=_run(cursor, statements.insert_new()),
-        updated=_run(cursor, statements.update_changed()),
+        updated=_update(cursor, statements),
         unchanged=staged - sum(kinds.values()),
         stale=kinds.get("stale", 0),
         deleted=_run(cursor, statements.delete_absent()) if dataset.mode == "replace" else 0,
@@ -131,6 +132,16 @@ def _apply_rows(cursor: Cursor, dataset: Dataset, plan: Plan, staged: int) -> Ap
     if (applied.inserted, applied.updated) != (kinds.get("new", 0), kinds.get("changed", 0)):
         raise AccountMismatch(f"run {plan.run_id}: found {kinds}, but the target took {applied}")
     return applied
+
+
+def _update(cursor: Cursor, statements: _Statements) -> int:
+    """Go to each changed row by its address, page by page; a join would read the whole target once more."""
+    cursor.execute("SET LOCAL enable_hashjoin = off")
+    cursor.execute("SET LOCAL enable_mergejoin = off")
+    updated = _run(cursor, statements.update_changed())
+    cursor.execute("RESET enable_hashjoin")
+    cursor.execute("RESET enable_mergejoin")
+    return updated
 
 
 class _Statements:
@@ -203,8 +214,8 @@ class _Statements:
         values = [sql.SQL("{0} = s.{0}").format(sql.Identifier(name)) for name in changed]
         values += [sql.SQL("{} = {}").format(sql.Identifier(name), value) for name, value in self.system.items()]
         return sql.SQL(
-            "UPDATE {} t SET {} FROM {} s"
-            " WHERE s.millrace_kind = 'changed' AND t.ctid = s.millrace_row AND t.tableoid = s.millrace_table"
+            "UPDATE {} t SET {} FROM (SELECT * FROM {} WHERE millrace_kind = 'changed' ORDER BY millrace_row) s"
+            " WHERE t.ctid = s.millrace_row AND t.tableoid = s.millrace_table"
         ).format(self.target, sql.SQL(", ").join(values), self.changes)
 
     def delete_absent(self) -> sql.Composed:

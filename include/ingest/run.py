@@ -36,6 +36,7 @@ def abandon(connection: psycopg.Connection, run_id: UUID, reason: str) -> None:
     """Give a run up: mark it failed and drop its tables. Its rejected rows stay to be looked at."""
     with connection.transaction(), connection.cursor() as cursor:
         ledger.fail_run(cursor, run_id, reason)
+        ledger.forget_losers(cursor, run_id)
         staging.drop(cursor, run_id)
 
 

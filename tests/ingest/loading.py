@@ -77,6 +77,9 @@ def counts(account: Account) -> dict[str, int]:
 
 
 def staging_tables(connection: psycopg.Connection) -> list[str]:
-    """What is left in the staging schema."""
-    found = connection.execute("SELECT relname FROM pg_class WHERE relnamespace = 'millrace_staging'::regnamespace")
+    """What is left of runs under way: tables in the staging schema, and losers in the ledger."""
+    found = connection.execute(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'millrace_staging'::regnamespace"
+        " UNION ALL SELECT 'losers of ' || run_id FROM millrace.ingest_loser"
+    )
     return [name for (name,) in found]
