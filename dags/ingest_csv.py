@@ -120,17 +120,16 @@ def _midnight(day: date) -> datetime:
 def _form(dataset: Dataset) -> dict[str, Param]:
     limit = dataset.reject_limit
     return {
-        "path": Param(None, type=["null", "string"], title="File", section="Source",
-                      description=f"Another file than {dataset.source}"),
-        "force": Param(False, type="boolean", title="Force", section="Source",
+        "path": Param(None, type=["null", "string"], title="File",
+                      description=f"Path of a file. Empty: the file of the logical date, {dataset.source}"),
+        "force": Param(False, type="boolean", title="Force",
                        description="Ingest the file even if the same content is in the table already"),
-        "chunk_bytes": Param(None, type=["null", "integer"], minimum=1, title="Chunk size in bytes", section="Load",
-                             description=f"Empty: {dataset.chunk_bytes:,} as in the dataset file"),
-        "reject_rows": Param(None, type=["null", "integer"], minimum=0, title="Reject limit, rows", section="Load",
+        "chunk_bytes": Param(None, type=["null", "integer"], minimum=1, title="Chunk size in bytes",
+                             description=f"Empty: {dataset.chunk_bytes:,}"),
+        "reject_rows": Param(None, type=["null", "integer"], minimum=0, title="Reject limit, rows",
                              description=f"Empty: {limit.rows if limit.rows is not None else 'no limit'}"),
         "reject_ratio": Param(None, type=["null", "number"], minimum=0, maximum=1, title="Reject limit, ratio",
-                              section="Load",
-                              description=f"Empty: {limit.ratio if limit.ratio is not None else 'no limit'}"),
+                              description=f"0 to 1. Empty: {limit.ratio if limit.ratio is not None else 'no limit'}"),
     }  # fmt: skip
 
 
