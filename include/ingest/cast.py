@@ -265,15 +265,17 @@ def _pieces(
     mask = np.zeros(len(cells), dtype=bool) if odd is None else odd(cells)
     if np.count_nonzero(mask) > len(cells) // LEAF:
         mask[:] = False  # most cells are odd: the column is written otherwise than expected
-    plain = _with_nulls(cells, mask)
-    try:
-        values = convert(plain)
-    except pa.ArrowInvalid:
+    rows, plain, values = np.flatnonzero(mask), cells, None
+    if len(rows):
+        plain = _with_nulls(cells, mask)
+        with suppress(pa.ArrowInvalid):
+            values = convert(plain)
+    if values is None:
         parts: list[pa.Array] = []
         for start in range(0, len(cells), PIECE):
             _piece(plain.slice(start, PIECE), start, convert, read, kind, faults, parts)
         values = pa.concat_arrays(parts)
-    return _reread(cells, values, np.flatnonzero(mask), read, faults)
+    return _reread(cells, values, rows, read, faults)
 
 
 def _piece(

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.ingest.keys import hash_keys
-from include.ingest.records import Block, Chunk, read_blocks
+from include.ingest.records import THREADS, Block, Chunk, read_blocks
 from include.ingest.rows import NO_LOSERS, Losers, Reader, Rows, read_rows
 
 PASS_ROWS = 8_000_000  # hashes that a thread sorts at a time: 64 MB
@@ -31,12 +31,12 @@ NUMBER = "#"  # the candidates' number; no column of a dataset can have this nam
 PLACE = np.dtype([("offset", np.uint32), ("length", np.uint32), ("line", np.uint32)])  # counted from the chunk's start
 
 
-def find_losers(path: Path, reader: Reader, chunks: Sequence[Chunk], *, threads: int | None = None) -> Losers:
-    """The records of a file that its dataset's policy for repeated keys leaves out, in bounded memory."""
+def find_losers(path: Path, reader: Reader, chunks: Sequence[Chunk]) -> Losers:
+    """The records that the dataset's policy for repeated keys leaves out, in memory that only these make grow."""
     if not (reader.dataset.key and chunks):
         return NO_LOSERS
     with ExitStack() as stack:
-        pool = stack.enter_context(ThreadPoolExecutor(threads or min(4, os.cpu_count() or 1)))
+        pool = stack.enter_context(ThreadPoolExecutor(THREADS))
         spools = [_Spool(chunk, stack) for chunk in chunks]
         list(pool.map(lambda spool: spool.fill(path, reader), spools))
         bits = (sum(spool.rows for spool in spools) // PASS_ROWS).bit_length()
@@ -49,13 +49,11 @@ def find_losers(path: Path, reader: Reader, chunks: Sequence[Chunk], *, threads:
 
 def read_hashes(path: Path, reader: Reader, chunk: Chunk) -> Iterator[tuple[np.ndarray, Rows]]:
     """The key hashes of a chunk's records, a block at a time; records with a key that can't be read are left out."""
-    columns = reader.dataset.columns
     if reader.clean is None:  # a hook may change the key, so it must see the whole row
-        wanted = {name: columns[name] for name in reader.dataset.key}
-        positions = [position for name, position in zip(columns, reader.positions, strict=True) if name in wanted]
-        wanted = {name: column for name, column in columns.items() if name in wanted}
-        dataset = reader.dataset.model_copy(update={"columns": wanted})
-        reader = replace(reader, dataset=dataset, positions=tuple(positions))
+        place = dict(zip(reader.dataset.columns, reader.positions, strict=True))
+        columns = {name: reader.dataset.columns[name] for name in reader.dataset.key}
+        dataset = reader.dataset.model_copy(update={"columns": columns})
+        reader = replace(reader, dataset=dataset, positions=tuple(place[name] for name in columns))
     for block in read_blocks(path, reader.dialect, chunk, block_bytes=reader.dataset.block_bytes):
         rows = read_rows(block, reader)
         yield hash_keys(rows.table, reader.dataset.key), rows

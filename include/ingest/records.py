@@ -39,6 +39,7 @@ LF, CR = 10, 13
 PIECE_BYTES = 512 << 10  # with its masks, about fits the second-level cache
 SEGMENT_BYTES = 4 << 20  # fits the last-level cache
 HEAD_BYTES = 64 << 10
+THREADS = min(4, os.cpu_count() or 1)  # that read one file
 MAX_RECORD_BYTES = 64 << 20
 
 # The state between two bytes. What differs is only how the next byte is taken.
@@ -112,7 +113,7 @@ def scan_file(
         source = _Source(path, file.fileno(), os.fstat(file.fileno()).st_size)
         base = len(BOM) if source.read(0, min(len(BOM), source.size)) == BOM else 0
         survey = partial(_survey_segment, source, grammar, segment_bytes, piece_bytes)
-        with ThreadPoolExecutor(threads or min(4, os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(threads or THREADS) as pool:
             segments = list(pool.map(survey, range(base, source.size, segment_bytes)))
         head = _head(path, grammar, Chunk(0, base, source.size - base, 1), header)
         pieces = (piece for _, pieces in segments for piece in pieces)

@@ -57,10 +57,12 @@ def create(cursor: Cursor, run_id: UUID, dataset: Dataset, form: Form, version: 
         cursor.execute(sql.SQL("CREATE UNLOGGED TABLE {} ({}) WITH (autovacuum_enabled = off)").format(rows, columns))
     chunks = chunk_table(run_id)
     cursor.execute(
-        sql.SQL(
-            "CREATE {} TABLE {} (chunk integer PRIMARY KEY, hashes bytea STORAGE EXTERNAL)"  # hashes don't compress
-        ).format(sql.SQL("" if form == "promote" else "UNLOGGED"), chunks)
+        sql.SQL("CREATE {} TABLE {} (chunk integer PRIMARY KEY, hashes bytea)").format(
+            sql.SQL("" if form == "promote" else "UNLOGGED"), chunks
+        )
     )
+    # Hashes don't compress. PostgreSQL 15 takes this in ALTER TABLE only.
+    cursor.execute(sql.SQL("ALTER TABLE {} ALTER COLUMN hashes SET STORAGE EXTERNAL").format(chunks))
 
 
 def _create_like_target(cursor: Cursor, rows: sql.Identifier, dataset: Dataset, version: str) -> None:

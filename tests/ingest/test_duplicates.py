@@ -72,3 +72,13 @@ def test_a_run_that_was_to_make_the_table_keeps_its_keys_when_another_made_it(
     between = ingest(warehouse, dataset, tmp_path / "between.csv", tmp_path, version=DAY + timedelta(days=1))
     assert counts(between) == {"read": 2, "superseded": 2}
     assert rows(warehouse, "id, label") == [(1, "A"), (2, "newest")]
+
+
+def test_a_key_of_several_columns_in_any_order_is_told_from_columns_that_the_dataset_ignores(
+    warehouse: psycopg.Connection, tmp_path: Path
+) -> None:
+    dataset = make_dataset(tmp_path, key=["label", "id"])
+    file = tmp_path / "wide.csv"
+    file.write_text("extra,price,label,id\n1,1,a,1\n2,2,a,2\n3,3,a,1\n")
+    assert plan(warehouse, dataset, Order(uuid4(), file, DAY)).ignored == ("extra",)
+    assert counts(ingest(warehouse, dataset, file, tmp_path)) == {"read": 3, "inserted": 2, "superseded": 1}

@@ -17,4 +17,4 @@ ADD COLUMN plan_seconds double precision,
 ADD COLUMN merge_seconds double precision;
 
 COMMENT ON COLUMN millrace.ingest_run.plan_seconds IS
-'Wall time of the plan that stands, from its first look at the file.';
+'Wall time of the plan, from its first look at the file; without the scan that proves a forced run.';
