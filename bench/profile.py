@@ -27,7 +27,7 @@ from stack.settings import REPOSITORY
 # Part: module, attribute. A part that calls another one does not count that one's time.
 PARTS = {
     "scan and plan cuts": ("plan", "scan_file"),
-    "find repeated keys": ("plan", "find_losers"),
+    "find repeated keys": ("plan", "read_keys"),
     "cut records": ("load", "read_blocks"),
     "parse and cast": ("load", "read_rows"),
     "cast": ("rows", "cast_column"),

@@ -25,6 +25,8 @@ def confirm(
     if earlier["unchanged"] or earlier["stale"] or earlier["deleted"] or values["version"] < earlier["version"]:
         return False
     targets.queue_up(cursor, dataset)
+    if targets.shape(cursor, dataset) != earlier["target_shape"]:
+        return False
     written = earlier["inserted"] + earlier["updated"]
     intact, total = _count(cursor, dataset, earlier["run_id"])
     if intact != written or (dataset.mode == "replace" and total != written):
@@ -44,7 +46,8 @@ def confirm(
         "rejected": earlier["rejected"],
         "deleted": 0,
     }
-    ledger.finish_run(cursor, values["run_id"], counts, target.oid, reason=reason)
+    after = {"oid": target.oid, "rows": None, "shape": earlier["target_shape"]}
+    ledger.finish_run(cursor, values["run_id"], counts, after, reason=reason)
     return True
 
 

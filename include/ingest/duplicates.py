@@ -15,13 +15,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.ingest.keys import hash_keys
+from include.ingest.known import Base, Known, Matcher
 from include.ingest.records import THREADS, Block, Chunk, read_blocks
 from include.ingest.rows import NO_LOSERS, Losers, Reader, Rows, read_rows
 
@@ -31,23 +32,36 @@ NUMBER = "#"  # the candidates' number; no column of a dataset can have this nam
 PLACE = np.dtype([("offset", np.uint32), ("length", np.uint32), ("line", np.uint32)])  # counted from the chunk's start
 
 
-def find_losers(path: Path, reader: Reader, chunks: Sequence[Chunk]) -> Losers:
-    """The records that the dataset's policy for repeated keys leaves out, in memory that only these make grow."""
+class KeyPass(NamedTuple):
+    """What a pass over the keys of a file found."""
+
+    losers: Losers
+    known: tuple[Known, ...] = ()  # by chunk; empty without a base
+
+
+def read_keys(path: Path, reader: Reader, chunks: Sequence[Chunk], base: Base | None = None) -> KeyPass:
+    """The records that the policy for repeated keys leaves out, and those that `base` holds too.
+
+    Works in memory that only repeated keys make grow.
+    """
     if not (reader.dataset.key and chunks):
-        return NO_LOSERS
+        return KeyPass(NO_LOSERS)
+    size = chunks[-1].offset + chunks[-1].length
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(THREADS))
-        spools = [_Spool(chunk, stack) for chunk in chunks]
+        matchers = [Matcher(base, reader, chunk, size) if base else None for chunk in chunks]
+        spools = [_Spool(chunk, stack, matcher) for chunk, matcher in zip(chunks, matchers, strict=True)]
         list(pool.map(lambda spool: spool.fill(path, reader), spools))
         bits = (sum(spool.rows for spool in spools) // PASS_ROWS).bit_length()
         places = list(pool.map(lambda number: _candidates(spools, number, bits), range(1 << bits)))
         found = [_losers(path, reader, part, pool) for part in places]
+        known = tuple(spool.known() for spool in spools) if base else ()
     offsets, first_lines = (np.concatenate(parts) for parts in zip(*found, strict=True))
     order = np.argsort(offsets)
-    return Losers(offsets[order], first_lines[order])
+    return KeyPass(Losers(offsets[order], first_lines[order]), known)
 
 
-def read_hashes(path: Path, reader: Reader, chunk: Chunk) -> Iterator[tuple[np.ndarray, Rows]]:
+def read_hashes(path: Path, reader: Reader, chunk: Chunk) -> Iterator[tuple[np.ndarray, Rows, Block]]:
     """The key hashes of a chunk's records, a block at a time; records with a key that can't be read are left out."""
     if reader.clean is None:  # a hook may change the key, so it must see the whole row
         place = dict(zip(reader.dataset.columns, reader.positions, strict=True))
@@ -56,18 +70,23 @@ def read_hashes(path: Path, reader: Reader, chunk: Chunk) -> Iterator[tuple[np.n
         reader = replace(reader, dataset=dataset, positions=tuple(place[name] for name in columns))
     for block in read_blocks(path, reader.dialect, chunk, block_bytes=reader.dataset.block_bytes):
         rows = read_rows(block, reader)
-        yield hash_keys(rows.table, reader.dataset.key), rows
+        yield hash_keys(rows.table, reader.dataset.key), rows, block
 
 
 class _Spool:
-    """Hashes and places of a chunk's records, on disk."""
+    """Hashes and places of a chunk's records, on disk; and which of them are known."""
 
-    def __init__(self, chunk: Chunk, stack: ExitStack) -> None:
-        self.chunk, self.rows = chunk, 0
-        self._hashes, self._places = _scratch(stack), _scratch(stack)
+    def __init__(self, chunk: Chunk, stack: ExitStack, matcher: Matcher | None) -> None:
+        self.chunk, self.rows, self._matcher = chunk, 0, matcher
+        self._hashes, self._places, self._known_hashes = (_scratch(stack) for _ in range(3))
+        self._masks: list[np.ndarray] = [np.empty(0, dtype=bool)]
 
     def fill(self, path: Path, reader: Reader) -> None:
-        for hashes, rows in read_hashes(path, reader, self.chunk):
+        for hashes, rows, block in read_hashes(path, reader, self.chunk):
+            if self._matcher:
+                mask = self._matcher.known(block)
+                self._masks.append(mask)
+                self._known_hashes.write(hashes[mask[np.searchsorted(block.offsets, rows.offsets)]].data)
             places = np.empty(len(hashes), PLACE)
             places["offset"] = rows.offsets - self.chunk.offset
             places["length"] = rows.lengths
@@ -75,6 +94,11 @@ class _Spool:
             self._hashes.write(hashes.data)
             self._places.write(places.data)
             self.rows += len(hashes)
+
+    def known(self) -> Known:
+        mask = np.concatenate(self._masks)
+        hashes = _mapped(self._known_hashes, np.dtype(np.uint64), int(np.count_nonzero(mask)))
+        return Known(self.chunk.number, mask, hashes)
 
     def hashes(self) -> np.ndarray:
         return _mapped(self._hashes, np.dtype(np.uint64), self.rows)
@@ -169,5 +193,5 @@ def _keys(path: Path, reader: Reader, places: _Places, start: int) -> pa.Table:
         ]
     ends = np.cumsum([len(record) for record in records])
     numbers = start + np.arange(len(records))  # stand in for the lines: by them a row is known afterwards
-    rows = read_rows(Block(b"".join(records), 0, np.append(0, ends[:-1]), numbers), reader)
+    rows = read_rows(Block(b"".join(records), places.offsets[part], np.append(0, ends[:-1]), numbers), reader)
     return rows.table.select(reader.dataset.key).append_column(NUMBER, pa.array(rows.lines))

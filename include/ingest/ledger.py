@@ -97,12 +97,52 @@ def others_since(cursor: Cursor, earlier: dict[str, Any]) -> bool:
     return bool(row and row[0])
 
 
+def last_run(cursor: Cursor, values: dict[str, Any]) -> dict[str, Any] | None:
+    """The run that wrote to the target last; None when a newer version is known, or another run is under way."""
+    return (
+        cursor.connection.cursor(row_factory=dict_row)
+        .execute(
+            "SELECT * FROM millrace.ingest_run r WHERE target = %(target)s AND status = 'done' AND confirms IS NULL"
+            " AND run_id <> %(run_id)s AND NOT EXISTS (SELECT FROM millrace.ingest_run o WHERE o.target = r.target"
+            "  AND o.run_id <> %(run_id)s AND (o.version > %(version)s AND o.status IN ('done', 'skipped')"
+            "  OR o.status = 'planned' AND o.started_at > now() - interval '1 day'))"
+            " ORDER BY finished_at DESC LIMIT 1",
+            values,
+        )
+        .fetchone()
+    )
+
+
+def is_last(cursor: Cursor, run_id: UUID, values: dict[str, Any]) -> bool:
+    """Whether that run is still the last one on the target."""
+    last = last_run(cursor, values)
+    return last is not None and last["run_id"] == run_id
+
+
+def records_without_row(cursor: Cursor, run: dict[str, Any]) -> np.ndarray | None:
+    """Offsets (int64, ascending) of a finished run's records that are no row of the target.
+
+    None when the ledger does not hold them all any more.
+    """
+    rejected = cursor.connection.execute(
+        "SELECT byte_offset FROM millrace.rejected_row WHERE run_id = %s", [run["run_id"]], binary=True
+    ).fetchall()
+    lost = cursor.connection.execute(
+        "SELECT offsets FROM millrace.ingest_loser WHERE run_id = %s", [run["run_id"]], binary=True
+    ).fetchall()
+    losers = np.concatenate([np.empty(0, np.int64), *(np.frombuffer(part, np.int64) for (part,) in lost)])
+    if len(rejected) != run["rejected"] or len(losers) < run["superseded"]:
+        return None
+    offsets = np.fromiter((offset for (offset,) in rejected), np.int64, len(rejected))
+    return np.unique(np.concatenate([losers, offsets]))
+
+
 def save_chunk(cursor: Cursor, run_id: UUID, values: dict[str, Any]) -> None:
     """Write a loaded chunk's row; a second load of the same chunk replaces it."""
     cursor.execute(
         "INSERT INTO millrace.ingest_chunk (run_id, chunk, byte_offset, bytes, first_line, read, rejected,"
-        " superseded, written_by, seconds) VALUES (%(run_id)s, %(chunk)s, %(byte_offset)s, %(bytes)s, %(first_line)s,"
-        " %(read)s, %(rejected)s, %(superseded)s, pg_current_xact_id(), %(seconds)s)",
+        " superseded, known, written_by, seconds) VALUES (%(run_id)s, %(chunk)s, %(byte_offset)s, %(bytes)s,"
+        " %(first_line)s, %(read)s, %(rejected)s, %(superseded)s, %(known)s, pg_current_xact_id(), %(seconds)s)",
         {**values, "run_id": run_id},
     )
 
@@ -124,12 +164,13 @@ def save_rejects(cursor: Cursor, run_id: UUID, file: str, chunk: int, rejects: I
 
 
 def counted(cursor: Cursor, run_id: UUID) -> dict[str, int]:
-    """Rows read, rejected and superseded in all chunks loaded so far."""
+    """Rows read, rejected, superseded and known in all chunks loaded so far."""
     row = (
         cursor.connection.cursor(row_factory=dict_row)
         .execute(
             "SELECT coalesce(sum(read), 0)::bigint AS read, coalesce(sum(rejected), 0)::bigint AS rejected,"
-            " coalesce(sum(superseded), 0)::bigint AS superseded FROM millrace.ingest_chunk WHERE run_id = %s",
+            " coalesce(sum(superseded), 0)::bigint AS superseded, coalesce(sum(known), 0)::bigint AS known"
+            " FROM millrace.ingest_chunk WHERE run_id = %s",
             [run_id],
         )
         .fetchone()
@@ -150,8 +191,25 @@ def save_losers(cursor: Cursor, run_id: UUID, chunks: Iterable[Chunk], losers: L
 
 
 def forget_losers(cursor: Cursor, run_id: UUID) -> None:
-    """Delete what only a run under way needs."""
+    """Delete the losers of a run that nothing will build on."""
     cursor.execute("DELETE FROM millrace.ingest_loser WHERE run_id = %s", [run_id])
+
+
+def forget_older_losers(cursor: Cursor, run_id: UUID) -> None:
+    """Delete the losers of runs on the same target that ended before: only the last run's are of use."""
+    cursor.execute(
+        "DELETE FROM millrace.ingest_loser l USING millrace.ingest_run r, millrace.ingest_run mine"
+        " WHERE l.run_id = r.run_id AND mine.run_id = %s AND r.run_id <> mine.run_id AND r.target = mine.target"
+        " AND r.status <> 'planned'",
+        [run_id],
+    )
+
+
+def target_rows(cursor: Cursor, run_id: UUID) -> int:
+    """Rows of the target when that run ended."""
+    row = cursor.execute("SELECT target_rows FROM millrace.ingest_run WHERE run_id = %s", [run_id]).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def losers_of(cursor: Cursor, run_id: UUID, chunk: int) -> Losers:
@@ -168,23 +226,26 @@ def finish_run(
     cursor: Cursor,
     run_id: UUID,
     counts: dict[str, int],
-    target_oid: int,
+    target: dict[str, Any],
     *,
     seconds: float = 0.0,
     reason: str | None = None,
 ) -> None:
-    """Write the counts and mark the run done; the transactions that wrote rows are kept with it.
+    """Write the counts and mark the run done. `target` is the table's oid, its rows and its shape.
 
-    `reason` takes the place of what an earlier, failed try may have noted.
+    The transactions that wrote rows are kept with the run, this one as the last. `reason` takes the place of what an
+    earlier, failed try may have noted.
     """
     cursor.execute(
         "UPDATE millrace.ingest_run SET status = 'done', finished_at = clock_timestamp(),"
         " read = %(read)s, inserted = %(inserted)s, updated = %(updated)s, unchanged = %(unchanged)s,"
         " superseded = %(superseded)s, stale = %(stale)s, rejected = %(rejected)s, deleted = %(deleted)s,"
-        " target_oid = %(oid)s, reason = %(reason)s, merge_seconds = %(seconds)s,"
+        " target_oid = %(oid)s, target_rows = %(rows)s, target_shape = %(shape)s,"
+        " seen = pg_current_snapshot(), reason = %(reason)s,"
+        " merge_seconds = %(seconds)s,"
         " written_by = array_append(ARRAY(SELECT written_by FROM millrace.ingest_chunk WHERE run_id = %(run_id)s),"
         " pg_current_xact_id()) WHERE run_id = %(run_id)s",
-        {**counts, "run_id": run_id, "oid": target_oid, "reason": reason, "seconds": seconds},
+        {**counts, "run_id": run_id, **target, "reason": reason, "seconds": seconds},
     )
 
 

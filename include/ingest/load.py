@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
@@ -21,8 +21,8 @@ from include.ingest.dataset import Dataset
 from include.ingest.errors import AccountMismatch, IngestError, RejectLimitExceeded
 from include.ingest.keys import hash_keys
 from include.ingest.plan import Plan, check_unchanged, reader_for
-from include.ingest.records import Chunk, read_blocks
-from include.ingest.rows import Reader, Rows, read_rows
+from include.ingest.records import Block, Chunk, read_blocks
+from include.ingest.rows import Losers, Reader, Rows, read_rows
 
 
 @dataclass
@@ -32,6 +32,7 @@ class _Loaded:
     read: int = 0
     rejected: int = 0
     superseded: int = 0
+    known: int = 0  # stand in the target already
     staged: int = 0
     hashes: list[np.ndarray] = field(default_factory=list)
 
@@ -54,13 +55,14 @@ def load_chunk(connection: psycopg.Connection, dataset: Dataset, plan: Plan, chu
             return done
         ledger.forget_chunk(cursor, plan.run_id, chunk.number)
         losers = ledger.losers_of(cursor, plan.run_id, chunk.number)
-        for block in read_blocks(Path(plan.path), reader.dialect, chunk, block_bytes=dataset.block_bytes):
+        blocks = read_blocks(Path(plan.path), reader.dialect, chunk, block_bytes=dataset.block_bytes)
+        for block in _unknown(blocks, staging.known_mask(cursor, plan.run_id, chunk.number), losers, loaded):
             _load_block(cursor, plan, chunk, reader, read_rows(block, reader, losers), loaded)
             hopeless = _hopeless(dataset, plan, loaded.rejected)
             if hopeless:
                 break
-        counts = {name: getattr(loaded, name) for name in ("read", "rejected", "superseded")}
-        if loaded.read != loaded.rejected + loaded.superseded + loaded.staged:
+        counts = {name: getattr(loaded, name) for name in ("read", "rejected", "superseded", "known")}
+        if loaded.read != loaded.rejected + loaded.superseded + loaded.known + loaded.staged:
             raise AccountMismatch(
                 f"{plan.path}: chunk {chunk.number} does not balance: {loaded.staged} rows are staged of {counts}"
             )
@@ -72,6 +74,23 @@ def load_chunk(connection: psycopg.Connection, dataset: Dataset, plan: Plan, chu
             f" {rejected_rows_hint(plan)}"
         )
     return counts
+
+
+def _unknown(blocks: Iterable[Block], mask: np.ndarray | None, losers: Losers, loaded: _Loaded) -> Iterator[Block]:
+    """What of the blocks must be loaded: all but the known records, unless these lose to another one."""
+    passed = 0
+    for block in blocks:
+        if mask is None:
+            yield block
+            continue
+        known = mask[passed : passed + len(block.starts)].copy()
+        known[losers.among(block.offsets)[0]] = False
+        passed += len(block.starts)
+        number = int(np.count_nonzero(known))
+        loaded.read += number
+        loaded.known += number
+        if number < len(known):
+            yield block.only(~known)
 
 
 def _load_block(cursor: Cursor, plan: Plan, chunk: Chunk, reader: Reader, rows: Rows, loaded: _Loaded) -> None:
@@ -129,13 +148,13 @@ def _already_loaded(cursor: Cursor, run_id: UUID, chunk: Chunk) -> dict[str, int
         raise IngestError(f"run {run_id} is not under way any more: clear its `plan` task to start it anew")
     have = staging.loaded_chunks(cursor, run_id)
     row = cursor.execute(
-        "SELECT c.read, c.rejected, c.superseded, r.status"
+        "SELECT c.read, c.rejected, c.superseded, c.known, r.status"
         " FROM millrace.ingest_chunk c JOIN millrace.ingest_run r USING (run_id)"
         " WHERE run_id = %s AND chunk = %s",
         [run_id, chunk.number],
     ).fetchone()
-    if row is not None and (chunk.number in have or row[3] == "done"):
-        return {"read": row[0], "rejected": row[1], "superseded": row[2]}
+    if row is not None and (chunk.number in have or row[4] == "done"):
+        return dict(zip(("read", "rejected", "superseded", "known"), row[:4], strict=True))
     return None
 
 

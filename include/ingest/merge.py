@@ -8,7 +8,7 @@ one waits for the first.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import psycopg
@@ -18,6 +18,7 @@ from include.ingest import ledger, promote, staging
 from include.ingest import target as targets
 from include.ingest.dataset import Dataset
 from include.ingest.errors import AccountMismatch, RejectLimitExceeded, StagingLost, TargetRefused
+from include.ingest.known import is_untouched
 from include.ingest.ledger import Account
 from include.ingest.load import load_chunk, rejected_rows_hint, unstaged
 from include.ingest.newer import confirmed_rows, keep_keys, newer_runs, withdraw_confirmed
@@ -25,6 +26,7 @@ from include.ingest.plan import Plan, check_unchanged, reader_for
 
 WORK_MEM = "128MB"
 MAINTENANCE_WORK_MEM = "512MB"
+ORDERED = 0.95  # a correlation of place and key from which a table counts as ordered
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Applied:
     unchanged: int = 0
     stale: int = 0  # the target has a newer version
     deleted: int = 0  # mode `replace`: rows of the target that the file does not hold
+    target_rows: int | None = None  # afterwards; None where the next run can't build on this one
 
 
 def merge(connection: psycopg.Connection, dataset: Dataset, plan: Plan) -> Account:
@@ -48,8 +51,28 @@ def merge(connection: psycopg.Connection, dataset: Dataset, plan: Plan) -> Accou
     with connection.cursor() as cursor:
         if plan.skipped or ledger.status_of(cursor, plan.run_id) == "done":
             return ledger.account(cursor, plan.run_id)
+    _load_missing(connection, dataset, plan)
+    try:
+        _merge_loaded(connection, dataset, plan)
+    except _Touched:
+        with connection.transaction(), connection.cursor() as cursor:
+            staging.start_over(cursor, plan.run_id)
+        _load_missing(connection, dataset, plan)
+        _merge_loaded(connection, dataset, plan)
+    with connection.cursor() as cursor:
+        return ledger.account(cursor, plan.run_id)
+
+
+class _Touched(Exception):
+    """Somebody wrote to the target since the file was planned: what seemed known must be loaded."""
+
+
+def _load_missing(connection: psycopg.Connection, dataset: Dataset, plan: Plan) -> None:
     for chunk in unstaged(connection, plan):
         load_chunk(connection, dataset, plan, chunk)
+
+
+def _merge_loaded(connection: psycopg.Connection, dataset: Dataset, plan: Plan) -> None:
     try:
         with connection.transaction(), connection.cursor() as cursor:
             _merge(cursor, dataset, plan)
@@ -58,8 +81,6 @@ def merge(connection: psycopg.Connection, dataset: Dataset, plan: Plan) -> Accou
             f"target {dataset.target} refused a row of {plan.path}: {error.diag.message_primary}."
             f" {error.diag.message_detail or ''} Nothing was changed."
         ) from error
-    with connection.cursor() as cursor:
-        return ledger.account(cursor, plan.run_id)
 
 
 def _merge(cursor: Cursor, dataset: Dataset, plan: Plan) -> None:
@@ -75,15 +96,17 @@ def _merge(cursor: Cursor, dataset: Dataset, plan: Plan) -> None:
     over = dataset.reject_limit.exceeded(loaded["read"], loaded["rejected"])
     if over:
         raise RejectLimitExceeded(f"{plan.path}: {over}. {rejected_rows_hint(plan)}")
-    applied = _apply(cursor, dataset, plan, loaded["read"] - loaded["rejected"] - loaded["superseded"])
+    applied = _apply(cursor, dataset, plan, loaded)
     counts = _balance(plan, loaded, applied)
     target = targets.describe(cursor, dataset)
     assert target is not None
-    seconds = time.monotonic() - started
-    ledger.finish_run(cursor, plan.run_id, counts, target.oid, seconds=seconds)
-    if applied.unchanged and targets.SOURCE_VERSION in targets.system_columns(dataset):
+    after = {"oid": target.oid, "rows": applied.target_rows, "shape": targets.shape(cursor, dataset)}
+    ledger.finish_run(cursor, plan.run_id, counts, after, seconds=time.monotonic() - started)
+    if counts["unchanged"] and targets.SOURCE_VERSION in targets.system_columns(dataset):
         keep_keys(cursor, plan, reader_for(dataset, plan))
-    ledger.forget_losers(cursor, plan.run_id)
+    ledger.forget_older_losers(cursor, plan.run_id)
+    if applied.target_rows is None:
+        ledger.forget_losers(cursor, plan.run_id)
     staging.drop(cursor, plan.run_id)
 
 
@@ -93,15 +116,17 @@ def _tune(cursor: Cursor) -> None:
     cursor.execute("SET LOCAL hash_mem_multiplier = 4")
     # The planner takes most rows for changed, and so for too many to be passed on by parallel workers: few are.
     cursor.execute("SET LOCAL parallel_tuple_cost = 0")
+    cursor.execute("SET LOCAL enable_memoize = off")  # every row is looked up once
 
 
-def _apply(cursor: Cursor, dataset: Dataset, plan: Plan, staged: int) -> Applied:
+def _apply(cursor: Cursor, dataset: Dataset, plan: Plan, loaded: dict[str, int]) -> Applied:
+    staged = loaded["read"] - loaded["rejected"] - loaded["superseded"] - loaded["known"]
     if plan.form == "promote" and promote.promote(cursor, dataset, plan.run_id):
-        return Applied(inserted=staged)
-    return _apply_rows(cursor, dataset, plan, staged)
+        return Applied(inserted=staged, target_rows=staged)
+    return _apply_rows(cursor, dataset, plan, staged, loaded["known"])
 
 
-def _apply_rows(cursor: Cursor, dataset: Dataset, plan: Plan, staged: int) -> Applied:
+def _apply_rows(cursor: Cursor, dataset: Dataset, plan: Plan, staged: int, known: int) -> Applied:
     target = targets.describe(cursor, dataset)
     if target is None:
         targets.create(cursor, dataset, targets.identifier(dataset))
@@ -110,14 +135,17 @@ def _apply_rows(cursor: Cursor, dataset: Dataset, plan: Plan, staged: int) -> Ap
         targets.check(target, dataset)
         targets.add_system_columns(cursor, dataset, target, targets.identifier(dataset))
     cursor.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(targets.identifier(dataset)))
+    if known and not (plan.base and is_untouched(cursor, dataset, plan.base)):
+        raise _Touched
     cursor.execute(sql.SQL("ANALYZE {}").format(staging.rows_table(plan.run_id)))
     newer = newer_runs(cursor, plan.run_id)
     statements = _Statements(dataset, plan, newer)
     if dataset.mode == "append" or targets.is_empty(cursor, dataset):
-        return Applied(inserted=_run(cursor, statements.insert_all()))
+        inserted = _run(cursor, statements.insert_all())
+        return Applied(inserted=inserted, target_rows=_count(cursor, dataset, target))
     if dataset.mode == "replace" and newer:
         return Applied(stale=staged)
-    _run(cursor, statements.find_changes())
+    _find_changes(cursor, dataset, statements)
     _run(cursor, sql.SQL("ANALYZE {}").format(statements.changes))
     if newer and targets.SOURCE_VERSION in targets.system_columns(dataset):
         withdraw_confirmed(cursor, plan.run_id, dataset, newer)
@@ -129,9 +157,43 @@ def _apply_rows(cursor: Cursor, dataset: Dataset, plan: Plan, staged: int) -> Ap
         stale=kinds.get("stale", 0),
         deleted=_run(cursor, statements.delete_absent()) if dataset.mode == "replace" else 0,
     )
+    rows = known and plan.base and ledger.target_rows(cursor, plan.base) + applied.inserted
+    applied = replace(applied, target_rows=rows or _count(cursor, dataset, target))
     if (applied.inserted, applied.updated) != (kinds.get("new", 0), kinds.get("changed", 0)):
         raise AccountMismatch(f"run {plan.run_id}: found {kinds}, but the target took {applied}")
     return applied
+
+
+def _count(cursor: Cursor, dataset: Dataset, target: targets.Target | None) -> int | None:
+    """Rows of the target now; None where the next run could not build on this one."""
+    if dataset.mode != "upsert" or dataset.clean or not (target is None or target.keeps_rows):
+        return None
+    row = cursor.execute(sql.SQL("SELECT count(*) FROM {}").format(targets.identifier(dataset))).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _find_changes(cursor: Cursor, dataset: Dataset, statements: _Statements) -> None:
+    """Rows and target in the order of their keys: neighbours are looked up on the same pages, and nothing spills."""
+    ordered = all(_in_order(cursor, table, dataset.key[0]) for table in (statements.rows, targets.identifier(dataset)))
+    if ordered:
+        cursor.execute("SET LOCAL enable_hashjoin = off")
+        cursor.execute("SET LOCAL enable_mergejoin = off")
+    _run(cursor, statements.find_changes())
+    cursor.execute("RESET enable_hashjoin")
+    cursor.execute("RESET enable_mergejoin")
+
+
+def _in_order(cursor: Cursor, table: sql.Identifier, column: str) -> bool:
+    """Whether a table's rows lie in the order of a column, as its statistics have it; they are made where missing."""
+    query = (
+        "SELECT correlation FROM pg_stats WHERE schemaname = %s AND tablename = %s AND attname = %s ORDER BY inherited"
+    )
+    found = cursor.execute(query, [*table._obj, column]).fetchone()
+    if found is None:
+        cursor.execute(sql.SQL("ANALYZE {}").format(table))
+        found = cursor.execute(query, [*table._obj, column]).fetchone()
+    return found is not None and (found[0] or 0.0) > ORDERED
 
 
 def _update(cursor: Cursor, statements: _Statements) -> int:
@@ -247,10 +309,10 @@ def _run(cursor: Cursor, statement: sql.Composed) -> int:
 
 def _balance(plan: Plan, loaded: dict[str, int], applied: Applied) -> dict[str, int]:
     counts = {
-        **loaded,
+        **{name: loaded[name] for name in ("read", "rejected")},
         "inserted": applied.inserted,
         "updated": applied.updated,
-        "unchanged": applied.unchanged,
+        "unchanged": applied.unchanged + loaded["known"],
         "superseded": loaded["superseded"] + applied.stale,
         "stale": applied.stale,
         "deleted": applied.deleted,

@@ -53,13 +53,15 @@ def confirmed_rows(newer: list[UUID]) -> sql.Composable:
 def keep_keys(cursor: Cursor, plan: Plan, reader: Reader) -> None:
     """Keep the hashes of this run's keys, and forget those of runs that ended long ago."""
     cursor.execute(
-        sql.SQL("INSERT INTO millrace.ingest_key SELECT {}, chunk, hashes FROM {} WHERE hashes IS NOT NULL").format(
-            sql.Literal(plan.run_id), staging.chunk_table(plan.run_id)
-        )
+        sql.SQL(
+            "INSERT INTO millrace.ingest_key"
+            " SELECT {}, chunk, coalesce(c.hashes, '') || coalesce(k.hashes, '') FROM {} c LEFT JOIN {} k USING (chunk)"
+            " WHERE c.hashes IS NOT NULL OR k.hashes IS NOT NULL"
+        ).format(sql.Literal(plan.run_id), staging.chunk_table(plan.run_id), staging.known_table(plan.run_id))
     )
     if plan.form == "promote":  # the target was to be new, and somebody else has filled it
         for chunk in plan.chunks:
-            hashes = b"".join(part.tobytes() for part, _ in read_hashes(Path(plan.path), reader, chunk))
+            hashes = b"".join(part.tobytes() for part, *_ in read_hashes(Path(plan.path), reader, chunk))
             cursor.execute("INSERT INTO millrace.ingest_key VALUES (%s, %s, %b)", [plan.run_id, chunk.number, hashes])
     cursor.execute(
         "DELETE FROM millrace.ingest_key k USING millrace.ingest_run r"

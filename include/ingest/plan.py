@@ -15,9 +15,10 @@ from psycopg.types.json import Jsonb
 from include.ingest import confirm, ledger, staging
 from include.ingest import target as targets
 from include.ingest.dataset import Dataset, fingerprint
-from include.ingest.duplicates import find_losers
+from include.ingest.duplicates import read_keys
 from include.ingest.errors import SourceChanged, SourceMissing
 from include.ingest.hook import load_hook
+from include.ingest.known import find_base
 from include.ingest.records import Chunk, Dialect, Layout, scan_file
 from include.ingest.rows import Header, Reader, read_header
 
@@ -37,10 +38,11 @@ class Plan:
     form: staging.Form
     chunks: tuple[Chunk, ...]
     skipped: bool
+    base: UUID | None = None  # the run that this one builds on, see `known`
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able form, small enough for an XCom."""
-        return {**asdict(self), "run_id": str(self.run_id)}
+        return {**asdict(self), "run_id": str(self.run_id), "base": str(self.base) if self.base else None}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Plan:
@@ -52,6 +54,7 @@ class Plan:
                 "positions": tuple(values["positions"]),
                 "ignored": tuple(values.get("ignored", ())),
                 "chunks": tuple(Chunk(**chunk) for chunk in values["chunks"]),
+                "base": UUID(values["base"]) if values.get("base") else None,
             }
         )
 
@@ -101,16 +104,21 @@ def plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Plan
         if target is not None and _is_in(cursor, dataset, target, order, values):
             check_unchanged(idle)
             return idle
-    losers = find_losers(order.path, reader_for(dataset, idle), layout.chunks)
+        base = find_base(cursor, dataset, target, values) if target is not None else None
+    found = read_keys(order.path, reader_for(dataset, idle), layout.chunks, base)
     check_unchanged(idle)
     with connection.transaction(), connection.cursor() as cursor:
         target = _target(cursor, dataset, order)
         form = staging.form_for(target, empty=target is None or targets.is_empty(cursor, dataset))
-        planned = replace(idle, form=form, chunks=layout.chunks, skipped=False)
+        if base is not None and (form != "merge" or not ledger.is_last(cursor, base.run_id, values)):
+            base = None
+        planned = replace(idle, form=form, chunks=layout.chunks, skipped=False, base=base.run_id if base else None)
         start = {"plan": Jsonb(planned.as_dict()), "plan_seconds": time.monotonic() - started}
         ledger.start_run(cursor, {**values, **start, "status": "planned", "reason": None, "confirms": None})
-        ledger.save_losers(cursor, order.run_id, planned.chunks, losers)
+        ledger.save_losers(cursor, order.run_id, planned.chunks, found.losers)
         staging.create(cursor, order.run_id, dataset, form, order.version.isoformat())
+        if base is not None:
+            staging.save_known(cursor, order.run_id, found.known)
     return planned
 
 

@@ -21,7 +21,7 @@ So the state after a run is the parity of the toggles since the last run of the 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -85,9 +85,19 @@ class Block:
     """Whole records of a chunk. Record i ends at `starts[i + 1]`, the last one at the end of `data`."""
 
     data: bytes | memoryview
-    offset: int  # of `data` in the file
+    offsets: np.ndarray  # int64: start of each record in the file
     starts: np.ndarray  # int64: start of each record in `data`
     lines: np.ndarray  # int64: physical line of the file on which each record starts
+
+    def only(self, wanted: np.ndarray) -> Block:
+        """The records of this mask, moved together."""
+        ends = np.append(self.starts[1:], len(self.data))
+        first = np.flatnonzero(np.diff(wanted, prepend=False) & wanted)
+        last = np.flatnonzero(np.diff(wanted, append=False) & wanted)
+        runs = zip(self.starts[first].tolist(), ends[last].tolist(), strict=True)
+        data = b"".join([self.data[start:end] for start, end in runs])
+        lengths = (ends - self.starts)[wanted]
+        return Block(data, self.offsets[wanted], np.cumsum(lengths) - lengths, self.lines[wanted])
 
 
 def scan_file(
@@ -111,7 +121,7 @@ def scan_file(
     grammar = _grammar(dialect)
     with path.open("rb") as file:
         source = _Source(path, file.fileno(), os.fstat(file.fileno()).st_size)
-        base = len(BOM) if source.read(0, min(len(BOM), source.size)) == BOM else 0
+        base = _base(source)
         survey = partial(_survey_segment, source, grammar, segment_bytes, piece_bytes)
         with ThreadPoolExecutor(threads or THREADS) as pool:
             segments = list(pool.map(survey, range(base, source.size, segment_bytes)))
@@ -119,13 +129,34 @@ def scan_file(
         pieces = (piece for _, pieces in segments for piece in pieces)
         step = _step(source.size - head.data.offset, chunk_bytes, max_chunks, lanes)
         cuts = _cuts(source, grammar, pieces, head.data, step)
-    digest = xxhash.xxh3_128_hexdigest(b"".join(part for part, _ in segments) + b"%d %d" % (base, source.size))
+    digest = _digest((part for part, _ in segments), base, source.size)
     end = _Place(source.size, 0)
     chunks = tuple(
         Chunk(number, cut.offset, after.offset - cut.offset, cut.line)
         for number, (cut, after) in enumerate(pairwise([*cuts, end]))
     )
     return Layout(source.size, digest, head.offset, head.length, chunks)
+
+
+def digest_of(path: Path, *, segment_bytes: int = SEGMENT_BYTES) -> str:
+    """The digest that `scan_file` gives, without looking for records."""
+    with path.open("rb") as file, ThreadPoolExecutor(THREADS) as pool:
+        source = _Source(path, file.fileno(), os.fstat(file.fileno()).st_size)
+        base = _base(source)
+
+        def digest(offset: int) -> bytes:
+            return xxhash.xxh3_128_digest(source.read(offset, min(segment_bytes, source.size - offset)))
+
+        return _digest(pool.map(digest, range(base, source.size, segment_bytes)), base, source.size)
+
+
+def _digest(segments: Iterable[bytes], base: int, size: int) -> str:
+    return xxhash.xxh3_128_hexdigest(b"".join(segments) + b"%d %d" % (base, size))
+
+
+def _base(source: _Source) -> int:
+    """Where the text begins: after a byte order mark."""
+    return len(BOM) if source.read(0, min(len(BOM), source.size)) == BOM else 0
 
 
 def _step(size: int, chunk_bytes: int, max_chunks: int, lanes: int) -> int:
@@ -149,7 +180,8 @@ def read_blocks(
     """
     for span in _spans(path, _grammar(dialect), chunk, block_bytes, max_record_bytes):
         if len(span.records):
-            yield Block(span.data, span.offset, span.bounds[span.records], span.lines[span.records])
+            starts = span.bounds[span.records]
+            yield Block(span.data, span.offset + starts, starts, span.lines[span.records])
 
 
 # --- the grammar, a piece at a time ---------------------------------------------------------------------------------

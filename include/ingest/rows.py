@@ -153,7 +153,7 @@ def read_rows(block: Block, reader: Reader, losers: Losers = NO_LOSERS) -> Rows:
         rejects += [records.reject(int(kept[row]), column, value, *why) for row, column, value, *why in dropped]
         kept = kept[chosen]
         good = np.ones(len(kept), dtype=bool)
-    lost, first_lines = losers.among(block.offset + records.starts[kept])
+    lost, first_lines = losers.among(records.offsets[kept])
     good[lost] = False
     if reader.dataset.duplicates == "reject":
         rejects += _repeated(records, reader, table.take(pa.array(lost)), kept[lost], first_lines)
@@ -163,7 +163,7 @@ def read_rows(block: Block, reader: Reader, losers: Losers = NO_LOSERS) -> Rows:
     rejects.sort(key=lambda reject: reject.byte_offset)
     return Rows(
         table,
-        block.offset + records.starts[kept],
+        records.offsets[kept],
         records.ends[kept] - records.starts[kept],
         records.lines[kept],
         rejects,
@@ -188,7 +188,7 @@ class _Records:
 
     def __init__(self, block: Block) -> None:
         self.data = block.data
-        self.offset = block.offset
+        self.offsets = block.offsets
         self.starts = block.starts
         self.lines = block.lines
         self.ends = np.append(block.starts[1:], len(block.data))
@@ -198,7 +198,7 @@ class _Records:
 
     def reject(self, number: int, column: str | None, value: str | None, rule: str, reason: str) -> Reject:
         raw = readable(self.raw(number).rstrip(b"\r\n"))[:RAW_LIMIT]
-        where = self.offset + int(self.starts[number])
+        where = int(self.offsets[number])
         return Reject(int(self.lines[number]), where, column, value, rule, reason, raw)
 
 

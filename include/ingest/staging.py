@@ -6,18 +6,22 @@ A run has one table of rows, filled by all chunks side by side. It takes one of 
   Used when the target is missing or empty and nothing hangs on it: rows are written once instead of twice.
 * `merge`: an unlogged table of the dataset's columns, whose rows are merged into the target.
 
-The chunk table has the same persistence as the rows, so a crash that empties one empties both.
+The chunk table has the same persistence as the rows, so a crash that empties one empties both. In form `merge`,
+a third table holds which records need no load (see `known`); when a crash empties it, all are loaded.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 from uuid import UUID
 
+import numpy as np
 from psycopg import Cursor, sql
 
 from include.ingest import target as targets
 from include.ingest.dataset import Dataset
+from include.ingest.known import Known
 
 Form = Literal["promote", "merge"]
 SCHEMA = "millrace_staging"
@@ -31,6 +35,11 @@ def rows_table(run_id: UUID) -> sql.Identifier:
 def chunk_table(run_id: UUID) -> sql.Identifier:
     """What is loaded: chunk number and, in form `merge`, the hashes (uint64) of its rows' keys."""
     return sql.Identifier(SCHEMA, f"chunks_{run_id.hex}")
+
+
+def known_table(run_id: UUID) -> sql.Identifier:
+    """The records that need no load, by chunk: a bit a record, and the hashes (uint64) of their keys."""
+    return sql.Identifier(SCHEMA, f"known_{run_id.hex}")
 
 
 def change_table(run_id: UUID) -> sql.Identifier:
@@ -63,6 +72,32 @@ def create(cursor: Cursor, run_id: UUID, dataset: Dataset, form: Form, version: 
     )
     # Hashes don't compress. PostgreSQL 15 takes this in ALTER TABLE only.
     cursor.execute(sql.SQL("ALTER TABLE {} ALTER COLUMN hashes SET STORAGE EXTERNAL").format(chunks))
+    known = known_table(run_id)
+    cursor.execute(
+        sql.SQL("CREATE UNLOGGED TABLE {} (chunk integer PRIMARY KEY, bits bytea, hashes bytea)").format(known)
+    )
+    cursor.execute(sql.SQL("ALTER TABLE {} ALTER COLUMN hashes SET STORAGE EXTERNAL").format(known))
+
+
+def save_known(cursor: Cursor, run_id: UUID, known: Iterable[Known]) -> None:
+    """Keep which records need no load."""
+    statement = sql.SQL("INSERT INTO {} VALUES (%s, %b, %b)").format(known_table(run_id))
+    for part in known:
+        if len(part.hashes):
+            cursor.execute(statement, [part.chunk, np.packbits(part.mask).tobytes(), part.hashes.tobytes()])
+
+
+def known_mask(cursor: Cursor, run_id: UUID, chunk: int) -> np.ndarray | None:
+    """Which of a chunk's records need no load, as bools in their order, padded to whole bytes; None: all need it."""
+    statement = sql.SQL("SELECT bits FROM {} WHERE chunk = %s").format(known_table(run_id))
+    row = cursor.connection.execute(statement, [chunk], binary=True).fetchone()
+    return None if row is None else np.unpackbits(np.frombuffer(row[0], np.uint8)).astype(bool)
+
+
+def start_over(cursor: Cursor, run_id: UUID) -> None:
+    """Forget what was loaded, and that any record needs no load."""
+    tables = (rows_table(run_id), chunk_table(run_id), known_table(run_id))
+    cursor.execute(sql.SQL("TRUNCATE {}").format(sql.SQL(", ").join(tables)))
 
 
 def _create_like_target(cursor: Cursor, rows: sql.Identifier, dataset: Dataset, version: str) -> None:
@@ -89,7 +124,7 @@ def _create_like_target(cursor: Cursor, rows: sql.Identifier, dataset: Dataset, 
 
 def drop(cursor: Cursor, run_id: UUID) -> None:
     """Drop whatever there is of a run's tables."""
-    for table in (rows_table(run_id), chunk_table(run_id), change_table(run_id)):
+    for table in (rows_table(run_id), chunk_table(run_id), known_table(run_id), change_table(run_id)):
         cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
 
 

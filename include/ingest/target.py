@@ -25,6 +25,7 @@ class Target:
     demanding: tuple[str, ...]  # columns that want a value: not null, no default
     unique_keys: tuple[frozenset[str], ...]
     plain: bool  # nothing hangs on the table itself, so that a new table may take its place
+    keeps_rows: bool  # an ordinary table without triggers or rules, so that a row stands as it was written
 
 
 def identifier(dataset: Dataset) -> sql.Identifier:
@@ -76,7 +77,9 @@ SELECT c.oid, c.relkind::text,
         AND NOT EXISTS (
             SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0
                 AND (a.attisdropped OR a.attidentity <> '' OR a.attgenerated <> '' OR a.attacl IS NOT NULL))
-        AND NOT EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = c.oid)
+        AND NOT EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = c.oid),
+    c.relkind = 'r' AND NOT c.relhasrules AND NOT c.relrowsecurity AND NOT c.relhassubclass
+        AND NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relname = %s
 """
@@ -87,11 +90,11 @@ def describe(cursor: Cursor, dataset: Dataset) -> Target | None:
     row = cursor.execute(_DESCRIBE, [dataset.schema_name, dataset.table_name]).fetchone()
     if row is None:
         return None
-    oid, kind, columns, demanding, unique, plain = row
+    oid, kind, columns, demanding, unique, plain, keeps_rows = row
     if kind not in ("r", "p"):
         raise TargetMismatch(f"target {dataset.target} is not a table; a load needs a table")
     keys = tuple(frozenset(names) for _, names in unique)
-    return Target(oid, dict(columns), tuple(demanding), keys, plain)
+    return Target(oid, dict(columns), tuple(demanding), keys, plain, keeps_rows)
 
 
 def check(target: Target, dataset: Dataset) -> None:
@@ -156,6 +159,17 @@ def add_system_columns(cursor: Cursor, dataset: Dataset, target: Target, table: 
             cursor.execute(
                 sql.SQL("ALTER TABLE {} ADD COLUMN {} {}").format(table, sql.Identifier(name), sql.SQL(kind))
             )
+
+
+def shape(cursor: Cursor, dataset: Dataset) -> str:
+    """A digest of the target's columns: number, name and type. A column that is dropped and added anew differs."""
+    row = cursor.execute(
+        "SELECT md5(string_agg(format('%%s %%s %%s %%s', attnum, attname, atttypid, atttypmod), ',' ORDER BY attnum))"
+        " FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped",
+        [identifier(dataset).as_string(cursor)],
+    ).fetchone()
+    assert row is not None
+    return str(row[0])
 
 
 def is_empty(cursor: Cursor, dataset: Dataset) -> bool:

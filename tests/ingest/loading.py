@@ -80,6 +80,9 @@ def staging_tables(connection: psycopg.Connection) -> list[str]:
     """What is left of runs under way: tables in the staging schema, and losers in the ledger."""
     found = connection.execute(
         "SELECT relname FROM pg_class WHERE relnamespace = 'millrace_staging'::regnamespace"
-        " UNION ALL SELECT 'losers of ' || run_id FROM millrace.ingest_loser"
+        " UNION ALL SELECT 'losers of ' || run_id FROM millrace.ingest_loser JOIN millrace.ingest_run r USING (run_id)"
+        " WHERE EXISTS (SELECT FROM millrace.ingest_run o WHERE o.target = r.target AND o.finished_at > r.finished_at"
+        "  AND o.status = 'done' AND o.confirms IS NULL)"
+        " OR r.status <> 'done'"
     )
     return [name for (name,) in found]

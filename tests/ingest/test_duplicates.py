@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from include.ingest import duplicates
-from include.ingest.duplicates import find_losers
+from include.ingest.duplicates import read_keys
 from include.ingest.load import load_chunk
 from include.ingest.merge import merge
 from include.ingest.plan import Order, dialect_of, plan
@@ -45,7 +45,7 @@ def test_losers_are_those_of_a_plain_count(
     file.write_text("\n".join(lines))
     dataset = make_dataset(tmp_path, duplicates=policy)
     layout = scan_file(file, dialect_of(dataset), header=False, chunk_bytes=chunk_bytes)
-    found = find_losers(file, Reader(dataset, dialect_of(dataset), 3, (0, 1, 2)), layout.chunks)
+    found = read_keys(file, Reader(dataset, dialect_of(dataset), 3, (0, 1, 2)), layout.chunks).losers
     assert list(zip(found.offsets.tolist(), found.first_lines.tolist(), strict=True)) == expected
 
 

@@ -123,8 +123,9 @@ def seen(blocks: list[Block]) -> list[Seen]:
     for block in blocks:
         bounds = [*block.starts.tolist(), len(block.data)]
         assert block.starts.dtype == block.lines.dtype == np.int64
-        for start, end, line in zip(bounds[:-1], bounds[1:], block.lines.tolist(), strict=True):
-            found.append(Seen(block.offset + start, bytes(block.data[start:end]), line))
+        places = zip(block.offsets.tolist(), bounds[:-1], bounds[1:], block.lines.tolist(), strict=True)
+        for offset, start, end, line in places:
+            found.append(Seen(offset, bytes(block.data[start:end]), line))
     return found
 
 

@@ -1,0 +1,193 @@
+"""Records that the last file held already, byte for byte: while their rows are untouched, they need no load.
+
+A full export of today is mostly the export of yesterday. Where the last run on a table is proved to be all that
+was done to it, each record of its file that won stands in the table as a row. A record of the new file that is equal
+to it would be parsed, copied and compared, only to find its row unchanged. So `plan` compares the two files, `load`
+leaves out what is known, and `merge` proves again, under its lock, that nobody has touched the table in between.
+
+The proof: every row version carries the transaction that wrote it (`xmin`). If no row is of a later transaction than
+those that the last run saw when it ended, and the table holds as many rows as then, then no row was changed, added or
+deleted.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from psycopg import Cursor, sql
+
+from include.ingest import ledger
+from include.ingest import target as targets
+from include.ingest.dataset import Dataset
+from include.ingest.records import Block, Chunk, digest_of, read_blocks
+from include.ingest.rows import Reader
+
+BACK_BYTES = 64 << 20  # how far before its expected place a record is looked for
+SEARCH_BLOCKS = 16  # blocks in which the first records of a chunk are looked for
+AHEAD_BLOCKS = 4  # blocks that may have gone from the last file in one place
+STRIKES = 3  # blocks in a row without a known record after which a chunk gives up
+TAIL = 64  # records at the end of a block that may be new without a look into the next block
+
+
+@dataclass(frozen=True)
+class Base:
+    """The last run on the target, and its file."""
+
+    run_id: UUID
+    path: Path
+    size: int
+    chunks: tuple[Chunk, ...]
+    without_row: np.ndarray  # int64, ascending: offsets of records that are no row of the target: rejected, superseded
+
+
+@dataclass(frozen=True)
+class Known:
+    """The known records of a chunk: a mask of its records in their order, and the hashes (uint64) of their keys."""
+
+    chunk: int
+    mask: np.ndarray
+    hashes: np.ndarray
+
+
+def find_base(cursor: Cursor, dataset: Dataset, target: targets.Target, values: dict[str, Any]) -> Base | None:
+    """The run that a new one can build on, or None. `values` are the new run's row in the ledger.
+
+    That run was the last one on the target, by the same dataset, for no newer version; its file is still there, and
+    the target is as it left it.
+    """
+    if dataset.mode != "upsert" or not dataset.key or dataset.clean or not target.keeps_rows:
+        return None
+    last = ledger.last_run(cursor, values)
+    if last is None or last["stale"] or last["target_rows"] is None or last["target_oid"] != target.oid:
+        return None
+    plan = last["plan"]
+    mine: dict[str, Any] = values["plan"].obj
+    alike = last["dataset_fingerprint"] == values["dataset_fingerprint"] and plan["fields"] == mine["fields"]
+    if not (alike and plan["positions"] == list(mine["positions"]) and plan["chunks"] and _is_there(plan)):
+        return None
+    without_row = ledger.records_without_row(cursor, last)
+    if without_row is None or not is_untouched(cursor, dataset, last["run_id"]):
+        return None
+    path = Path(plan["path"])
+    if digest_of(path) != last["fingerprint"]:
+        return None
+    chunks = tuple(Chunk(**chunk) for chunk in plan["chunks"])
+    return Base(last["run_id"], path, plan["size"], chunks, without_row)
+
+
+def _is_there(plan: dict[str, Any]) -> bool:
+    try:
+        stat = Path(plan["path"]).stat()
+    except OSError:
+        return False
+    return (stat.st_size, stat.st_mtime_ns) == (plan["size"], plan["modified_ns"])
+
+
+def is_untouched(cursor: Cursor, dataset: Dataset, run_id: UUID) -> bool:
+    """Whether the target is as the run left it. Certain under a lock that keeps writers out."""
+    row = cursor.execute(
+        sql.SQL(
+            "WITH run AS (SELECT target_rows, target_shape, written_by[cardinality(written_by)]::xid AS own,"
+            "  pg_snapshot_xmax(seen)::xid AS later, ARRAY(SELECT x::xid FROM pg_snapshot_xip(seen) AS x) AS open,"
+            "  pg_snapshot_xmax(pg_current_snapshot())::text::bigint - pg_snapshot_xmax(seen)::text::bigint AS passed"
+            "  FROM millrace.ingest_run WHERE run_id = %s),"
+            " written AS (SELECT xmin AS writer, count(*) AS number FROM {} GROUP BY xmin)"
+            " SELECT coalesce(sum(number), 0) = target_rows AND passed BETWEEN 0 AND 2000000000 AND coalesce("
+            "  bool_and(writer = own OR (age(writer) > age(later) AND writer <> ALL (open))), true), target_shape"
+            " FROM run LEFT JOIN written ON true GROUP BY target_rows, target_shape, passed"
+        ).format(targets.identifier(dataset)),
+        [run_id],
+    ).fetchone()
+    return bool(row and row[0] and targets.shape(cursor, dataset) == row[1])
+
+
+class Matcher:
+    """Finds the records of one chunk in the last file, where they stand in much the same order.
+
+    Keeps a window of the last file's blocks that moves on with the chunk. Records are compared byte for byte.
+    """
+
+    def __init__(self, base: Base, reader: Reader, chunk: Chunk, size: int) -> None:
+        self._base, self._reader = base, reader
+        self._expected = chunk.offset * base.size // max(1, size)
+        self._window: deque[pa.Array] = deque()
+        self._blocks: Iterator[pa.Array] = iter(())
+        self._strikes = 0
+        self.found = 0
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether the rest of the chunk is not compared any more."""
+        return self._strikes >= STRIKES
+
+    def known(self, block: Block) -> np.ndarray:
+        """Mask of the block's records that the last file holds too, and whose rows are in the target."""
+        known = np.zeros(len(block.starts), dtype=bool)
+        records = _as_array(block)
+        if self.gave_up or not (self._window or self._align(records)):
+            self._strikes += 1
+            return known
+        left, last = np.arange(len(records)), -1
+        for number, old in enumerate(self._ahead()):
+            hit = _is_in(records.take(pa.array(left)) if number else records, old)
+            if hit.any():
+                known[left[hit]] = True
+                left, last = left[~hit], number
+            if known[-TAIL:].any() or (number > last if last >= 0 else number >= AHEAD_BLOCKS):
+                break
+        for _ in range(last):
+            self._window.popleft()
+        self._strikes = 0 if last >= 0 else self._strikes + 1
+        self.found += int(known.sum())
+        return known
+
+    def _ahead(self) -> Iterator[pa.Array]:
+        """The window's blocks, and those that follow them."""
+        yield from tuple(self._window)
+        for old in self._blocks:
+            self._window.append(old)
+            yield old
+
+    def _align(self, records: pa.Array) -> bool:
+        """Find a block of the last file that holds one of these records, near the place that it ought to have."""
+        chunks = self._base.chunks
+        near = min(range(len(chunks)), key=lambda number: abs(chunks[number].offset - self._expected), default=0)
+        for first, offset in ((near, 0), (near - 1, self._expected - BACK_BYTES)):
+            self._blocks = _blocks_from(self._base, self._reader, max(0, first), offset)
+            for old in islice(self._blocks, SEARCH_BLOCKS):
+                if _is_in(records, old).any():
+                    self._window.append(old)
+                    return True
+        return False
+
+
+def _blocks_from(base: Base, reader: Reader, first: int, offset: int) -> Iterator[pa.Array]:
+    """The records of the last file that are rows of the target, from that chunk and at least that offset on."""
+    for chunk in base.chunks[first:]:
+        for block in read_blocks(base.path, reader.dialect, chunk, block_bytes=reader.dataset.block_bytes):
+            if block.offsets[-1] < offset:
+                continue
+            low, high = np.searchsorted(base.without_row, (block.offsets[0], block.offsets[-1] + 1))
+            records = _as_array(block)
+            if low < high:
+                records = records.filter(pa.array(~np.isin(block.offsets, base.without_row[low:high])))
+            yield records
+
+
+def _is_in(records: pa.Array, old: pa.Array) -> np.ndarray:
+    hit: np.ndarray = pc.is_in(records, value_set=old).to_numpy(zero_copy_only=False)
+    return hit
+
+
+def _as_array(block: Block) -> pa.Array:
+    ends = np.append(block.starts, len(block.data)).astype(np.int32)
+    return pa.Array.from_buffers(pa.binary(), len(block.starts), [None, pa.py_buffer(ends), pa.py_buffer(block.data)])
