@@ -18,7 +18,8 @@ import psycopg
 from psycopg import sql
 
 from bench.measure import Pick, Snapshot, descendants, title
-from include.ingest.dataset import Dataset, load_dataset
+from include.ingest.dataset import Dataset
+from include.ingest.dataset_file import load_dataset
 from samples.orders import Shape, write
 from stack import commands
 from stack.binaries import find_binaries

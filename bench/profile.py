@@ -20,7 +20,7 @@ from uuid import uuid4
 
 import psycopg
 
-from include.ingest.dataset import load_dataset
+from include.ingest.dataset_file import load_dataset
 from include.warehouse import migrate
 from stack.settings import REPOSITORY
 

@@ -16,7 +16,8 @@ from airflow.sdk import Connection, get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
 from include.ingest import ledger
-from include.ingest.dataset import Dataset, RejectLimit, load_dataset
+from include.ingest.dataset import Dataset, RejectLimit
+from include.ingest.dataset_file import load_dataset
 from include.ingest.errors import DatasetError, IngestError
 from include.ingest.plan import Order
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from include.ingest.dataset import Column, CsvFormat, Dataset, RejectLimit
+from include.ingest.columns import Column, CsvFormat
+from include.ingest.dataset import Dataset, RejectLimit
 
 REPOSITORY = Path(__file__).parents[1]
 INCLUDE = REPOSITORY / "include"

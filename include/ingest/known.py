@@ -28,8 +28,9 @@ from psycopg import Cursor, sql
 from include.ingest import ledger
 from include.ingest import target as targets
 from include.ingest.dataset import Dataset
-from include.ingest.records import Block, Chunk, digest_of, read_blocks
+from include.ingest.records import Block, Chunk, read_blocks
 from include.ingest.rows import Reader
+from include.ingest.scan import digest_of
 
 BACK_BYTES = 64 << 20  # how far before its expected place a record is looked for
 SEARCH_BLOCKS = 16  # blocks in which the first records of a chunk are looked for

@@ -17,10 +17,12 @@ from include.ingest import target as targets
 from include.ingest.dataset import Dataset, fingerprint
 from include.ingest.duplicates import read_keys
 from include.ingest.errors import SourceChanged, SourceMissing
+from include.ingest.grammar import Dialect
 from include.ingest.hook import load_hook
 from include.ingest.known import find_base
-from include.ingest.records import Chunk, Dialect, Layout, scan_file
+from include.ingest.records import Chunk
 from include.ingest.rows import Header, Reader, read_header
+from include.ingest.scan import Layout, scan_file
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ import pyarrow.csv as pacsv
 
 from include.ingest.cast import cast_column
 from include.ingest.errors import HeaderMismatch
-from include.ingest.records import Block, Dialect
+from include.ingest.grammar import Dialect
+from include.ingest.records import Block
 
 if TYPE_CHECKING:
     import pandas as pd

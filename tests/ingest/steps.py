@@ -8,7 +8,7 @@ from uuid import UUID
 
 import psycopg
 
-from include.ingest.dataset import load_dataset
+from include.ingest.dataset_file import load_dataset
 from include.ingest.load import load_chunk
 from include.ingest.merge import merge
 from include.ingest.plan import Order, plan, read_plan

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from psycopg import Connection, sql
 
 from include.ingest.cast import cast_column, check_column
-from include.ingest.dataset import Column
+from include.ingest.columns import Column
 from include.ingest.sqltypes import ValueFault, read_value
 
 Outcome = tuple[list[Any], dict[int, str]]

@@ -10,8 +10,10 @@ import jsonschema
 import pytest
 import yaml
 
-from include.ingest import dataset as module
-from include.ingest.dataset import Dataset, RejectLimit, fingerprint, load_dataset, usable_encoding
+from include.ingest import dataset_file as module
+from include.ingest.columns import usable_encoding
+from include.ingest.dataset import Dataset, RejectLimit, fingerprint
+from include.ingest.dataset_file import load_dataset
 from include.ingest.errors import DatasetError
 
 DATASETS = Path(__file__).parents[2] / "include" / "datasets"
@@ -267,7 +269,7 @@ def test_the_reject_limit(rows: int | None, ratio: float | None, read: int, reje
 
 def test_the_committed_schema_is_current() -> None:
     assert module.SCHEMA_FILE.read_text(encoding="utf-8") == module.schema_text(), (
-        "run `python -m include.ingest.dataset --write-schema`"
+        "run `python -m include.ingest.dataset_file --write-schema`"
     )
 
 

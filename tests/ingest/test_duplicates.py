@@ -15,8 +15,8 @@ from include.ingest.duplicates import read_keys
 from include.ingest.load import load_chunk
 from include.ingest.merge import merge
 from include.ingest.plan import Order, dialect_of, plan
-from include.ingest.records import scan_file
 from include.ingest.rows import Reader
+from include.ingest.scan import scan_file
 from tests.ingest.loading import DAY, counts, ingest, make_dataset, rows
 
 HEADER = "id,label,price\n"

@@ -14,7 +14,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from include.ingest.dataset import load_dataset
+from include.ingest.dataset_file import load_dataset
 from include.ingest.plan import read_plan
 from samples import orders
 from stack.postgres import PostgresServer

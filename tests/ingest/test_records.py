@@ -14,18 +14,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from include.ingest import records
+from include.ingest import grammar, records, scan
 from include.ingest.errors import IngestError, SourceChanged
-from include.ingest.records import (
-    BOM,
-    Block,
-    Chunk,
-    Dialect,
-    Layout,
-    RecordTooLong,
-    read_blocks,
-    scan_file,
-)
+from include.ingest.grammar import Dialect
+from include.ingest.records import Block, Chunk, RecordTooLong, read_blocks
+from include.ingest.scan import BOM, Layout, scan_file
 
 DOUBLED = Dialect()
 ESCAPED = Dialect(escape=b"\\")
@@ -214,7 +207,8 @@ def test_any_file_is_cut_as_the_reference_cuts_it(
     scratch.write_bytes(data)
     cut = partial(scan_file, header=header, segment_bytes=sizes.segment, piece_bytes=sizes.piece)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(records, "PIECE_BYTES", sizes.piece)
+        for module in (grammar, records, scan):
+            patch.setattr(module, "PIECE_BYTES", sizes.piece)
         many = cut(scratch, dialect, chunk_bytes=sizes.chunk, max_chunks=BIG)
         few = cut(scratch, dialect, chunk_bytes=sizes.chunk, max_chunks=sizes.max_chunks, threads=1)
         blocks = [list(read_blocks(scratch, dialect, part, block_bytes=sizes.block)) for part in many.chunks]

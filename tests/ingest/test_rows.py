@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from include.ingest.dataset import Dataset, RejectLimit
 from include.ingest.plan import dialect_of
-from include.ingest.records import read_blocks, scan_file
+from include.ingest.records import read_blocks
 from include.ingest.rows import Reader, Reject, read_rows
+from include.ingest.scan import scan_file
 from tests.ingest.loading import ITEMS, ingest, make_dataset, rejected, rows
 
 TEXTS = """

@@ -1,0 +1,229 @@
+"""One pass over a file: digests it, and cuts its records into chunks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import xxhash
+
+from include.ingest.grammar import (
+    CLOSED,
+    FIELD,
+    LF,
+    PIECE_BYTES,
+    QUOTED,
+    START,
+    Dialect,
+    Grammar,
+    grammar_of,
+    is_blank,
+    line_ends,
+    masks_for,
+    piece_of,
+    record_ends,
+)
+from include.ingest.records import MAX_RECORD_BYTES, THREADS, Chunk, Source, spans_of
+
+BOM = b"\xef\xbb\xbf"
+SEGMENT_BYTES = 4 << 20  # fits the last-level cache
+HEAD_BYTES = 64 << 10
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What one pass over a file found: its content digest, its header record, and its chunks."""
+
+    size: int
+    digest: str
+    header_offset: int
+    header_length: int  # line end included; 0: there is no header
+    chunks: tuple[Chunk, ...]
+
+
+def scan_file(
+    path: Path,
+    dialect: Dialect,
+    *,
+    header: bool,
+    chunk_bytes: int,
+    max_chunks: int = 256,
+    lanes: int = 1,
+    threads: int | None = None,
+    segment_bytes: int = SEGMENT_BYTES,
+    piece_bytes: int = PIECE_BYTES,
+) -> Layout:
+    """Digest a file and cut its records into chunks of up to about `chunk_bytes`, in one pass and bounded memory.
+
+    Chunks are of one size, and where there are several their number is a multiple of `lanes`, so that as many tasks
+    at a time end together. They are made larger where there would be more than `max_chunks`. The digest depends on the
+    content and on `segment_bytes`, which only tests change. Raises RecordTooLong for the header.
+    """
+    grammar = grammar_of(dialect)
+    with path.open("rb") as file:
+        source = Source(path, file.fileno(), os.fstat(file.fileno()).st_size)
+        base = _base(source)
+        survey = partial(_survey_segment, source, grammar, segment_bytes, piece_bytes)
+        with ThreadPoolExecutor(threads or THREADS) as pool:
+            segments = list(pool.map(survey, range(base, source.size, segment_bytes)))
+        head = _head(path, grammar, Chunk(0, base, source.size - base, 1), header)
+        pieces = (piece for _, pieces in segments for piece in pieces)
+        step = _step(source.size - head.data.offset, chunk_bytes, max_chunks, lanes)
+        cuts = _cuts(source, grammar, pieces, head.data, step)
+    digest = _digest((part for part, _ in segments), base, source.size)
+    end = _Place(source.size, 0)
+    chunks = tuple(
+        Chunk(number, cut.offset, after.offset - cut.offset, cut.line)
+        for number, (cut, after) in enumerate(pairwise([*cuts, end]))
+    )
+    return Layout(source.size, digest, head.offset, head.length, chunks)
+
+
+def digest_of(path: Path, *, segment_bytes: int = SEGMENT_BYTES) -> str:
+    """The digest that `scan_file` gives, without looking for records."""
+    with path.open("rb") as file, ThreadPoolExecutor(THREADS) as pool:
+        source = Source(path, file.fileno(), os.fstat(file.fileno()).st_size)
+        base = _base(source)
+
+        def digest(offset: int) -> bytes:
+            return xxhash.xxh3_128_digest(source.read(offset, min(segment_bytes, source.size - offset)))
+
+        return _digest(pool.map(digest, range(base, source.size, segment_bytes)), base, source.size)
+
+
+def _digest(segments: Iterable[bytes], base: int, size: int) -> str:
+    return xxhash.xxh3_128_hexdigest(b"".join(segments) + b"%d %d" % (base, size))
+
+
+def _base(source: Source) -> int:
+    """Where the text begins: after a byte order mark."""
+    return len(BOM) if source.read(0, min(len(BOM), source.size)) == BOM else 0
+
+
+def _step(size: int, chunk_bytes: int, max_chunks: int, lanes: int) -> int:
+    count = -(-size // chunk_bytes)
+    if count > 1:
+        count = -(-count // lanes) * lanes
+    return max(1, -(-size // max(1, min(count, max_chunks))))
+
+
+class _Surveyed(NamedTuple):
+    """A piece judged without knowing the state before it."""
+
+    offset: int
+    length: int
+    lines: int
+    exits: tuple[int, ...]  # by the state before; -1: not foreseen
+
+
+class _Place(NamedTuple):
+    offset: int
+    line: int
+    state: int = START
+
+
+class _Head(NamedTuple):
+    offset: int
+    length: int
+    data: _Place  # the first data record, or the end of the file
+
+
+def _survey_segment(
+    source: Source, grammar: Grammar, segment_bytes: int, piece_bytes: int, offset: int
+) -> tuple[bytes, list[_Surveyed]]:
+    """Digest a segment and judge its pieces."""
+    margin = 1 if offset else 0
+    length = min(segment_bytes, source.size - offset)
+    raw = source.read(offset - margin, min(length + margin + 1, source.size - offset + margin))
+    array, returns = np.frombuffer(raw, dtype=np.uint8), b"\r" in raw
+    surveyed, masks = [], np.empty((2, piece_bytes), dtype=bool)
+    for low in range(margin, margin + length, piece_bytes):
+        high = min(low + piece_bytes, margin + length)
+        before = int(array[low - 1]) if low else LF
+        after = int(array[high]) if high < len(array) else -1
+        lines = int(np.count_nonzero(line_ends(array[low:high], after, returns, masks[0])))
+        exits = _exits(array[low:high], before, grammar, masks)
+        surveyed.append(_Surveyed(offset + low - margin, high - low, lines, exits))
+    return xxhash.xxh3_128_digest(memoryview(raw)[margin : margin + length]), surveyed
+
+
+def _exits(raw: np.ndarray, before: int, grammar: Grammar, masks: np.ndarray) -> tuple[int, ...]:
+    """The state after a piece for the likely states before it: outside quotes as the byte before says, and inside."""
+    piece = piece_of(raw, grammar, FIELD, masks)
+    likely = START if grammar.opens[before] else CLOSED if before == grammar.quote and grammar.doubled else FIELD
+    exits = [-1] * 6
+    outside, inside = piece.counted(likely), piece.counted(QUOTED)
+    if outside or not inside:
+        exits[likely] = piece.exit(likely)
+        if raw[0] != grammar.quote:
+            exits[START] = exits[FIELD] = exits[CLOSED] = exits[likely]
+    if inside or not outside:
+        exits[QUOTED] = piece.exit(QUOTED)
+    return tuple(exits)
+
+
+def _head(path: Path, grammar: Grammar, whole: Chunk, header: bool) -> _Head:
+    """Where the header record and the first data record are."""
+    wanted = 2 if header else 1
+    places: list[tuple[_Place, int]] = []
+    for span in spans_of(path, grammar, whole, HEAD_BYTES, MAX_RECORD_BYTES) if whole.length else ():
+        for number in span.records[:wanted].tolist():
+            start, end = span.bounds[number : number + 2].tolist()
+            places.append((_Place(span.offset + start, int(span.lines[number])), end - start))
+        if len(places) >= wanted:
+            break
+    places += [(_Place(whole.offset + whole.length, 0), 0)] * wanted
+    if not header:
+        return _Head(whole.offset, 0, places[0][0])
+    return _Head(places[0][0].offset, places[0][1], places[1][0])
+
+
+def _cuts(source: Source, grammar: Grammar, pieces: Iterator[_Surveyed], first: _Place, step: int) -> list[_Place]:
+    """The first record, and the first one at or after each multiple of `step` bytes after it."""
+    if first.offset >= source.size:
+        return []
+    cuts, target = [first], first.offset + step
+    state, line = START, 1
+    for piece in pieces:
+        end = piece.offset + piece.length
+        while target <= min(end, source.size - 1):  # a record that starts at `end` is found by its predecessor's end
+            found = _next_record(source, grammar, _Place(piece.offset, line, state), target)
+            if found is None:
+                return cuts
+            cuts.append(found)
+            target = first.offset + step * ((found.offset - first.offset) // step + 1)
+        line += piece.lines
+        state = _exit(source, grammar, piece, state)
+    return cuts
+
+
+def _exit(source: Source, grammar: Grammar, piece: _Surveyed, state: int) -> int:
+    if piece.exits[state] >= 0:
+        return piece.exits[state]
+    raw = np.frombuffer(source.read(piece.offset, piece.length), dtype=np.uint8)
+    return piece_of(raw, grammar, state).exit(state)
+
+
+def _next_record(source: Source, grammar: Grammar, place: _Place, target: int) -> _Place | None:
+    """The first record that starts at or after `target`, read from a place before it."""
+    offset, line, state = place
+    while offset < source.size:
+        raw = source.read(offset, min(PIECE_BYTES + 1, source.size - offset))
+        array = np.frombuffer(raw, dtype=np.uint8)
+        length = min(PIECE_BYTES, len(raw))
+        found = record_ends(
+            array[:length], raw[length] if length < len(raw) else -1, grammar, state, b"\r" in raw, masks_for(length)
+        )
+        numbers = np.flatnonzero((found.ends + offset >= target) & (found.ends < len(raw)))
+        numbers = numbers[~is_blank(array, found.ends[numbers])]
+        if len(numbers):
+            return _Place(offset + int(found.ends[numbers[0]]), line + int(found.lines[numbers[0]]))
+        offset, line, state = offset + length, line + found.newlines, found.state
+    return None
