@@ -7,13 +7,15 @@ RUN python -m venv /opt/millrace \
 
 FROM python:3.12-slim
 ENV PATH=/opt/millrace/bin:$PATH \
-    PYTHONPATH=/opt/project \
+    PYTHONPATH=/opt/project:/opt/project/config \
+    OPENBLAS_NUM_THREADS=1 \
     PYTHONUNBUFFERED=1 \
     AIRFLOW_HOME=/opt/airflow
 RUN useradd --uid 50000 --create-home --home-dir /opt/airflow airflow \
     && mkdir -p /opt/airflow/logs /data/inbox \
     && chown -R airflow /opt/airflow /data
 COPY --from=build /opt/millrace /opt/millrace
+COPY config /opt/project/config
 COPY include /opt/project/include
 COPY dags /opt/project/dags
 COPY plugins /opt/project/plugins

@@ -1,11 +1,9 @@
 """The benchmark of the ingest: whole DAG runs of Millrace against what people use otherwise, on one server.
 
-`./run bench ingest --gb 5` takes hours of a machine of two cores; `--quick` runs the same code on small files, in under
-two minutes once its stack, files, venvs and tries of the peers are there (the first time makes them: some minutes
-more).
-At that size fixed costs decide: a DAG run costs about ten seconds before it reads a byte, so ratios look worse than
-they are. The runs of one repetition alternate between the contenders, and figures are ratios of medians. Each finds its file in
-the system's cache, as one that has just arrived, and a server that has loaded before.
+`./run bench ingest --gb 5` takes an hour of a machine of two cores; `--quick` runs the same code on small files, in
+minutes. At that size fixed costs decide: a DAG run costs some seconds before it reads a byte, so ratios look worse than
+they are. The runs of one repetition alternate between the contenders, and figures are ratios of medians. Each finds its
+file in the system's cache, as one that has just arrived, and a server that has loaded before.
 
 The stack is the benchmark's own, under `.millrace/bench/`; it ends with the benchmark unless `--keep`.
 """
@@ -70,7 +68,7 @@ class Bench:
         return self.result()
 
     def burn_in(self, file: File) -> None:
-        """One plain load that nobody's time is taken of: a new server makes its WAL files, later ones use them again."""
+        """One plain load that counts for nobody: a new server makes its WAL files, and writes them again later."""
         self.say(f"burn-in of the server, {file.megabytes:,.0f} MB")
         self.place.fresh_target(PEERS)
         execute(COPY, self.place, file.path, self.limit(file))

@@ -17,7 +17,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-EVERY_SECONDS = 0.5
+EVERY_SECONDS = 0.5  # in the first seconds, for short runs
+LATER_SECONDS = 2.0  # each sample costs about 20 ms of a core, which is not to slow the run down
+FIRST_SECONDS = 10.0
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -170,7 +172,8 @@ class Sampler:
         return Trace(tuple(self._samples))
 
     def _loop(self) -> None:
-        while not self._done.wait(EVERY_SECONDS):
+        began = time.monotonic()
+        while not self._done.wait(EVERY_SECONDS if time.monotonic() - began < FIRST_SECONDS else LATER_SECONDS):
             self._take()
 
     def _take(self) -> None:

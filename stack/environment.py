@@ -29,6 +29,7 @@ PLAIN = {
     "AIRFLOW__API__WORKERS": "1",
     "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     "PYTHONUNBUFFERED": "1",
+    "OPENBLAS_NUM_THREADS": "1",  # numpy is imported before processes fork: it must not start threads
 }
 
 
@@ -63,7 +64,7 @@ def _places(settings: Settings) -> dict[str, str]:
         "AIRFLOW__API__BASE_URL": settings.url,
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{settings.url}/execution/",
         "MILLRACE_INBOX": str(settings.inbox),
-        "PYTHONPATH": str(repository),
+        "PYTHONPATH": os.pathsep.join([str(repository), str(repository / "config")]),
     }
 
 

@@ -54,7 +54,7 @@ class Dataset(Model):
     csv: CsvFormat = Field(default_factory=lambda: CsvFormat.model_validate({}), description="The dialect of the file.")
     columns: dict[str, Column] = Field(min_length=1, description="The table's columns by name, in order.")
     chunk_bytes: int = Field(
-        512 * MEBIBYTE, ge=1, le=2048 * MEBIBYTE, description="Most bytes of the file that one task loads."
+        1024 * MEBIBYTE, ge=1, le=2048 * MEBIBYTE, description="Most bytes of the file that one task loads."
     )
     block_bytes: int = Field(
         8 * MEBIBYTE, ge=1 << 16, le=256 * MEBIBYTE, description="Bytes that a task holds in memory at a time."

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -21,13 +22,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.ingest.keys import hash_keys
+from include.ingest.keys import hash_integers, hash_keys
 from include.ingest.known import Base, Known, Matcher
+from include.ingest.leading import may_lead, read_leading
 from include.ingest.records import THREADS, Block, Chunk, read_blocks
-from include.ingest.rows import NO_LOSERS, Losers, Reader, Rows, read_rows
+from include.ingest.rows import NO_LOSERS, Losers, Reader, read_rows
 
 PASS_ROWS = 8_000_000  # hashes that a thread sorts at a time: 64 MB
 BATCH_ROWS = 20_000  # candidates parsed at a time
+WINDOW_BYTES = 256 << 10  # candidates as near as this are read together
 NUMBER = "#"  # the candidates' number; no column of a dataset can have this name
 PLACE = np.dtype([("offset", np.uint32), ("length", np.uint32), ("line", np.uint32)])  # counted from the chunk's start
 
@@ -61,16 +64,42 @@ def read_keys(path: Path, reader: Reader, chunks: Sequence[Chunk], base: Base | 
     return KeyPass(Losers(offsets[order], first_lines[order]), known)
 
 
-def read_hashes(path: Path, reader: Reader, chunk: Chunk) -> Iterator[tuple[np.ndarray, Rows, Block]]:
-    """The key hashes of a chunk's records, a block at a time; records with a key that can't be read are left out."""
+@dataclass(frozen=True)
+class Hashed:
+    """Key hashes (uint64) of a block's records; those with a key that can't be read may be left out."""
+
+    block: Block
+    hashes: np.ndarray
+    numbers: np.ndarray  # int64: of the records in the block
+
+
+def read_hashes(path: Path, reader: Reader, chunk: Chunk) -> Iterator[Hashed]:
+    """The key hashes of a chunk's records, a block at a time."""
+    leading = may_lead(reader)
     if reader.clean is None:  # a hook may change the key, so it must see the whole row
         place = dict(zip(reader.dataset.columns, reader.positions, strict=True))
         columns = {name: reader.dataset.columns[name] for name in reader.dataset.key}
         dataset = reader.dataset.model_copy(update={"columns": columns})
         reader = replace(reader, dataset=dataset, positions=tuple(place[name] for name in columns))
     for block in read_blocks(path, reader.dialect, chunk, block_bytes=reader.dataset.block_bytes):
-        rows = read_rows(block, reader)
-        yield hash_keys(rows.table, reader.dataset.key), rows, block
+        if not leading:
+            yield _parsed(block, reader)
+            continue
+        keys, found = read_leading(block, reader)
+        quick = Hashed(block, hash_integers(keys[found]), np.flatnonzero(found))
+        if found.all():
+            yield quick
+            continue
+        left = np.flatnonzero(~found)
+        rest = _parsed(block.only(~found), reader)
+        yield Hashed(
+            block, np.concatenate([quick.hashes, rest.hashes]), np.concatenate([quick.numbers, left[rest.numbers]])
+        )
+
+
+def _parsed(block: Block, reader: Reader) -> Hashed:
+    rows = read_rows(block, reader)
+    return Hashed(block, hash_keys(rows.table, reader.dataset.key), np.searchsorted(block.offsets, rows.offsets))
 
 
 class _Spool:
@@ -82,18 +111,19 @@ class _Spool:
         self._masks: list[np.ndarray] = [np.empty(0, dtype=bool)]
 
     def fill(self, path: Path, reader: Reader) -> None:
-        for hashes, rows, block in read_hashes(path, reader, self.chunk):
+        for found in read_hashes(path, reader, self.chunk):
+            block, numbers = found.block, found.numbers
             if self._matcher:
                 mask = self._matcher.known(block)
                 self._masks.append(mask)
-                self._known_hashes.write(hashes[mask[np.searchsorted(block.offsets, rows.offsets)]].data)
-            places = np.empty(len(hashes), PLACE)
-            places["offset"] = rows.offsets - self.chunk.offset
-            places["length"] = rows.lengths
-            places["line"] = rows.lines - self.chunk.first_line
-            self._hashes.write(hashes.data)
+                self._known_hashes.write(found.hashes[mask[numbers]].data)
+            places = np.empty(len(numbers), PLACE)
+            places["offset"] = block.offsets[numbers] - self.chunk.offset
+            places["length"] = np.diff(block.starts, append=len(block.data))[numbers]
+            places["line"] = block.lines[numbers] - self.chunk.first_line
+            self._hashes.write(found.hashes.data)
             self._places.write(places.data)
-            self.rows += len(hashes)
+            self.rows += len(numbers)
 
     def known(self) -> Known:
         mask = np.concatenate(self._masks)
@@ -186,12 +216,23 @@ def _losers(path: Path, reader: Reader, places: _Places, pool: ThreadPoolExecuto
 def _keys(path: Path, reader: Reader, places: _Places, start: int) -> pa.Table:
     """The keys of a batch of candidates with their numbers; those that are rejected are left out."""
     part = slice(start, start + BATCH_ROWS)
-    with path.open("rb") as file:
-        records = [
-            os.pread(file.fileno(), length, offset)
-            for offset, length in zip(places.offsets[part].tolist(), places.lengths[part].tolist(), strict=True)
-        ]
+    records = _read_records(path, places.offsets[part], places.lengths[part])
     ends = np.cumsum([len(record) for record in records])
     numbers = start + np.arange(len(records))  # stand in for the lines: by them a row is known afterwards
     rows = read_rows(Block(b"".join(records), places.offsets[part], np.append(0, ends[:-1]), numbers), reader)
     return rows.table.select(reader.dataset.key).append_column(NUMBER, pa.array(rows.lines))
+
+
+def _read_records(path: Path, offsets: np.ndarray, lengths: np.ndarray) -> list[bytes]:
+    """Records at ascending offsets; neighbours are read together."""
+    firsts = np.flatnonzero(np.diff(offsets // WINDOW_BYTES, prepend=-1))
+    records: list[bytes] = []
+    with path.open("rb") as file:
+        for first, last in pairwise([*firsts.tolist(), len(offsets)]):
+            low, high = int(offsets[first]), int(offsets[last - 1] + lengths[last - 1])
+            raw = os.pread(file.fileno(), high - low, low)
+            starts = (offsets[first:last] - low).tolist()
+            records += [
+                raw[start : start + length] for start, length in zip(starts, lengths[first:last].tolist(), strict=True)
+            ]
+    return records

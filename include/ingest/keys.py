@@ -22,6 +22,11 @@ def hash_keys(table: pa.Table, key: list[str]) -> np.ndarray:
     return total
 
 
+def hash_integers(values: np.ndarray) -> np.ndarray:
+    """What `hash_keys` gives for a key of one integer column, from its values (int64)."""
+    return _mixed(values.view(np.uint64))
+
+
 def _mixed(words: np.ndarray) -> np.ndarray:
     words = (words ^ (words >> _SHIFT)) * _MIX
     mixed: np.ndarray = words ^ (words >> _SHIFT)

@@ -61,7 +61,7 @@ def keep_keys(cursor: Cursor, plan: Plan, reader: Reader) -> None:
     )
     if plan.form == "promote":  # the target was to be new, and somebody else has filled it
         for chunk in plan.chunks:
-            hashes = b"".join(part.tobytes() for part, *_ in read_hashes(Path(plan.path), reader, chunk))
+            hashes = b"".join(part.hashes.tobytes() for part in read_hashes(Path(plan.path), reader, chunk))
             cursor.execute("INSERT INTO millrace.ingest_key VALUES (%s, %s, %b)", [plan.run_id, chunk.number, hashes])
     cursor.execute(
         "DELETE FROM millrace.ingest_key k USING millrace.ingest_run r"

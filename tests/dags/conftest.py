@@ -25,7 +25,7 @@ from stack.processes import Register
 from stack.settings import Settings
 
 REPOSITORY = Path(__file__).parents[2]
-FOLDERS = ("dags", "include", "plugins", "samples", "stack")
+FOLDERS = ("config", "dags", "include", "plugins", "samples", "stack")
 DATASET = """
 name: {name}
 source: "{{{{ inbox }}}}/{name}/{name}_{{{{ ds }}}}.csv"

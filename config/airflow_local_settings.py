@@ -1,0 +1,21 @@
+"""Airflow loads this in each of its processes, from a folder `config` on its path.
+
+In those that fork, the libraries that every task and every parse of a DAG file would import anew are imported once,
+beforehand. Only libraries: the project's own modules stay out, so that a changed file is read by the next task.
+"""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ()  # nothing here overrides a setting
+
+if {"scheduler", "dag-processor", "worker"} & set(sys.argv[1:3]):
+    import numpy  # noqa: F401
+    import pgpq  # noqa: F401
+    import psycopg  # noqa: F401
+    import pyarrow.compute
+    import pyarrow.csv  # noqa: F401
+    import pydantic  # noqa: F401
+    import xxhash  # noqa: F401
+    import yaml  # noqa: F401
