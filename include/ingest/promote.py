@@ -23,6 +23,7 @@ def promote(cursor: Cursor, dataset: Dataset, run_id: UUID) -> bool:
     rows = staging.rows_table(run_id)
     if before is None:
         targets.add_key(cursor, dataset, rows)
+        _add_constants(cursor, rows, run_id, targets.system_columns(dataset), {targets.PROCESSED_AT})
         _take_place(cursor, dataset, rows)
         _restore_defaults(cursor, dataset, {targets.PROCESSED_AT: "now()"})
         return True
@@ -30,6 +31,9 @@ def promote(cursor: Cursor, dataset: Dataset, run_id: UUID) -> bool:
         return False
     indexes = _indexes(cursor, before.oid)
     _build(cursor, rows, indexes)
+    system = targets.system_columns(dataset)
+    names = [*targets.trailing(cursor, dataset, before), *(name for name in system if name not in before.columns)]
+    _add_constants(cursor, rows, run_id, {name: system[name] for name in names}, targets.not_null(cursor, before))
     cursor.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(name))
     if not _fits(cursor, dataset, before):
         return False
@@ -47,6 +51,22 @@ def promote(cursor: Cursor, dataset: Dataset, run_id: UUID) -> bool:
     if comment and comment[0]:
         cursor.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(name, sql.Literal(comment[0])))
     return True
+
+
+def _add_constants(
+    cursor: Cursor, rows: sql.Identifier, run_id: UUID, columns: dict[str, str], not_null: set[str]
+) -> None:
+    """Add columns that hold the same value in every row: PostgreSQL keeps it in the catalogue and writes no row."""
+    found = cursor.execute("SELECT now(), version FROM millrace.ingest_run WHERE run_id = %s", [run_id]).fetchone()
+    assert found is not None
+    values = dict(zip((targets.PROCESSED_AT, targets.SOURCE_VERSION), found, strict=True))
+    for name, kind in columns.items():
+        tail = " NOT NULL" if name in not_null else ""
+        cursor.execute(
+            sql.SQL("ALTER TABLE {} ADD COLUMN {} {} DEFAULT {}").format(
+                rows, sql.Identifier(name), sql.SQL(kind + tail), sql.Literal(values[name])
+            )
+        )
 
 
 def _fits(cursor: Cursor, dataset: Dataset, before: targets.Target) -> bool:

@@ -2,8 +2,9 @@
 
 A run has one table of rows, filled by all chunks side by side. It takes one of two forms:
 
-* `promote`: an ordinary table built exactly like the target, which takes the target's place at the end.
-  Used when the target is missing or empty and nothing hangs on it: rows are written once instead of twice.
+* `promote`: an ordinary table built like the target, which takes the target's place at the end. Used when the target is
+  missing or empty and nothing hangs on it: rows are written once instead of twice. Columns of Millrace's own that come
+  last are added at the end, as defaults in the catalogue: they take no room in the rows.
 * `merge`: an unlogged table of the dataset's columns, whose rows are merged into the target.
 
 The chunk table has the same persistence as the rows, so a crash that empties one empties both. In form `merge`,
@@ -101,25 +102,31 @@ def start_over(cursor: Cursor, run_id: UUID) -> None:
 
 
 def _create_like_target(cursor: Cursor, rows: sql.Identifier, dataset: Dataset, version: str) -> None:
-    existing = targets.describe(cursor, dataset)
+    existing, last = targets.describe(cursor, dataset), []
     if existing is None:
-        targets.create(cursor, dataset, rows)
+        targets.create(cursor, dataset, rows, bare=True)
     else:
-        cursor.execute(
-            sql.SQL(
-                "CREATE TABLE {} (LIKE {} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE"
-                " INCLUDING COMPRESSION INCLUDING COMMENTS)"
-            ).format(rows, targets.identifier(dataset))
-        )
-        targets.add_system_columns(cursor, dataset, existing, rows)
+        last = targets.trailing(cursor, dataset, existing)
+        half = sql.Identifier(SCHEMA, f"half_{rows._obj[1]}")
+        for table, model in ((half, targets.identifier(dataset)), (rows, half)):  # LIKE leaves dropped columns out
+            cursor.execute(
+                sql.SQL(
+                    "CREATE TABLE {} (LIKE {} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE"
+                    " INCLUDING COMPRESSION INCLUDING COMMENTS)"
+                ).format(table, model)
+            )
+            for name in last if table is half else ():
+                cursor.execute(sql.SQL("ALTER TABLE {} DROP COLUMN {}").format(half, sql.Identifier(name)))
+        cursor.execute(sql.SQL("DROP TABLE {}").format(half))
     cursor.execute(sql.SQL("ALTER TABLE {} SET (autovacuum_enabled = off)").format(rows))
     values = {targets.PROCESSED_AT: "now", targets.SOURCE_VERSION: version}
     for name in targets.system_columns(dataset):
-        cursor.execute(
-            sql.SQL("ALTER TABLE {} ALTER COLUMN {} SET DEFAULT {}::timestamptz").format(
-                rows, sql.Identifier(name), sql.Literal(values[name])
+        if existing is not None and name in existing.columns and name not in last:
+            cursor.execute(
+                sql.SQL("ALTER TABLE {} ALTER COLUMN {} SET DEFAULT {}::timestamptz").format(
+                    rows, sql.Identifier(name), sql.Literal(values[name])
+                )
             )
-        )
 
 
 def drop(cursor: Cursor, run_id: UUID) -> None:

@@ -125,8 +125,8 @@ def check(target: Target, dataset: Dataset) -> None:
         )
 
 
-def create(cursor: Cursor, dataset: Dataset, name: sql.Identifier) -> None:
-    """Create a table that fits the dataset, without its key."""
+def create(cursor: Cursor, dataset: Dataset, name: sql.Identifier, *, bare: bool = False) -> None:
+    """Create a table that fits the dataset, without its key; `bare`: without Millrace's own columns too."""
     columns = [
         sql.SQL("{} {}{}").format(
             sql.Identifier(column_name),
@@ -135,10 +135,35 @@ def create(cursor: Cursor, dataset: Dataset, name: sql.Identifier) -> None:
         )
         for column_name, column in dataset.columns.items()
     ]
-    for system, kind in system_columns(dataset).items():
+    for system, kind in ({} if bare else system_columns(dataset)).items():
         tail = " NOT NULL DEFAULT now()" if system == PROCESSED_AT else ""
         columns.append(sql.SQL("{} {}").format(sql.Identifier(system), sql.SQL(kind + tail)))
     cursor.execute(sql.SQL("CREATE TABLE {} ({})").format(name, sql.SQL(", ").join(columns)))
+
+
+def trailing(cursor: Cursor, dataset: Dataset, target: Target) -> list[str]:
+    """Which of Millrace's own columns come last in the target, with nothing hanging on them, in their order there."""
+    hung_on = {
+        name
+        for (name,) in cursor.execute(
+            "SELECT a.attname FROM pg_attribute a WHERE a.attrelid = %(oid)s AND a.attnum > 0 AND ("
+            " col_description(a.attrelid, a.attnum) IS NOT NULL OR EXISTS (SELECT FROM pg_constraint k"
+            "  WHERE k.conrelid = a.attrelid AND k.contype <> 'n' AND a.attnum = ANY (k.conkey)))",
+            {"oid": target.oid},
+        )
+    }
+    found: list[str] = []
+    for name in reversed(target.columns):
+        if name in hung_on or name not in system_columns(dataset):
+            break
+        found.insert(0, name)
+    return found
+
+
+def not_null(cursor: Cursor, target: Target) -> set[str]:
+    """The target's columns that demand a value."""
+    query = "SELECT attname FROM pg_attribute WHERE attrelid = %s AND attnum > 0 AND attnotnull"
+    return {name for (name,) in cursor.execute(query, [target.oid])}
 
 
 def add_key(cursor: Cursor, dataset: Dataset, name: sql.Identifier) -> None:
