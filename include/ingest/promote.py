@@ -29,11 +29,14 @@ def promote(cursor: Cursor, dataset: Dataset, run_id: UUID) -> bool:
         return True
     if not _fits(cursor, dataset, before):
         return False
+    last = targets.trailing(cursor, dataset, before)
+    if targets.columns_of(cursor, rows) != [(name, kind) for name, kind in before.columns.items() if name not in last]:
+        return False  # the table was changed since the file was planned
+    system = targets.system_columns(dataset)
+    constants = {name: system[name] for name in [*last, *(name for name in system if name not in before.columns)]}
+    _add_constants(cursor, rows, run_id, constants, targets.not_null(cursor, before))
     indexes = _indexes(cursor, before.oid)
     _build(cursor, rows, indexes)
-    system = targets.system_columns(dataset)
-    names = [*targets.trailing(cursor, dataset, before), *(name for name in system if name not in before.columns)]
-    _add_constants(cursor, rows, run_id, {name: system[name] for name in names}, targets.not_null(cursor, before))
     cursor.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(name))
     if not _fits(cursor, dataset, before):
         return False

@@ -160,6 +160,15 @@ def trailing(cursor: Cursor, dataset: Dataset, target: Target) -> list[str]:
     return found
 
 
+def columns_of(cursor: Cursor, table: sql.Identifier) -> list[tuple[str, str]]:
+    """Names and types of a table's columns, in order."""
+    return cursor.execute(
+        "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute"
+        " WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+        [table.as_string(cursor)],
+    ).fetchall()
+
+
 def not_null(cursor: Cursor, target: Target) -> set[str]:
     """The target's columns that demand a value."""
     query = "SELECT attname FROM pg_attribute WHERE attrelid = %s AND attnum > 0 AND attnotnull"

@@ -13,6 +13,9 @@ import pytest
 
 from include.ingest.dataset import RejectLimit
 from include.ingest.errors import RejectLimitExceeded, SourceMissing, TargetMismatch, TargetRefused
+from include.ingest.load import load_chunk
+from include.ingest.merge import merge
+from include.ingest.plan import Order, plan
 from tests.ingest.loading import DAY, ITEMS, counts, ingest, make_dataset, rejected, rows, staging_tables
 
 HEADER = "id,label,price\n"
@@ -206,6 +209,55 @@ def test_promotion_keeps_what_belongs_to_the_table(warehouse: psycopg.Connection
     assert after[5] != before[5], "the table was promoted"
     assert counts(account) == {"read": 3, "inserted": 2, "superseded": 1}
     assert rows(warehouse, "id, label, own") == [(1, "c", "mine"), (2, "b", "mine")]
+
+
+ITEMS_DDL = "CREATE TABLE items (id bigint PRIMARY KEY, label text, price numeric(8,2)"
+
+
+@pytest.mark.parametrize("system", [
+    "processed_at timestamptz NOT NULL DEFAULT now()",
+    "processed_at timestamptz, source_version timestamptz",
+    "source_version timestamptz, processed_at timestamptz NOT NULL",
+    "processed_at timestamptz, extra text DEFAULT 'x'",
+    "processed_at timestamptz CHECK (processed_at > '2020-01-01')",
+])  # fmt: skip
+def test_system_columns_of_an_empty_target_stay_as_they_are(
+    warehouse: psycopg.Connection, tmp_path: Path, system: str
+) -> None:
+    warehouse.execute(f"{ITEMS_DDL}, {system})")
+    warehouse.execute("CREATE INDEX by_time ON items (processed_at, label)")
+    describe = (
+        "SELECT a.attname, a.attnotnull, pg_get_expr(d.adbin, d.adrelid) FROM pg_attribute a LEFT JOIN pg_attrdef d"
+        " ON d.adrelid = a.attrelid AND d.adnum = a.attnum WHERE a.attrelid = 'items'::regclass AND a.attnum > 0"
+        " ORDER BY a.attnum"
+    )
+    before = warehouse.execute(describe).fetchall()
+    dataset = make_dataset(tmp_path)
+    ingest(warehouse, dataset, HEADER + "1,one,1\n2,two,2\n", tmp_path)
+    after = warehouse.execute(describe).fetchall()
+    assert after[: len(before)] == before
+    assert rows(warehouse, "id, processed_at > now() - interval '1 minute', source_version") == [
+        (1, True, DAY), (2, True, DAY),
+    ]  # fmt: skip
+    later = DAY + timedelta(days=1)
+    account = ingest(warehouse, dataset, HEADER + "1,ONE,1\n2,two,2\n3,three,3\n", tmp_path, version=later)
+    assert counts(account) == {"read": 3, "inserted": 1, "updated": 1, "unchanged": 1}
+    assert rows(warehouse, "id, source_version") == [(1, later), (2, DAY), (3, later)]
+
+
+def test_a_target_changed_since_the_plan_keeps_its_new_column(warehouse: psycopg.Connection, tmp_path: Path) -> None:
+    warehouse.execute(f"{ITEMS_DDL}, processed_at timestamptz)")
+    file = tmp_path / "items.csv"
+    file.write_text(HEADER + "1,one,1\n")
+    dataset = make_dataset(tmp_path)
+    planned = plan(warehouse, dataset, Order(uuid4(), file, DAY))
+    assert planned.form == "promote"
+    for chunk in planned.chunks:
+        load_chunk(warehouse, dataset, planned, chunk)
+    warehouse.execute("ALTER TABLE items ADD extra text DEFAULT 'new'")
+    merge(warehouse, dataset, planned)
+    assert rows(warehouse, "id, label, extra") == [(1, "one", "new")]
+    assert staging_tables(warehouse) == []
 
 
 @pytest.mark.parametrize("hanger", [
