@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +32,7 @@ PASS_ROWS = 8_000_000  # hashes that a thread sorts at a time: 64 MB
 BATCH_ROWS = 20_000  # candidates parsed at a time
 WINDOW_BYTES = 256 << 10  # candidates as near as this are read together
 NUMBER = "#"  # the candidates' number; no column of a dataset can have this name
+HASH = np.dtype(np.uint64)
 PLACE = np.dtype([("offset", np.uint32), ("length", np.uint32), ("line", np.uint32)])  # counted from the chunk's start
 
 
@@ -53,7 +54,8 @@ def read_keys(path: Path, reader: Reader, chunks: Sequence[Chunk], base: Base | 
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(THREADS))
         matchers = [Matcher(base, reader, chunk, size) if base else None for chunk in chunks]
-        spools = [_Spool(chunk, stack, matcher) for chunk, matcher in zip(chunks, matchers, strict=True)]
+        files = [stack.enter_context(tempfile.TemporaryFile(prefix="millrace-")).fileno() for _ in range(3)]
+        spools = [_Spool(chunk, files, matcher) for chunk, matcher in zip(chunks, matchers, strict=True)]
         list(pool.map(lambda spool: spool.fill(path, reader), spools))
         bits = (sum(spool.rows for spool in spools) // PASS_ROWS).bit_length()
         places = list(pool.map(lambda number: _candidates(spools, number, bits), range(1 << bits)))
@@ -105,9 +107,11 @@ def _parsed(block: Block, reader: Reader) -> Hashed:
 class _Spool:
     """Hashes and places of a chunk's records, on disk; and which of them are known."""
 
-    def __init__(self, chunk: Chunk, stack: ExitStack, matcher: Matcher | None) -> None:
-        self.chunk, self.rows, self._matcher = chunk, 0, matcher
-        self._hashes, self._places, self._known_hashes = (_scratch(stack) for _ in range(3))
+    def __init__(self, chunk: Chunk, files: Sequence[int], matcher: Matcher | None) -> None:
+        self.chunk, self._matcher = chunk, matcher
+        hashes, places, known = files
+        self._hashes, self._known_hashes = _Region(hashes, chunk, HASH), _Region(known, chunk, HASH)
+        self._places = _Region(places, chunk, PLACE)
         self._masks: list[np.ndarray] = [np.empty(0, dtype=bool)]
 
     def fill(self, path: Path, reader: Reader) -> None:
@@ -116,36 +120,54 @@ class _Spool:
             if self._matcher:
                 mask = self._matcher.known(block)
                 self._masks.append(mask)
-                self._known_hashes.write(found.hashes[mask[numbers]].data)
+                self._known_hashes.write(found.hashes[mask[numbers]])
             places = np.empty(len(numbers), PLACE)
             places["offset"] = block.offsets[numbers] - self.chunk.offset
             places["length"] = np.diff(block.starts, append=len(block.data))[numbers]
             places["line"] = block.lines[numbers] - self.chunk.first_line
-            self._hashes.write(found.hashes.data)
-            self._places.write(places.data)
-            self.rows += len(numbers)
+            self._hashes.write(found.hashes)
+            self._places.write(places)
 
     def known(self) -> Known:
-        mask = np.concatenate(self._masks)
-        hashes = _mapped(self._known_hashes, np.dtype(np.uint64), int(np.count_nonzero(mask)))
-        return Known(self.chunk.number, mask, hashes)
+        return Known(self.chunk.number, np.concatenate(self._masks), self._known_hashes.values())
+
+    @property
+    def rows(self) -> int:
+        return self._hashes.rows
 
     def hashes(self) -> np.ndarray:
-        return _mapped(self._hashes, np.dtype(np.uint64), self.rows)
+        return self._hashes.values()
 
     def places(self, rows: np.ndarray) -> _Places:
-        found = _mapped(self._places, PLACE, self.rows)[rows]
+        found = self._places.values()[rows]
         offsets, lengths, lines = (found[name].astype(np.int64) for name in ("offset", "length", "line"))
         return _Places(offsets + self.chunk.offset, lengths, lines + self.chunk.first_line)
 
 
-def _scratch(stack: ExitStack) -> IO[bytes]:
-    return stack.enter_context(tempfile.TemporaryFile(prefix="millrace-"))
+class _Region:
+    """A chunk's part of a scratch file that all chunks share: a file a chunk would be too many open files.
 
+    The file has holes, as each part has room for a record in every two bytes of its chunk. What is mapped stays
+    readable when the file is closed.
+    """
 
-def _mapped(file: IO[bytes], kind: np.dtype, rows: int) -> np.ndarray:
-    file.flush()
-    return np.memmap(file, kind, "r", shape=(rows,)) if rows else np.empty(0, kind)
+    def __init__(self, file: int, chunk: Chunk, kind: np.dtype) -> None:
+        self._file, self._kind, self.rows = file, kind, 0
+        self._start = kind.itemsize * (chunk.offset // 2 + 2 * chunk.number)
+
+    def write(self, values: np.ndarray) -> None:
+        data = values.view(np.uint8).data
+        at = self._start + self.rows * self._kind.itemsize
+        while data:
+            done = os.pwrite(self._file, data, at)
+            data, at = data[done:], at + done
+        self.rows += len(values)
+
+    def values(self) -> np.ndarray:
+        if not self.rows:
+            return np.empty(0, self._kind)
+        with os.fdopen(os.dup(self._file), "rb") as file:
+            return np.memmap(file, self._kind, "r", offset=self._start, shape=(self.rows,))
 
 
 @dataclass(frozen=True)

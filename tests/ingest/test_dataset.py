@@ -54,7 +54,7 @@ def test_a_small_file_gets_the_defaults(load: Callable[[str], Dataset]) -> None:
     dataset = load(GOOD)
     assert (dataset.schema_name, dataset.table_name) == ("public", "orders")
     assert (dataset.mode, dataset.duplicates, dataset.version) == ("upsert", "last", "data_interval")
-    assert (dataset.chunk_bytes, dataset.block_bytes, dataset.parallel) == (512 << 20, 8 << 20, 2)
+    assert (dataset.chunk_bytes, dataset.block_bytes, dataset.parallel) == (1 << 30, 8 << 20, 2)
     assert (dataset.schedule, dataset.start_date, dataset.catchup) == ("@daily", date(2026, 1, 1), False)
     assert (dataset.owner, dataset.postgres_conn_id, dataset.wait_timeout_seconds) == ("data", "warehouse", 21600)
     assert (dataset.csv.delimiter, dataset.csv.quote, dataset.csv.nulls) == (",", '"', [""])
