@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import warnings
 from collections.abc import Iterator
 from datetime import date, datetime
 from functools import cached_property, lru_cache
@@ -270,7 +271,9 @@ def _wrong_format(form: str, kind: str) -> str | None:
     moment = datetime(2026, 11, 23, 17, 45, 56).astimezone(ZoneInfo("UTC"))
     moment = moment.replace(hour=17, day=23, minute=45)
     try:
-        again = datetime.strptime(moment.strftime(form), form)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of a day without a year, which is refused below
+            again = datetime.strptime(moment.strftime(form), form)
     except ValueError as error:
         return f"not a format that strptime reads: {error}"
     if kind != "time" and again.date() != moment.date():
