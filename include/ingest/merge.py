@@ -25,9 +25,7 @@ from include.ingest.newer import confirmed_rows, keep_keys, newer_runs, withdraw
 from include.ingest.plan import Plan, check_unchanged, reader_for
 
 WORK_MEM = "128MB"
-MAINTENANCE_WORK_MEM = (
-    "64MB"  # more was slower: rows mostly come in the order of their key, and small sorts stay in cache
-)
+MAINTENANCE_WORK_MEM = "64MB"  # rows mostly come in the order of their key: more did not help
 ORDERED = 0.95  # a correlation of place and key from which a table counts as ordered
 
 

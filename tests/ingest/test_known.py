@@ -226,3 +226,13 @@ def test_a_run_under_way_is_not_built_upon(warehouse: psycopg.Connection, tmp_pa
         load_chunk(warehouse, dataset, planned, chunk)
     assert counts(merge(warehouse, dataset, planned)) == {"read": 200, "unchanged": 199, "superseded": 1}
     assert dict(rows(warehouse, "id, price"))[77] == 79
+
+
+def test_a_forced_run_sees_that_a_column_lost_its_values(
+    warehouse: psycopg.Connection, tmp_path: Path, yesterday: Path
+) -> None:
+    warehouse.execute("ALTER TABLE items DROP COLUMN label")
+    warehouse.execute("ALTER TABLE items ADD label text")
+    account = ingest(warehouse, make_dataset(tmp_path), yesterday, tmp_path, version=NEXT, force=True)
+    assert counts(account) == {"read": 200, "updated": 200}
+    assert dict(rows(warehouse, "id, label"))[8] == "label, 8"
