@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 EVERY_SECONDS = 0.5  # in the first seconds, for short runs
-LATER_SECONDS = 2.0  # each sample costs about 20 ms of a core, which is not to slow the run down
+LATER_SECONDS = 2.0  # a sample walks the page tables of all tasks, which is not to slow the run down
 FIRST_SECONDS = 10.0
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -143,7 +143,10 @@ def pss_bytes(pid: int) -> int | None:
 
 
 class Sampler:
-    """Samples the groups every 0.5 s in a thread, from `start` to `stop`. Memory is read for `memory` groups only."""
+    """Samples the groups every 0.5 s, later every 2 s, in a thread, from `start` to `stop`.
+
+    Memory is read for `memory` groups only.
+    """
 
     def __init__(
         self, groups: Mapping[str, Pick], memory: Sequence[str] = (), wal: Callable[[], int] | None = None

@@ -5,7 +5,7 @@ interval, cuts it into chunks, loads them side by side into a staging table and 
 
 | task | what it does |
 | --- | --- |
-| `plan` | waits for the file, cuts it at record boundaries, settles repeated keys, finds what the last file held too |
+| `plan` | waits for the file, skips one that is in, cuts it, settles repeated keys, finds what the last file held |
 | `load` | one mapped task a chunk: parse, clean, check, copy; bad rows go to `millrace.rejected_row` |
 | `merge` | one transaction: upsert, balance the account |
 | `account` | says what happened, emits the asset event, cleans up after a failure |

@@ -123,7 +123,6 @@ class Matcher:
         self._window: deque[pa.Array] = deque()
         self._blocks: Iterator[pa.Array] = iter(())
         self._strikes = 0
-        self.found = 0
 
     @property
     def gave_up(self) -> bool:
@@ -148,7 +147,6 @@ class Matcher:
         for _ in range(last):
             self._window.popleft()
         self._strikes = 0 if last >= 0 else self._strikes + 1
-        self.found += int(known.sum())
         return known
 
     def _ahead(self) -> Iterator[pa.Array]:

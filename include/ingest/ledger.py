@@ -72,18 +72,20 @@ def plan_of(cursor: Cursor, run_id: UUID) -> dict[str, Any]:
     return dict(row[0])
 
 
+def _record(cursor: Cursor, query: str, values: Any) -> dict[str, Any] | None:
+    """The first row of a query, by column name."""
+    return cursor.connection.cursor(row_factory=dict_row).execute(query, values).fetchone()
+
+
 def earlier_run(cursor: Cursor, values: dict[str, Any]) -> dict[str, Any] | None:
     """The last run that loaded the same file content by the same dataset into the same target, if any."""
-    return (
-        cursor.connection.cursor(row_factory=dict_row)
-        .execute(
-            "SELECT * FROM millrace.ingest_run WHERE status = 'done' AND confirms IS NULL"
-            " AND target = %(target)s"
-            " AND fingerprint = %(fingerprint)s AND dataset_fingerprint = %(dataset_fingerprint)s"
-            " ORDER BY finished_at DESC LIMIT 1",
-            values,
-        )
-        .fetchone()
+    return _record(
+        cursor,
+        "SELECT * FROM millrace.ingest_run WHERE status = 'done' AND confirms IS NULL"
+        " AND target = %(target)s"
+        " AND fingerprint = %(fingerprint)s AND dataset_fingerprint = %(dataset_fingerprint)s"
+        " ORDER BY finished_at DESC LIMIT 1",
+        values,
     )
 
 
@@ -99,17 +101,14 @@ def others_since(cursor: Cursor, earlier: dict[str, Any]) -> bool:
 
 def last_run(cursor: Cursor, values: dict[str, Any]) -> dict[str, Any] | None:
     """The run that wrote to the target last; None when a newer version is known, or another run is under way."""
-    return (
-        cursor.connection.cursor(row_factory=dict_row)
-        .execute(
-            "SELECT * FROM millrace.ingest_run r WHERE target = %(target)s AND status = 'done' AND confirms IS NULL"
-            " AND run_id <> %(run_id)s AND NOT EXISTS (SELECT FROM millrace.ingest_run o WHERE o.target = r.target"
-            "  AND o.run_id <> %(run_id)s AND (o.version > %(version)s AND o.status IN ('done', 'skipped')"
-            "  OR o.status = 'planned' AND o.started_at > now() - interval '1 day'))"
-            " ORDER BY finished_at DESC LIMIT 1",
-            values,
-        )
-        .fetchone()
+    return _record(
+        cursor,
+        "SELECT * FROM millrace.ingest_run r WHERE target = %(target)s AND status = 'done' AND confirms IS NULL"
+        " AND run_id <> %(run_id)s AND NOT EXISTS (SELECT FROM millrace.ingest_run o WHERE o.target = r.target"
+        "  AND o.run_id <> %(run_id)s AND (o.version > %(version)s AND o.status IN ('done', 'skipped')"
+        "  OR o.status = 'planned' AND o.started_at > now() - interval '1 day'))"
+        " ORDER BY finished_at DESC LIMIT 1",
+        values,
     )
 
 
@@ -165,15 +164,12 @@ def save_rejects(cursor: Cursor, run_id: UUID, file: str, chunk: int, rejects: I
 
 def counted(cursor: Cursor, run_id: UUID) -> dict[str, int]:
     """Rows read, rejected, superseded and known in all chunks loaded so far."""
-    row = (
-        cursor.connection.cursor(row_factory=dict_row)
-        .execute(
-            "SELECT coalesce(sum(read), 0)::bigint AS read, coalesce(sum(rejected), 0)::bigint AS rejected,"
-            " coalesce(sum(superseded), 0)::bigint AS superseded, coalesce(sum(known), 0)::bigint AS known"
-            " FROM millrace.ingest_chunk WHERE run_id = %s",
-            [run_id],
-        )
-        .fetchone()
+    row = _record(
+        cursor,
+        "SELECT coalesce(sum(read), 0)::bigint AS read, coalesce(sum(rejected), 0)::bigint AS rejected,"
+        " coalesce(sum(superseded), 0)::bigint AS superseded, coalesce(sum(known), 0)::bigint AS known"
+        " FROM millrace.ingest_chunk WHERE run_id = %s",
+        [run_id],
     )
     assert row is not None
     return row
@@ -268,11 +264,7 @@ def fail_run(cursor: Cursor, run_id: UUID, reason: str) -> None:
 
 def account(cursor: Cursor, run_id: UUID) -> Account:
     """The run's account as the ledger has it. Raises IngestError when the run is unknown."""
-    row = (
-        cursor.connection.cursor(row_factory=dict_row)
-        .execute("SELECT * FROM millrace.ingest_run WHERE run_id = %s", [run_id])
-        .fetchone()
-    )
+    row = _record(cursor, "SELECT * FROM millrace.ingest_run WHERE run_id = %s", [run_id])
     if row is None:
         raise IngestError(f"run {run_id} is not in millrace.ingest_run: start it with its plan")
     ended: datetime | None = row["finished_at"]

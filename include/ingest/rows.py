@@ -74,7 +74,6 @@ class Rows:
 
     table: pa.Table
     offsets: np.ndarray  # int64: byte offset in the file of each row's record
-    lengths: np.ndarray  # int64: bytes of each row's record, line end included
     lines: np.ndarray  # int64: physical line of each row's record
     rejects: list[Reject] = field(default_factory=list)
     superseded: int = 0  # records left out because another one of the same key wins
@@ -165,7 +164,6 @@ def read_rows(block: Block, reader: Reader, losers: Losers = NO_LOSERS) -> Rows:
     return Rows(
         table,
         records.offsets[kept],
-        records.ends[kept] - records.starts[kept],
         records.lines[kept],
         rejects,
         len(lost),
