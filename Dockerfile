@@ -9,6 +9,7 @@ FROM python:3.12-slim
 ENV PATH=/opt/millrace/bin:$PATH \
     PYTHONPATH=/opt/project:/opt/project/config \
     OPENBLAS_NUM_THREADS=1 \
+    NUMBA_CACHE_DIR=/opt/airflow/numba \
     PYTHONUNBUFFERED=1 \
     AIRFLOW_HOME=/opt/airflow
 RUN useradd --uid 50000 --create-home --home-dir /opt/airflow airflow \

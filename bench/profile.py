@@ -33,7 +33,7 @@ PARTS = {
     "cast": ("rows", "cast_column"),
     "hash keys": ("load", "hash_keys"),
     "encode and send": ("load", "copy_rows"),
-    "encode": ("load", "ArrowToPostgresBinaryEncoder"),
+    "encode plain records": ("express.kernel", "encode_records"),
     "save rejects": ("ledger", "save_rejects"),
     "apply to the target": ("merge", "_apply"),
 }

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import psycopg
@@ -19,7 +19,9 @@ from include.ingest import ledger
 from include.ingest.dataset import Dataset, RejectLimit
 from include.ingest.dataset_file import load_dataset
 from include.ingest.errors import DatasetError, IngestError
-from include.ingest.plan import Order
+
+if TYPE_CHECKING:
+    from include.ingest.plan import Order
 
 DATASETS = Path(__file__).parent / "datasets"
 log = logging.getLogger(__name__)
@@ -44,6 +46,8 @@ def run_id() -> UUID:
 
 def order(dataset: Dataset) -> Order:
     """What this run is asked to ingest: the form's path, or the dataset's source for the data interval."""
+    from include.ingest.plan import Order  # here, as DAG files import this module and need no engine
+
     context: dict[str, Any] = dict(get_current_context())
     params, dag_run = context["params"], context["dag_run"]
     # The logical date, as `ds` has it: a run by hand for a day has the same version as that day's scheduled run.

@@ -1,20 +1,20 @@
 """Repeated keys within one file: found while it is planned, so that a row that loses is never written.
 
-A pass over the file reads the key columns alone and keeps the hash, place and length of each record in a
-temporary file. Records whose hash occurs twice are candidates: a few per cent. They are read in full, since a row that
-is rejected takes no part, and compared by their real keys. The order is the order in the file, so neither the
-chunks nor the order in which they load can change the outcome.
+A pass over the file reads the key columns alone and keeps the key or its hash, place and length of each record in a
+temporary file (`spool`). Records whose key may occur twice are candidates: a few per cent. They are read in full, since
+a row that is rejected takes no part, and compared by their real keys. The order is the order in the file, so neither
+the chunks nor the order in which they load can change the outcome.
+
+Most files are written in the order of their key. There, a key that is greater than all before it is new, and only the
+others need to be looked up. In any other file hashes are sorted, a share of them at a time.
 """
 
 from __future__ import annotations
 
-import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,18 +22,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.ingest.keys import hash_integers, hash_keys
+from include.ingest.express import Express, can_express, nothing_plain
 from include.ingest.known import Base, Known, Matcher
-from include.ingest.leading import may_lead, read_leading
-from include.ingest.records import THREADS, Block, Chunk, read_blocks
+from include.ingest.records import THREADS, Chunk
 from include.ingest.rows import NO_LOSERS, Losers, Reader, read_rows
+from include.ingest.scattered import read_places
+from include.ingest.spool import FEW_LATE, LEAST, Places, Spool, has_integer_key
 
 PASS_ROWS = 8_000_000  # hashes that a thread sorts at a time: 64 MB
-BATCH_ROWS = 20_000  # candidates parsed at a time
-WINDOW_BYTES = 256 << 10  # candidates as near as this are read together
+BATCH_ROWS = 60_000  # candidates parsed at a time
+LOOK_ROWS = 4096  # looked at a time for the first key that is new
 NUMBER = "#"  # the candidates' number; no column of a dataset can have this name
-HASH = np.dtype(np.uint64)
-PLACE = np.dtype([("offset", np.uint32), ("length", np.uint32), ("line", np.uint32)])  # counted from the chunk's start
 
 
 class KeyPass(NamedTuple):
@@ -55,10 +54,9 @@ def read_keys(path: Path, reader: Reader, chunks: Sequence[Chunk], base: Base | 
         pool = stack.enter_context(ThreadPoolExecutor(THREADS))
         matchers = [Matcher(base, reader, chunk, size) if base else None for chunk in chunks]
         files = [stack.enter_context(tempfile.TemporaryFile(prefix="millrace-")).fileno() for _ in range(3)]
-        spools = [_Spool(chunk, files, matcher) for chunk, matcher in zip(chunks, matchers, strict=True)]
+        spools = [Spool(chunk, files, matcher) for chunk, matcher in zip(chunks, matchers, strict=True)]
         list(pool.map(lambda spool: spool.fill(path, reader), spools))
-        bits = (sum(spool.rows for spool in spools) // PASS_ROWS).bit_length()
-        places = list(pool.map(lambda number: _candidates(spools, number, bits), range(1 << bits)))
+        places = _repeated(spools, has_integer_key(reader), pool)
         found = [_losers(path, reader, part, pool) for part in places]
         known = tuple(spool.known() for spool in spools) if base else ()
     offsets, first_lines = (np.concatenate(parts) for parts in zip(*found, strict=True))
@@ -66,138 +64,94 @@ def read_keys(path: Path, reader: Reader, chunks: Sequence[Chunk], base: Base | 
     return KeyPass(Losers(offsets[order], first_lines[order]), known)
 
 
-@dataclass(frozen=True)
-class Hashed:
-    """Key hashes (uint64) of a block's records; those with a key that can't be read may be left out."""
-
-    block: Block
-    hashes: np.ndarray
-    numbers: np.ndarray  # int64: of the records in the block
-
-
-def read_hashes(path: Path, reader: Reader, chunk: Chunk) -> Iterator[Hashed]:
-    """The key hashes of a chunk's records, a block at a time."""
-    leading = may_lead(reader)
-    if reader.clean is None:  # a hook may change the key, so it must see the whole row
-        place = dict(zip(reader.dataset.columns, reader.positions, strict=True))
-        columns = {name: reader.dataset.columns[name] for name in reader.dataset.key}
-        dataset = reader.dataset.model_copy(update={"columns": columns})
-        reader = replace(reader, dataset=dataset, positions=tuple(place[name] for name in columns))
-    for block in read_blocks(path, reader.dialect, chunk, block_bytes=reader.dataset.block_bytes):
-        if not leading:
-            yield _parsed(block, reader)
-            continue
-        keys, found = read_leading(block, reader)
-        quick = Hashed(block, hash_integers(keys[found]), np.flatnonzero(found))
-        if found.all():
-            yield quick
-            continue
-        left = np.flatnonzero(~found)
-        rest = _parsed(block.only(~found), reader)
-        yield Hashed(
-            block, np.concatenate([quick.hashes, rest.hashes]), np.concatenate([quick.numbers, left[rest.numbers]])
-        )
+def _repeated(spools: Sequence[Spool], integers: bool, pool: ThreadPoolExecutor) -> list[Places]:
+    """The records whose key may occur twice, in shares that have no key in common."""
+    if integers:
+        found = _out_of_order(spools, pool)
+        if found is not None:
+            return [found]
+        list(pool.map(Spool.hash_keys, spools))
+    bits = (sum(spool.rows for spool in spools) // PASS_ROWS).bit_length()
+    return list(pool.map(lambda number: _candidates(spools, number, bits), range(1 << bits)))
 
 
-def _parsed(block: Block, reader: Reader) -> Hashed:
-    rows = read_rows(block, reader)
-    return Hashed(block, hash_keys(rows.table, reader.dataset.key), np.searchsorted(block.offsets, rows.offsets))
+def _out_of_order(spools: Sequence[Spool], pool: ThreadPoolExecutor) -> Places | None:
+    """The records whose key occurs twice in a file that is much in the order of its key; None: it is not."""
+    late, greatest = [], LEAST
+    if not all(spool.in_order for spool in spools):
+        return None
+    for spool in spools:
+        late.append(_late_after(spool, greatest))
+        greatest = max(greatest, spool.greatest)
+    if sum(map(len, late)) * FEW_LATE > sum(spool.rows for spool in spools):
+        return None
+    keys = [spool.keys()[rows] for spool, rows in zip(spools, late, strict=True)]
+    looked_for, copies = np.unique(np.concatenate(keys), return_counts=True)
+    found = list(pool.map(lambda spool, rows: _find_keys(spool, rows, looked_for), spools, late))
+    twice = copies > 1
+    for hits, _ in found:
+        twice[hits] = True
+    repeated = looked_for[twice]
+    rows = [
+        np.sort(np.append(hits, mine[_within(own, repeated)]))
+        for (_, hits), mine, own in zip(found, late, keys, strict=True)
+    ]
+    return _joined([spool.places(part) for spool, part in zip(spools, rows, strict=True)])
 
 
-class _Spool:
-    """Hashes and places of a chunk's records, on disk; and which of them are known."""
-
-    def __init__(self, chunk: Chunk, files: Sequence[int], matcher: Matcher | None) -> None:
-        self.chunk, self._matcher = chunk, matcher
-        hashes, places, known = files
-        self._hashes, self._known_hashes = _Region(hashes, chunk, HASH), _Region(known, chunk, HASH)
-        self._places = _Region(places, chunk, PLACE)
-        self._masks: list[np.ndarray] = [np.empty(0, dtype=bool)]
-
-    def fill(self, path: Path, reader: Reader) -> None:
-        for found in read_hashes(path, reader, self.chunk):
-            block, numbers = found.block, found.numbers
-            if self._matcher:
-                mask = self._matcher.known(block)
-                self._masks.append(mask)
-                self._known_hashes.write(found.hashes[mask[numbers]])
-            places = np.empty(len(numbers), PLACE)
-            places["offset"] = block.offsets[numbers] - self.chunk.offset
-            places["length"] = np.diff(block.starts, append=len(block.data))[numbers]
-            places["line"] = block.lines[numbers] - self.chunk.first_line
-            self._hashes.write(found.hashes)
-            self._places.write(places)
-
-    def known(self) -> Known:
-        return Known(self.chunk.number, np.concatenate(self._masks), self._known_hashes.values())
-
-    @property
-    def rows(self) -> int:
-        return self._hashes.rows
-
-    def hashes(self) -> np.ndarray:
-        return self._hashes.values()
-
-    def places(self, rows: np.ndarray) -> _Places:
-        found = self._places.values()[rows]
-        offsets, lengths, lines = (found[name].astype(np.int64) for name in ("offset", "length", "line"))
-        return _Places(offsets + self.chunk.offset, lengths, lines + self.chunk.first_line)
+def _late_after(spool: Spool, greatest: int) -> np.ndarray:
+    """The rows of a chunk whose key is not greater than all before it, in chunks before it too."""
+    keys, late = spool.keys(), spool.late
+    for start in range(0, len(keys), LOOK_ROWS):
+        greater = np.flatnonzero(keys[start : start + LOOK_ROWS] > greatest)
+        if len(greater):
+            first = start + int(greater[0])
+            return np.append(np.arange(first), late[late > first])
+    return np.arange(len(keys))
 
 
-class _Region:
-    """A chunk's part of a scratch file that all chunks share: a file a chunk would be too many open files.
-
-    The file has holes, as each part has room for a record in every two bytes of its chunk. What is mapped stays
-    readable when the file is closed.
-    """
-
-    def __init__(self, file: int, chunk: Chunk, kind: np.dtype) -> None:
-        self._file, self._kind, self.rows = file, kind, 0
-        self._start = kind.itemsize * (chunk.offset // 2 + 2 * chunk.number)
-
-    def write(self, values: np.ndarray) -> None:
-        data = values.view(np.uint8).data
-        at = self._start + self.rows * self._kind.itemsize
-        while data:
-            done = os.pwrite(self._file, data, at)
-            data, at = data[done:], at + done
-        self.rows += len(values)
-
-    def values(self) -> np.ndarray:
-        if not self.rows:
-            return np.empty(0, self._kind)
-        with os.fdopen(os.dup(self._file), "rb") as file:
-            return np.memmap(file, self._kind, "r", offset=self._start, shape=(self.rows,))
+def _find_keys(spool: Spool, late: np.ndarray, looked_for: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the keys stand among those of a chunk that came in order, by number, and in which rows."""
+    ordered = np.delete(spool.keys(), late)
+    if not len(ordered):
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    places = np.minimum(np.searchsorted(ordered, looked_for), len(ordered) - 1)
+    hits = np.flatnonzero(ordered[places] == looked_for)
+    return hits, places[hits] + np.searchsorted(late - np.arange(len(late)), places[hits], "right")
 
 
-@dataclass(frozen=True)
-class _Places:
-    """Records in the file, int64 each: byte offset, bytes, physical line."""
+def _within(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:
+    """Mask of the values that occur in `ordered`."""
+    if not len(ordered):
+        return np.zeros(len(values), dtype=bool)
+    found: np.ndarray = ordered[np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)] == values
+    return found
 
-    offsets: np.ndarray
-    lengths: np.ndarray
-    lines: np.ndarray
+
+def _joined(parts: Sequence[Places]) -> Places:
+    """All places, in the order of the file."""
+    columns = ([getattr(places, name) for places in parts] for name in ("offsets", "lengths", "lines"))
+    offsets, lengths, lines = map(np.concatenate, columns)
+    order = np.argsort(offsets)  # a hook may have moved rows
+    return Places(offsets[order], lengths[order], lines[order])
 
 
-def _candidates(spools: Sequence[_Spool], number: int, bits: int) -> _Places:
+def _candidates(spools: Sequence[Spool], number: int, bits: int) -> Places:
     """The records whose hash begins with these bits and occurs twice."""
     ordered = np.concatenate([spool.hashes()[_share(spool, number, bits)] for spool in spools])
     ordered.sort()
     twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
     del ordered
     found = [spool.places(_members(spool, _share(spool, number, bits), twice)) for spool in spools]
-    parts = ([getattr(places, name) for places in found] for name in ("offsets", "lengths", "lines"))
-    whole = _Places(*map(np.concatenate, parts))
-    order = np.argsort(whole.offsets)  # a hook may have moved rows
-    return _Places(whole.offsets[order], whole.lengths[order], whole.lines[order])
+    return _joined(found)
 
 
-def _share(spool: _Spool, number: int, bits: int) -> np.ndarray | slice:
+def _share(spool: Spool, number: int, bits: int) -> np.ndarray | slice:
     """The rows of a chunk whose hash begins with these bits."""
     return np.flatnonzero(spool.hashes() >> np.uint64(64 - bits) == np.uint64(number)) if bits else slice(None)
 
 
-def _members(spool: _Spool, share: np.ndarray | slice, ordered: np.ndarray) -> np.ndarray:
+def _members(spool: Spool, share: np.ndarray | slice, ordered: np.ndarray) -> np.ndarray:
     """The rows of the share whose hash occurs in `ordered`."""
     if not len(ordered):
         return np.empty(0, np.int64)
@@ -210,13 +164,12 @@ def _member(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:
     bits = np.zeros(1 << 22, dtype=bool)
     bits[ordered & np.uint64(0x3FFFFF)] = True
     hit = np.flatnonzero(bits[values & np.uint64(0x3FFFFF)])
-    where = np.minimum(np.searchsorted(ordered, values[hit]), len(ordered) - 1)
     result = np.zeros(len(values), dtype=bool)
-    result[hit[ordered[where] == values[hit]]] = True
+    result[hit[_within(values[hit], ordered)]] = True
     return result
 
 
-def _losers(path: Path, reader: Reader, places: _Places, pool: ThreadPoolExecutor) -> tuple[np.ndarray, np.ndarray]:
+def _losers(path: Path, reader: Reader, places: Places, pool: ThreadPoolExecutor) -> tuple[np.ndarray, np.ndarray]:
     """Sort the candidates by their real key, then by place: equal neighbours are copies of one key."""
     key = reader.dataset.key
     starts = range(0, len(places.offsets), BATCH_ROWS)
@@ -235,26 +188,17 @@ def _losers(path: Path, reader: Reader, places: _Places, pool: ThreadPoolExecuto
     return places.offsets[number[lost]], places.lines[number[first[lost]]]
 
 
-def _keys(path: Path, reader: Reader, places: _Places, start: int) -> pa.Table:
+def _keys(path: Path, reader: Reader, places: Places, start: int) -> pa.Table:
     """The keys of a batch of candidates with their numbers; those that are rejected are left out."""
-    part = slice(start, start + BATCH_ROWS)
-    records = _read_records(path, places.offsets[part], places.lengths[part])
-    ends = np.cumsum([len(record) for record in records])
-    numbers = start + np.arange(len(records))  # stand in for the lines: by them a row is known afterwards
-    rows = read_rows(Block(b"".join(records), places.offsets[part], np.append(0, ends[:-1]), numbers), reader)
-    return rows.table.select(reader.dataset.key).append_column(NUMBER, pa.array(rows.lines))
-
-
-def _read_records(path: Path, offsets: np.ndarray, lengths: np.ndarray) -> list[bytes]:
-    """Records at ascending offsets; neighbours are read together."""
-    firsts = np.flatnonzero(np.diff(offsets // WINDOW_BYTES, prepend=-1))
-    records: list[bytes] = []
-    with path.open("rb") as file:
-        for first, last in pairwise([*firsts.tolist(), len(offsets)]):
-            low, high = int(offsets[first]), int(offsets[last - 1] + lengths[last - 1])
-            raw = os.pread(file.fileno(), high - low, low)
-            starts = (offsets[first:last] - low).tolist()
-            records += [
-                raw[start : start + length] for start, length in zip(starts, lengths[first:last].tolist(), strict=True)
-            ]
-    return records
+    key, batch = reader.dataset.key, slice(start, start + BATCH_ROWS)
+    # The numbers stand in for the lines: by them a row is known afterwards.
+    block = read_places(path, places.offsets[batch], places.lengths[batch], start)
+    short = can_express(reader, keys=True)
+    plain = Express(reader).encode(block, NO_LOSERS, len) if short else nothing_plain(block)
+    rows = read_rows(plain.odd, reader)
+    table = rows.table.select(key).append_column(NUMBER, pa.array(rows.lines))
+    if plain.rows:
+        keys = pa.array(plain.keys).cast(table.schema.field(key[0]).type)
+        numbers = pa.array(block.lines[plain.plain])
+        table = pa.concat_tables([pa.table([keys, numbers], schema=table.schema), table])
+    return table

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from include.ingest.compiled import FLAGS, INT, INTS, TEXT, compiled
 from include.ingest.records import Block
 from include.ingest.rows import Reader
 
 LARGEST = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 10**18 - 1}
-MOST_DIGITS = 18
+MOST_DIGITS, ZERO = 18, 48
 
 
 def may_lead(reader: Reader) -> bool:
@@ -30,25 +31,21 @@ def may_lead(reader: Reader) -> bool:
 
 def read_leading(block: Block, reader: Reader) -> tuple[np.ndarray, np.ndarray]:
     """The numbers (int64) that records begin with, and a mask of those that begin with one that fits the key."""
-    data, delimiter = np.frombuffer(block.data, np.uint8), reader.dialect.delimiter[0]
-    numbers = np.zeros(len(block.starts), np.int64)
-    found = np.zeros(len(block.starts), dtype=bool)
-    rows, at, value = np.arange(len(block.starts)), block.starts.copy(), numbers.copy()
-    for position in range(MOST_DIGITS + 1):
-        letters = data[at]
-        digits = letters - np.uint8(ord("0"))
-        goes_on = digits <= 9
-        if not goes_on.all():
-            ended = letters == delimiter if position else np.zeros(len(rows), dtype=bool)
-            numbers[rows[ended]], found[rows[ended]] = value[ended], True
-            rows, at, value, digits = rows[goes_on], at[goes_on], value[goes_on], digits[goes_on]
-        at += 1
-        inside = at < len(data)
-        if not inside.all():
-            rows, at, value, digits = rows[inside], at[inside], value[inside], digits[inside]
-        if not len(rows):
-            break
-        value *= 10
-        value += digits
-    found &= numbers <= LARGEST[reader.dataset.columns[reader.dataset.key[0]].sql_type.kind]
+    numbers, found = np.empty(len(block.starts), np.int64), np.empty(len(block.starts), dtype=bool)
+    most = LARGEST[reader.dataset.columns[reader.dataset.key[0]].sql_type.kind]
+    data = np.frombuffer(block.data, np.uint8)
+    _read_numbers(data, block.starts, reader.dialect.delimiter[0], most, numbers, found)
     return numbers, found
+
+
+@compiled(INT(TEXT, INTS, INT, INT, INTS, FLAGS))
+def _read_numbers(data, starts, delimiter, most, numbers, found):  # type: ignore[no-untyped-def]
+    for record in range(len(starts)):
+        at, value = starts[record], 0
+        end = min(at + MOST_DIGITS, len(data))
+        while at < end and data[at] >= ZERO and data[at] < ZERO + 10:
+            value = value * 10 + data[at] - ZERO
+            at += 1
+        numbers[record] = value
+        found[record] = at > starts[record] and at < len(data) and data[at] == delimiter and value <= most
+    return len(starts)

@@ -10,19 +10,19 @@ from uuid import UUID
 
 import numpy as np
 import psycopg
-import pyarrow as pa
-from pgpq import ArrowToPostgresBinaryEncoder
-from pgpq.encoders import StringEncoderBuilder
-from pgpq.schema import Jsonb
 from psycopg import Cursor, sql
 
 from include.ingest import ledger, staging
 from include.ingest.dataset import Dataset
 from include.ingest.errors import AccountMismatch, IngestError, RejectLimitExceeded
-from include.ingest.keys import hash_keys
+from include.ingest.express import Express, can_express
+from include.ingest.keys import hash_integers, hash_keys
 from include.ingest.plan import Plan, check_unchanged, reader_for
-from include.ingest.records import Block, Chunk, read_blocks
-from include.ingest.rows import Losers, Reader, Rows, read_rows
+from include.ingest.records import Block, Chunk, joined, read_blocks
+from include.ingest.rows import Losers, Reader, read_rows
+from include.ingest.wire import copy_rows, copying
+
+ODD_RECORDS = 5_000  # that are read at a time: for fewer, the calls would cost more than the work
 
 
 @dataclass
@@ -47,7 +47,7 @@ def load_chunk(connection: psycopg.Connection, dataset: Dataset, plan: Plan, chu
     started = time.monotonic()
     check_unchanged(plan)
     reader = reader_for(dataset, plan)
-    loaded, hopeless = _Loaded(), None
+    loaded = _Loaded()
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, %s))", [f"{plan.run_id} chunk", chunk.number])
         done = _already_loaded(cursor, plan.run_id, chunk)
@@ -55,12 +55,14 @@ def load_chunk(connection: psycopg.Connection, dataset: Dataset, plan: Plan, chu
             return done
         ledger.forget_chunk(cursor, plan.run_id, chunk.number)
         losers = ledger.losers_of(cursor, plan.run_id, chunk.number)
+        loader = _Loader(cursor, plan, chunk, reader, losers, loaded)
         blocks = read_blocks(Path(plan.path), reader.dialect, chunk, block_bytes=dataset.block_bytes)
         for block in _unknown(blocks, staging.known_mask(cursor, plan.run_id, chunk.number), losers, loaded):
-            _load_block(cursor, plan, chunk, reader, read_rows(block, reader, losers), loaded)
-            hopeless = _hopeless(dataset, plan, loaded.rejected)
-            if hopeless:
+            loader.load(block)
+            if _hopeless(dataset, plan, loaded.rejected):
                 break
+        loader.finish()
+        hopeless = _hopeless(dataset, plan, loaded.rejected)
         counts = {name: getattr(loaded, name) for name in ("read", "rejected", "superseded", "known")}
         if loaded.read != loaded.rejected + loaded.superseded + loaded.known + loaded.staged:
             raise AccountMismatch(
@@ -93,15 +95,50 @@ def _unknown(blocks: Iterable[Block], mask: np.ndarray | None, losers: Losers, l
             yield block.only(~known)
 
 
-def _load_block(cursor: Cursor, plan: Plan, chunk: Chunk, reader: Reader, rows: Rows, loaded: _Loaded) -> None:
-    loaded.read += rows.read
-    loaded.rejected += len(rows.rejects)
-    loaded.superseded += rows.superseded
-    loaded.staged += copy_rows(cursor, staging.rows_table(plan.run_id), rows.table, reader)
-    if rows.rejects:
-        ledger.save_rejects(cursor, plan.run_id, plan.path, chunk.number, rows.rejects)
-    if reader.dataset.key and plan.form == "merge":
-        loaded.hashes.append(hash_keys(rows.table, reader.dataset.key))
+class _Loader:
+    """Stages the blocks of one chunk: plain records by the short way, the others by the certain way, some at a time."""
+
+    def __init__(
+        self, cursor: Cursor, plan: Plan, chunk: Chunk, reader: Reader, losers: Losers, loaded: _Loaded
+    ) -> None:
+        self._cursor, self._plan, self._chunk = cursor, plan, chunk
+        self._reader, self._losers, self._loaded = reader, losers, loaded
+        self._table = staging.rows_table(plan.run_id)
+        self._hashed = bool(reader.dataset.key) and plan.form == "merge"
+        self._express = Express(reader) if can_express(reader, keys=self._hashed) else None
+        self._odd: list[Block] = []
+
+    def load(self, block: Block) -> None:
+        """Stage the block's plain records, and the odd ones when there are enough of them."""
+        if self._express is None:
+            self._odd.append(block)
+        else:
+            with copying(self._cursor, self._table, self._reader.in_file) as write:
+                plain = self._express.encode(block, self._losers, write)
+            self._loaded.read += plain.rows + plain.superseded
+            self._loaded.superseded += plain.superseded
+            self._loaded.staged += self._cursor.rowcount
+            if self._hashed:
+                self._loaded.hashes.append(hash_integers(plain.keys))
+            if len(plain.odd.starts):
+                self._odd.append(plain.odd)
+        if sum(len(block.starts) for block in self._odd) > ODD_RECORDS:
+            self.finish()
+
+    def finish(self) -> None:
+        """Stage the odd records that are left."""
+        if not self._odd:
+            return
+        rows = read_rows(joined(self._odd), self._reader, self._losers)
+        self._odd = []
+        self._loaded.read += rows.read
+        self._loaded.rejected += len(rows.rejects)
+        self._loaded.superseded += rows.superseded
+        self._loaded.staged += copy_rows(self._cursor, self._table, rows.table, self._reader.dataset)
+        if rows.rejects:
+            ledger.save_rejects(self._cursor, self._plan.run_id, self._plan.path, self._chunk.number, rows.rejects)
+        if self._hashed:
+            self._loaded.hashes.append(hash_keys(rows.table, self._reader.dataset.key))
 
 
 def rejected_rows_hint(plan: Plan) -> str:
@@ -110,30 +147,6 @@ def rejected_rows_hint(plan: Plan) -> str:
         "Nothing was changed in the target. See the rows with SELECT line_number, column_name, value, reason"
         f" FROM millrace.rejected_row WHERE run_id = '{plan.run_id}'"
     )
-
-
-def copy_rows(cursor: Cursor, table: sql.Identifier, rows: pa.Table, reader: Reader) -> int:
-    """COPY typed rows in PostgreSQL's binary format; returns how many the server says that it took."""
-    if not rows.num_rows:
-        return 0
-    encoder = encoder_for(reader.dataset, rows.schema)
-    names = sql.SQL(", ").join(map(sql.Identifier, rows.schema.names))
-    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(table, names)
-    with cursor.copy(statement) as copy:
-        copy.write(encoder.write_header())
-        for batch in rows.to_batches(max_chunksize=8192):
-            copy.write(encoder.write_batch(batch))
-        copy.write(encoder.finish())
-    return cursor.rowcount
-
-
-def encoder_for(dataset: Dataset, schema: pa.Schema) -> ArrowToPostgresBinaryEncoder:
-    """An encoder for one COPY. Only jsonb is written otherwise than its Arrow type says."""
-    builders = {field.name: ArrowToPostgresBinaryEncoder.infer_encoder(field) for field in schema}
-    for name in schema.names:
-        if dataset.columns[name].sql_type.kind == "jsonb":
-            builders[name] = StringEncoderBuilder.new_with_output(schema.field(name), Jsonb())
-    return ArrowToPostgresBinaryEncoder.new_with_encoders(schema, builders)
 
 
 def unstaged(connection: psycopg.Connection, plan: Plan) -> Iterable[Chunk]:

@@ -19,10 +19,10 @@ from psycopg import Cursor, sql
 
 from include.ingest import staging
 from include.ingest.dataset import Dataset
-from include.ingest.duplicates import read_hashes
 from include.ingest.keys import hash_keys
 from include.ingest.plan import Plan
 from include.ingest.rows import Reader
+from include.ingest.spool import read_keyed
 
 KEPT = "90 days"
 FETCH_ROWS = 50_000
@@ -61,7 +61,7 @@ def keep_keys(cursor: Cursor, plan: Plan, reader: Reader) -> None:
     )
     if plan.form == "promote":  # the target was to be new, and somebody else has filled it
         for chunk in plan.chunks:
-            hashes = b"".join(part.hashes.tobytes() for part in read_hashes(Path(plan.path), reader, chunk))
+            hashes = b"".join(part.hashes.tobytes() for part in read_keyed(Path(plan.path), reader, chunk))
             cursor.execute("INSERT INTO millrace.ingest_key VALUES (%s, %s, %b)", [plan.run_id, chunk.number, hashes])
     cursor.execute(
         "DELETE FROM millrace.ingest_key k USING millrace.ingest_run r"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -59,6 +59,16 @@ class Block:
         data = b"".join([self.data[start:end] for start, end in runs])
         lengths = (ends - self.starts)[wanted]
         return Block(data, self.offsets[wanted], np.cumsum(lengths) - lengths, self.lines[wanted])
+
+
+def joined(blocks: Sequence[Block]) -> Block:
+    """Blocks as one."""
+    if len(blocks) == 1:
+        return blocks[0]
+    firsts = np.cumsum([0, *(len(block.data) for block in blocks[:-1])])
+    starts = [block.starts + first for block, first in zip(blocks, firsts, strict=True)]
+    parts = (np.concatenate(part) for part in ([b.offsets for b in blocks], starts, [b.lines for b in blocks]))
+    return Block(b"".join(block.data for block in blocks), *parts)
 
 
 def read_blocks(

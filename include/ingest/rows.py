@@ -61,8 +61,12 @@ class Losers:
         if not len(self.offsets) or not len(offsets):
             return np.empty(0, np.int64), self.first_lines[:0]
         part = self.within(int(offsets.min()), int(offsets.max()) + 1)
-        found = np.flatnonzero(np.isin(offsets, part.offsets))
-        return found, part.first_lines[np.searchsorted(part.offsets, offsets[found])]
+        order = np.argsort(offsets, kind="stable")  # a hook may have moved rows
+        places = np.searchsorted(offsets, part.offsets, sorter=order)
+        present = offsets[order[np.minimum(places, len(order) - 1)]] == part.offsets
+        found = order[places[present]]
+        by_row = np.argsort(found)
+        return found[by_row], part.first_lines[present][by_row]
 
 
 NO_LOSERS = Losers(np.empty(0, np.int64), np.empty(0, np.int64))
@@ -98,6 +102,11 @@ class Reader:
     def schema(self) -> pa.Schema:
         """Arrow schema of the typed rows, in the dataset's order."""
         return pa.schema([(name, column.sql_type.arrow) for name, column in self.dataset.columns.items()])
+
+    @property
+    def in_file(self) -> list[str]:
+        """The dataset's columns in the order of the file."""
+        return [name for _, name in sorted(zip(self.positions, self.dataset.columns, strict=True))]
 
 
 class Header(NamedTuple):
@@ -199,6 +208,11 @@ class _Records:
         raw = readable(self.raw(number).rstrip(b"\r\n"))[:RAW_LIMIT]
         where = int(self.offsets[number])
         return Reject(int(self.lines[number]), where, column, value, rule, reason, raw)
+
+
+def raw_cells(block: Block, reader: Reader) -> list[pa.Array]:
+    """The dataset's columns as bytes, without the records of a wrong width."""
+    return _cells(_Records(block), reader)[0]
 
 
 def _cells(records: _Records, reader: Reader) -> tuple[list[pa.Array], np.ndarray, list[Reject]]:

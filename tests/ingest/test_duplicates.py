@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
 
-from include.ingest import duplicates
+from include.ingest import duplicates, spool
 from include.ingest.duplicates import read_keys
 from include.ingest.load import load_chunk
 from include.ingest.merge import merge
@@ -25,13 +26,25 @@ HEADER = "id,label,price\n"
 @pytest.mark.parametrize("policy", ["last", "first", "reject"])
 @pytest.mark.parametrize("chunk_bytes", [1, 300, 100_000])
 @pytest.mark.parametrize(("pass_rows", "batch_rows"), [(16, 7), (8_000_000, 20_000)])
+@pytest.mark.parametrize("in_order", [True, False])
 def test_losers_are_those_of_a_plain_count(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: str, chunk_bytes: int, pass_rows: int, batch_rows: int
-) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: str, chunk_bytes: int, pass_rows: int, batch_rows: int,
+    in_order: bool,
+) -> None:  # fmt: skip
+    ways: list[Any] = []
+    in_the_file = duplicates._out_of_order
+    monkeypatch.setattr(duplicates, "_out_of_order", lambda *args: ways.append(found := in_the_file(*args)) or found)
     monkeypatch.setattr(duplicates, "PASS_ROWS", pass_rows)
     monkeypatch.setattr(duplicates, "BATCH_ROWS", batch_rows)
     chance = random.Random(chunk_bytes)
-    lines = [f"{chance.randrange(150):0{chance.randrange(1, 6)}d},x,{chance.choice('123-')}" for _ in range(400)]
+    keys = [chance.randrange(150) for _ in range(400)]
+    if in_order:  # but for a few that stand again
+        own = range(-20, 380)
+        again = [chance.choice(own[: number + 1]) for number in range(len(own))]
+        keys = [old if chance.random() < 0.08 else key for key, old in zip(own, again, strict=True)]
+    else:
+        monkeypatch.setattr(spool, "SURE_ROWS", pass_rows)
+    lines = [f"{key:0{chance.randrange(1, 6)}d},x,{chance.choice('123-')}" for key in keys]
     copies: dict[int, list[int]] = {}
     starts = [len("\n".join(lines[:number])) + (number > 0) for number in range(len(lines))]
     for number, line in enumerate(lines):
@@ -47,6 +60,7 @@ def test_losers_are_those_of_a_plain_count(
     layout = scan_file(file, dialect_of(dataset), header=False, chunk_bytes=chunk_bytes)
     found = read_keys(file, Reader(dataset, dialect_of(dataset), 3, (0, 1, 2)), layout.chunks).losers
     assert list(zip(found.offsets.tolist(), found.first_lines.tolist(), strict=True)) == expected
+    assert [way is not None for way in ways] == [in_order]
 
 
 def test_a_rejected_copy_takes_no_part(warehouse: psycopg.Connection, tmp_path: Path) -> None:
