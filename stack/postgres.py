@@ -35,6 +35,7 @@ DEFAULTS = {
     "max_wal_size": "16GB",  # a checkpoint between load and index costs a second copy of the table in the WAL
     "min_wal_size": "2GB",  # a load writes into old WAL files again instead of making new ones
     "wal_buffers": "64MB",
+    "wal_init_zero": "off",  # a load that outgrows the old WAL files need not write the new ones twice
     "wal_writer_delay": "20ms",  # the WAL writer flushes, so that a COPY rarely has to
     "checkpoint_timeout": "15min",
     "wal_compression": "off",

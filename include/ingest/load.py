@@ -56,7 +56,7 @@ def load_chunk(connection: psycopg.Connection, dataset: Dataset, plan: Plan, chu
         ledger.forget_chunk(cursor, plan.run_id, chunk.number)
         losers = ledger.losers_of(cursor, plan.run_id, chunk.number)
         loader = _Loader(cursor, plan, chunk, reader, losers, loaded)
-        blocks = read_blocks(Path(plan.path), reader.dialect, chunk, block_bytes=dataset.block_bytes)
+        blocks = read_blocks(Path(plan.path), reader.dialect, chunk, block_bytes=dataset.block_bytes, forget=True)
         for block in _unknown(blocks, staging.known_mask(cursor, plan.run_id, chunk.number), losers, loaded):
             loader.load(block)
             if _hopeless(dataset, plan, loaded.rejected):

@@ -78,12 +78,15 @@ def read_blocks(
     *,
     block_bytes: int = 8 << 20,
     max_record_bytes: int = MAX_RECORD_BYTES,
+    forget: bool = False,
 ) -> Iterator[Block]:
     """Stream a chunk as blocks of whole records, of at most `block_bytes` unless one record is longer.
 
+    What is read leaves the system's cache where the caller says `forget`: the memory is for others then.
+
     Raises RecordTooLong, and SourceChanged when the file ends inside the chunk.
     """
-    for span in spans_of(path, grammar_of(dialect), chunk, block_bytes, max_record_bytes):
+    for span in spans_of(path, grammar_of(dialect), chunk, block_bytes, max_record_bytes, forget):
         if len(span.records):
             starts = span.bounds[span.records]
             yield Block(span.data, span.offset + starts, starts, span.lines[span.records])
@@ -117,7 +120,9 @@ class _Span(NamedTuple):
     records: np.ndarray  # the numbers of those that are not blank
 
 
-def spans_of(path: Path, grammar: Grammar, chunk: Chunk, block_bytes: int, max_record_bytes: int) -> Iterator[_Span]:
+def spans_of(
+    path: Path, grammar: Grammar, chunk: Chunk, block_bytes: int, max_record_bytes: int, forget: bool = False
+) -> Iterator[_Span]:
     """Stream a chunk. What is cut off at the end of a block is read again with the next one."""
     offset, end, line = chunk.offset, chunk.offset + chunk.length, chunk.first_line
     wanted = block_bytes
@@ -136,6 +141,8 @@ def spans_of(path: Path, grammar: Grammar, chunk: Chunk, block_bytes: int, max_r
             cut = int(bounds[-1])
             yield _Span(memoryview(raw)[:cut], offset, bounds, lines[:-1] + line, _records(raw, bounds))
             offset, line, wanted = offset + cut, line + int(lines[-1]), block_bytes
+            if forget:
+                os.posix_fadvise(source.handle, offset - cut, cut, os.POSIX_FADV_DONTNEED)
 
 
 def _records(raw: bytes, bounds: np.ndarray) -> np.ndarray:

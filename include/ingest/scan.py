@@ -35,6 +35,7 @@ from include.ingest.records import MAX_RECORD_BYTES, THREADS, Chunk, Source, spa
 BOM = b"\xef\xbb\xbf"
 SEGMENT_BYTES = 4 << 20  # fits the last-level cache
 HEAD_BYTES = 64 << 10
+WORTH_BYTES = 128 << 20  # that are worth a task of their own
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ def scan_file(
     """Digest a file and cut its records into chunks of up to about `chunk_bytes`, in one pass and bounded memory.
 
     Chunks are of one size, and where there are several their number is a multiple of `lanes`, so that as many tasks
-    at a time end together. They are made larger where there would be more than `max_chunks`. The digest depends on the
+    at a time end together. A file that is worth it has one for each lane at least. They are made larger where there
+    would be more than `max_chunks`. The digest depends on the
     content and on `segment_bytes`, which only tests change. Raises RecordTooLong for the header.
     """
     grammar = grammar_of(dialect)
@@ -108,7 +110,7 @@ def _base(source: Source) -> int:
 
 
 def _step(size: int, chunk_bytes: int, max_chunks: int, lanes: int) -> int:
-    count = -(-size // chunk_bytes)
+    count = max(-(-size // chunk_bytes), min(lanes, size // WORTH_BYTES))
     if count > 1:
         count = -(-count // lanes) * lanes
     return max(1, -(-size // max(1, min(count, max_chunks))))
