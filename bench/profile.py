@@ -32,7 +32,7 @@ PARTS = {
     "parse and cast": ("load", "read_rows"),
     "cast": ("rows", "cast_column"),
     "hash keys": ("load", "hash_keys"),
-    "encode and send": ("load", "copy_rows"),
+    "encode and send the others": ("load", "copy_rows"),
     "encode plain records": ("express.kernel", "encode_records"),
     "save rejects": ("ledger", "save_rejects"),
     "apply to the target": ("merge", "_apply"),
@@ -94,37 +94,10 @@ def install(watch: Stopwatch) -> None:
         found = getattr(module, name, None)
         if found is None:
             continue
-        if name == "ArrowToPostgresBinaryEncoder":
-            setattr(module, name, _Encoders(watch, part, found))
-        elif name == "read_blocks":
+        if name == "read_blocks":
             setattr(module, name, watch.iterated(part, found))
         else:
             setattr(module, name, watch.timed(part, found))
-
-
-class _Encoders:
-    """Stands for the encoder class; only `write_batch` of what it makes is timed."""
-
-    def __init__(self, watch: Stopwatch, part: str, real: Any) -> None:
-        self._watch, self._part, self._real = watch, part, real
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
-
-    def __call__(self, *args: Any) -> _Encoder:
-        return _Encoder(self._watch, self._part, self._real(*args))
-
-    def new_with_encoders(self, *args: Any) -> _Encoder:
-        return _Encoder(self._watch, self._part, self._real.new_with_encoders(*args))
-
-
-class _Encoder:
-    def __init__(self, watch: Stopwatch, part: str, inner: Any) -> None:
-        self._inner = inner
-        self.write_batch = watch.timed(part, inner.write_batch)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
 
 
 def main(file: str) -> None:

@@ -12,7 +12,7 @@ INTS, DOUBLES = types.int64[::1], types.float64[::1]
 TEXT: Any = types.Array(types.uint8, 1, "C", readonly=True)  # type: ignore[no-untyped-call]  # bytes that are only read
 INT = types.int64
 
-helper: Callable[..., Any] = njit(inline="always")
+inlined: Callable[..., Any] = njit(inline="always")  # becomes part of each compiled function that calls it
 
 
 def compiled(signature: Any) -> Callable[..., Any]:

@@ -70,7 +70,7 @@ def _repeated(spools: Sequence[Spool], integers: bool, pool: ThreadPoolExecutor)
         found = _out_of_order(spools, pool)
         if found is not None:
             return [found]
-        list(pool.map(Spool.hash_keys, spools))
+        list(pool.map(Spool.turn_into_hashes, spools))
     bits = (sum(spool.rows for spool in spools) // PASS_ROWS).bit_length()
     return list(pool.map(lambda number: _candidates(spools, number, bits), range(1 << bits)))
 

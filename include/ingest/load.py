@@ -115,7 +115,7 @@ class _Loader:
         else:
             with copying(self._cursor, self._table, self._reader.in_file) as write:
                 plain = self._express.encode(block, self._losers, write)
-            self._loaded.read += plain.rows + plain.superseded
+            self._loaded.read += plain.read
             self._loaded.superseded += plain.superseded
             self._loaded.staged += self._cursor.rowcount
             if self._hashed:

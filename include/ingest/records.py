@@ -141,7 +141,7 @@ def spans_of(
             cut = int(bounds[-1])
             yield _Span(memoryview(raw)[:cut], offset, bounds, lines[:-1] + line, _records(raw, bounds))
             offset, line, wanted = offset + cut, line + int(lines[-1]), block_bytes
-            if forget:
+            if forget and hasattr(os, "posix_fadvise"):  # not on every system
                 os.posix_fadvise(source.handle, offset - cut, cut, os.POSIX_FADV_DONTNEED)
 
 

@@ -1,6 +1,6 @@
-"""Turns a block of raw CSV into typed Arrow rows and located rejected rows.
+"""Turns a block of raw CSV into typed Arrow rows and located rejected rows: the certain way, open to every record.
 
-One path for every block: `pyarrow.csv` cuts the cells as bytes, then each column is cast with the bad
+`pyarrow.csv` cuts the cells as bytes, then each column is cast with the bad
 values masked. A block that Arrow reads otherwise than the record scanner is read again, record by record.
 """
 

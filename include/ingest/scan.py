@@ -65,8 +65,8 @@ def scan_file(
 
     Chunks are of one size, and where there are several their number is a multiple of `lanes`, so that as many tasks
     at a time end together. A file that is worth it has one for each lane at least. They are made larger where there
-    would be more than `max_chunks`. The digest depends on the
-    content and on `segment_bytes`, which only tests change. Raises RecordTooLong for the header.
+    would be more than `max_chunks`. The digest depends on the content and on `segment_bytes`, which only tests change.
+    Raises RecordTooLong for the header.
     """
     grammar = grammar_of(dialect)
     with path.open("rb") as file:

@@ -147,7 +147,7 @@ class Spool:
         """The keys' hashes (uint64), once keys that are integers have been hashed."""
         return self._values.values().view(HASH)
 
-    def hash_keys(self) -> None:
+    def turn_into_hashes(self) -> None:
         """Put the hashes in the place of keys that are integers."""
         self._values.rewrite(lambda keys: hash_integers(keys).view(KEY))
 

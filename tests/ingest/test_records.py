@@ -242,6 +242,18 @@ def test_chunks_are_of_one_size_and_fill_the_lanes(
     assert [chunk.length for chunk in layout.chunks] == sizes
 
 
+@pytest.mark.parametrize(
+    ("worth", "lanes", "sizes"), [(100, 2, [200, 200]), (201, 2, [400]), (200, 1, [400]), (200, 4, [100] * 4)]
+)
+def test_a_file_that_is_worth_it_fills_the_lanes(
+    scratch: Path, monkeypatch: pytest.MonkeyPatch, worth: int, lanes: int, sizes: list[int]
+) -> None:
+    monkeypatch.setattr(scan, "WORTH_BYTES", worth)
+    scratch.write_bytes(b"1,2\n" * 100)
+    layout = scan_file(scratch, Dialect(), header=False, chunk_bytes=1000, lanes=lanes)
+    assert [chunk.length for chunk in layout.chunks] == sizes
+
+
 @QUICKLY
 @given(files())
 def test_python_reads_each_record_as_it_reads_the_file(scratch: Path, case: tuple[Dialect, bytes]) -> None:

@@ -19,7 +19,7 @@ from include.ingest.express import kernel
 from include.ingest.express.words import Words
 from include.ingest.records import Block
 from include.ingest.rows import Losers, Reader, raw_cells
-from include.ingest.sqltypes import INTEGERS, MOMENTS
+from include.ingest.sqltypes import FLOATS, INTEGERS
 from include.ingest.wire import Write
 
 LESSON_BYTES = 256 << 10  # of a chunk's first block, from which words are learned
@@ -61,17 +61,17 @@ def can_express(reader: Reader, *, keys: bool) -> bool:
     dialect, dataset = reader.dialect, reader.dataset
     plain = dialect.escape is None and dataset.csv.encoding == "utf-8" and reader.clean is None
     quoted = dialect.quote is not None and any(dialect.quote.decode() in mark for mark in dataset.csv.nulls)
-    return plain and not quoted and (not keys or _integer_key(reader) is not None)
+    return plain and not quoted and (not keys or _integer_key(reader) >= 0)
 
 
-def _integer_key(reader: Reader) -> int | None:
-    """The field of the key where the key is one integer that the kernel reads."""
+def _integer_key(reader: Reader) -> int:
+    """The field of the key where the key is one integer that the kernel reads, else -1."""
     dataset = reader.dataset
     if len(dataset.key) != 1:
-        return None
+        return -1
     column = dataset.columns[dataset.key[0]]
     whole = column.sql_type.kind in INTEGERS and _kind(column) != kernel.WORD
-    return reader.positions[list(dataset.columns).index(dataset.key[0])] if whole else None
+    return reader.positions[list(dataset.columns).index(dataset.key[0])] if whole else -1
 
 
 class Express:
@@ -85,7 +85,7 @@ class Express:
         learned = np.flatnonzero(self._fields[:, kernel.KIND] == kernel.WORD).tolist()
         self._fields[learned, kernel.WORDS] = np.arange(len(learned))
         self._words = Words(reader.dataset, [at[place] for place in learned])
-        self._key = -1 if (key := _integer_key(reader)) is None else key
+        self._key = _integer_key(reader)
         dialect = reader.dialect
         self._delimiter, self._quote = dialect.delimiter[0], dialect.quote[0] if dialect.quote else -1
         self._one = np.zeros(1)
@@ -124,12 +124,13 @@ class Express:
         """Encode and write a part at a time: what fits the second-level cache. Returns the keys of the rows."""
         text, keys = np.frombuffer(block.data, np.uint8), np.empty(len(wanted), np.int64)
         bounds = np.append(block.starts, len(text))
-        parts = np.searchsorted(block.starts, np.arange(0, len(text), PART_BYTES))
-        room = max(0, *(self._room(bounds, *part) for part in pairwise([*parts, len(wanted)])))
+        cuts = np.searchsorted(block.starts, np.arange(0, len(text), PART_BYTES)).tolist()
+        parts = list(pairwise([*cuts, len(wanted)]))
+        room = max(self._room(bounds, low, high) for low, high in parts)
         if len(self._out) < room:
             self._out = np.empty(room, np.uint8)
         rows = 0
-        for low, high in pairwise([*parts.tolist(), len(wanted)]):
+        for low, high in parts:
             used = kernel.encode_records(
                 text, bounds[low : high + 1], wanted[low:high], self._delimiter, self._quote, self._fields, self._key,
                 self._marks, self._mark_ends, self._words.slots, self._words.texts, self._words.codes, self._out,
@@ -169,9 +170,7 @@ def _field(column: Column | None) -> list[int]:
     row[kernel.NULLABLE] = column.nullable and column.default is None
     row[kernel.LEAST], row[kernel.MOST], row[kernel.SCALE] = least, most, column.sql_type.scale or 0
     row[kernel.LONGEST], row[kernel.SHORTEST] = min([*lengths, _LIMITS.max]), column.min_length or 0
-    row[kernel.TRIM] = column.trim
-    if column.sql_type.kind == "timestamptz":
-        row[kernel.SCALE] = column.timezone != "UTC"
+    row[kernel.TRIM], row[kernel.UTC] = column.trim, column.timezone == "UTC"
     return row
 
 
@@ -185,12 +184,10 @@ def _range(column: Column) -> tuple[int, int]:
         spare = -(sql_type.scale or 0) % 4  # digits that the last group of four adds
         high = 10 ** min(sql_type.precision or 0, kernel.MOST_DIGITS - spare) - 1
         low = -high
-    if sql_type.kind in (*INTEGERS, "numeric", *MOMENTS):
-        low = max([low, *(_number(column.bounds[rule], sql_type.scale) for rule in ("min",) if rule in column.bounds)])
-        high = min(
-            [high, *(_number(column.bounds[rule], sql_type.scale) for rule in ("max",) if rule in column.bounds)]
-        )
-    return low, high
+    if sql_type.kind in FLOATS:  # with bounds, it is a column of words
+        return low, high
+    given = {rule: _number(bound, sql_type.scale) for rule, bound in column.bounds.items()}
+    return max(low, given.get("min", low)), min(high, given.get("max", high))
 
 
 def _number(bound: pa.Scalar, scale: int | None) -> int:

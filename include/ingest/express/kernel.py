@@ -14,10 +14,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
-from include.ingest.compiled import BYTES, DOUBLES, FLAGS, INT, INTS, TEXT, compiled, helper
+from include.ingest.compiled import BYTES, DOUBLES, FLAGS, INT, INTS, TEXT, compiled, inlined
 
 # What a row of the table of fields holds, by place.
-KIND, NULLABLE, LEAST, MOST, SCALE, LONGEST, SHORTEST, TRIM, WORDS, FIELD_SIZE = range(10)
+KIND, NULLABLE, LEAST, MOST, SCALE, LONGEST, SHORTEST, TRIM, UTC, WORDS, FIELD_SIZE = range(11)
 # The kinds of fields.
 SKIP, WORD, INT2, INT4, INT8, NUMERIC, CHARACTERS, DATE, TIME, TIMESTAMP, TIMESTAMPTZ, UUID, DOUBLE = range(13)
 
@@ -25,7 +25,7 @@ WORD_BYTES, CODE_BYTES, WORD_LIMIT, SLOTS = 32, 64, 512, 2048
 DAY_US = 86_400_000_000
 EPOCH_DAYS = 10_957  # from 1970-01-01 to 2000-01-01, where PostgreSQL counts from
 NULL = -1
-LF, CR, QUOTE, PLUS, MINUS, POINT, ZERO, COLON, T, Z, SPACE = 10, 13, 34, 43, 45, 46, 48, 58, 84, 90, 32
+LF, CR, SPACE, PLUS, MINUS, POINT, ZERO, COLON, T, Z = 10, 13, 32, 43, 45, 46, 48, 58, 84, 90
 MOST_DIGITS = 18  # that int64 holds whatever they are
 EXACT_DIGITS, EXACT_POWER = 15, 22  # a double of so many digits over such a power of ten is rounded once
 
@@ -35,31 +35,31 @@ _MONTH_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] + [0]
 _TABLE, _WORDS, _SLOTS = types.int64[:, ::1], types.uint8[:, :, ::1], types.int32[:, ::1]
 
 
-@helper
+@inlined
 def _put2(out, to, value):
     out[to], out[to + 1] = value >> 8, value
     return to + 2
 
 
-@helper
+@inlined
 def _put4(out, to, value):
     out[to], out[to + 1], out[to + 2], out[to + 3] = value >> 24, value >> 16, value >> 8, value
     return to + 4
 
 
-@helper
+@inlined
 def _put8(out, to, value):
     return _put4(out, _put4(out, to, value >> 32), value)
 
 
-@helper
+@inlined
 def _two_digits(data, at):
     """The number of two digits, and less than 0 where they are none."""
     tens, ones = np.int64(data[at]) - ZERO, np.int64(data[at + 1]) - ZERO
     return tens * 10 + ones, tens | ones | (9 - tens) | (9 - ones)
 
 
-@helper
+@inlined
 def _days(data, at):
     """Days since 1970 of YYYY-MM-DD in the years 100 to 9899, and less than 0 where it is odd."""
     century, bad = _two_digits(data, at)
@@ -82,7 +82,7 @@ def _days(data, at):
     return era * 146_097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719_468, 0
 
 
-@helper
+@inlined
 def _clock(data, at):
     """Microseconds of HH:MM:SS with up to six digits after a point, and where that ends; less than 0: odd."""
     hour, bad = _two_digits(data, at)
@@ -106,7 +106,7 @@ def _clock(data, at):
     return ((hour * 60 + minute) * 60 + second) * 1_000_000 + fraction, stop
 
 
-@helper
+@inlined
 def _offset(data, at, end, utc):
     """Minutes east of UTC, and where that ends: Z, +HH:MM or, where the column's zone is UTC, nothing. Below 0: odd."""
     minutes, stop = 0, at if utc else -1
@@ -123,7 +123,7 @@ def _offset(data, at, end, utc):
     return minutes, stop
 
 
-@helper
+@inlined
 def _put_moment(data, at, end, kind, utc, least, most, out, to):
     value, stop = 0, -1
     if kind == DATE:
@@ -149,7 +149,7 @@ def _put_moment(data, at, end, kind, utc, least, most, out, to):
     return stop, _put8(out, _put4(out, to, 8), value if kind == TIME else value - EPOCH_DAYS * DAY_US)
 
 
-@helper
+@inlined
 def _decimal(data, at):
     """Digits with a point and a minus: unscaled value, its sign, digits after the point, all digits, where it ends."""
     negative = data[at] == MINUS
@@ -173,7 +173,7 @@ def _decimal(data, at):
     return value, negative, after, digits, at
 
 
-@helper
+@inlined
 def _put_numeric(value, scale, out, to):
     """PostgreSQL's numeric: groups of four decimal digits to either side of the point."""
     groups = (scale + 3) // 4
@@ -197,7 +197,7 @@ def _put_numeric(value, scale, out, to):
     return to + 2 * count
 
 
-@helper
+@inlined
 def _put_number(data, at, kind, scale, least, most, out, to):
     """An integer or a numeric; its value as well."""
     value, negative, after, digits, stop = _decimal(data, at)
@@ -219,7 +219,7 @@ def _put_number(data, at, kind, scale, least, most, out, to):
     return stop, to, value
 
 
-@helper
+@inlined
 def _put_double(data, at, out, to, one):
     value, negative, after, digits, stop = _decimal(data, at)
     if digits == 0 or digits > EXACT_DIGITS or after > EXACT_POWER:
@@ -230,7 +230,7 @@ def _put_double(data, at, out, to, one):
     return stop, _put8(out, _put4(out, to, 8), one.view(np.int64)[0])
 
 
-@helper
+@inlined
 def _hex(letter):
     if letter >= ZERO and letter < ZERO + 10:
         return letter - ZERO
@@ -238,7 +238,7 @@ def _hex(letter):
     return letter - 87 if letter >= 97 and letter <= 102 else -1
 
 
-@helper
+@inlined
 def _put_uuid(data, at, end, out, to):
     if at + 36 > end:
         return at, -1
@@ -277,7 +277,7 @@ def _is_utf8(data, at, end):
     return True
 
 
-@helper
+@inlined
 def _put_text(data, at, end, closer, quoted, trim, most, shortest, out, to):
     """Text without its doubled quotes."""
     first, high, nul, begin = to + 4, 0, False, at
@@ -303,7 +303,7 @@ def _put_text(data, at, end, closer, quoted, trim, most, shortest, out, to):
     return at, -1 if odd else to
 
 
-@helper
+@inlined
 def _skip(data, at, end, closer, quoted):
     while at < end:
         if data[at] == closer:
@@ -314,7 +314,18 @@ def _skip(data, at, end, closer, quoted):
     return at
 
 
-@helper
+@inlined
+def _mix(mixed, letter):
+    return mixed * 31 + letter
+
+
+@inlined
+def _slot(mixed):
+    """Where a word is looked for first."""
+    return (mixed ^ (mixed >> 11)) & (SLOTS - 1)
+
+
+@inlined
 def _find(data, begin, size, slot, field, slots, words):
     """The number of a field's word, or -1 - slot where it may be entered. Words are rows: length, then bytes."""
     while True:
@@ -330,24 +341,24 @@ def _find(data, begin, size, slot, field, slots, words):
         slot = (slot + 1) & (SLOTS - 1)
 
 
-@njit
+@compiled(INT(TEXT, INT, _SLOTS, _WORDS))
 def find_word(word, field, slots, words):
     """The number of a field's word, or -1 - slot where it may be entered."""
     mixed = np.int64(0)
     for letter in word:
-        mixed = mixed * 31 + letter
-    return _find(word, 0, len(word), (mixed ^ (mixed >> 11)) & (SLOTS - 1), field, slots, words)
+        mixed = _mix(mixed, letter)
+    return _find(word, 0, len(word), _slot(mixed), field, slots, words)
 
 
-@helper
+@inlined
 def _put_word(data, at, end, closer, field, slots, words, codes, out, to):
     begin, mixed = at, np.int64(0)
     while at < end and data[at] != closer:
-        mixed = mixed * 31 + data[at]
+        mixed = _mix(mixed, data[at])
         at += 1
     if at - begin > WORD_BYTES:
         return at, -1
-    number = _find(data, begin, at - begin, (mixed ^ (mixed >> 11)) & (SLOTS - 1), field, slots, words)
+    number = _find(data, begin, at - begin, _slot(mixed), field, slots, words)
     if number < 0:
         return at, -1
     size = np.int64(codes[field, number, 0])
@@ -356,7 +367,7 @@ def _put_word(data, at, end, closer, field, slots, words, codes, out, to):
     return at, to + size
 
 
-@helper
+@inlined
 def _null(data, at, end, closer, marks, mark_ends):
     """The length of the null marker that the cell is, -1: it is none."""
     start = 0
@@ -430,7 +441,7 @@ def encode_records(
             elif kind == DOUBLE:
                 at, put = _put_double(data, at, out, put, one)
             else:
-                at, put = _put_moment(data, at, end, kind, scale == 0, least, most, out, put)
+                at, put = _put_moment(data, at, end, kind, fields[number, UTC], least, most, out, put)
             if quoted:
                 put = put if at < end and data[at] == quote else -1
                 at += 1
