@@ -99,12 +99,16 @@ def expected(warehouse: psycopg.Connection, file: Path, small_chunks: Path, tmp_
 
 
 def killer(seed: int) -> Trouble:
-    """SIGKILL after a random while, from start-up to the end of a step."""
-    source = random.Random(seed)
+    """SIGKILL after a random while, from start-up to the end of a step: as long as the last step took that got away."""
+    source, longest = random.Random(seed), 0.6
 
     def trouble(process: BaseProcess) -> None:
-        process.join(source.uniform(0.02, 0.6))
+        nonlocal longest
+        began = time.monotonic()
+        process.join(source.uniform(0.01, longest))
+        escaped = not process.is_alive()
         process.kill()
+        longest = time.monotonic() - began if escaped else min(1.5 * longest, 0.6)
 
     return trouble
 
