@@ -73,14 +73,21 @@ def show(result: Result, console: Console) -> None:
         table.add_column(name, justify="left" if number < 2 else "right", overflow="fold")
     for line in result.lines:
         table.add_row(*line.cells())
+    console.print(table)
+    show_figures(result.figures, console)
+    console.print(*result.notes, sep="\n")
+    for part, values in result.profile.items():
+        console.print(f"{part}: {values}")
+
+
+def show_figures(figures: Sequence[Figure], console: Console) -> None:
+    """Print the figures with their bounds."""
     bounds = Table(title="Figures", title_justify="left")
     for name in ("figure", "value", "must", "aim", ""):
         bounds.add_column(name, justify="left" if name in ("figure", "") else "right")
-    for figure in result.figures:
+    for figure in figures:
         bounds.add_row(*_figure_cells(figure))
-    console.print(table, bounds, *result.notes, sep="\n")
-    for part, values in result.profile.items():
-        console.print(f"{part}: {values}")
+    console.print(bounds)
 
 
 def write(result: Result, folder: Path, name: str) -> None:

@@ -1,0 +1,162 @@
+"""A model of one process: what it holds, what it is given to do, and what can be seen of it from outside and inside.
+
+Sizes in MB (10^6 bytes), times in hours. What is held has parts: live Python objects, live native memory, memory that
+malloc holds back, mapped files. Upon them come tasks in flight, garbage that waits for the collector, allocators that give
+memory back late, and the noise of a real machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from include.memory.series import Bound, Floats, Looks, Series
+
+LOOK_EVERY_HOURS = 1 / 6
+BYTES_A_BLOCK = 90.0
+
+
+class World:
+    """One incarnation under construction: kinds add to its parts."""
+
+    def __init__(self, rng: np.random.Generator, hours: float = 72.0, step_minutes: float = 5.0) -> None:
+        self.rng = rng
+        self.step = step_minutes / 60
+        self.hours: Floats = np.arange(1, round(hours / self.step) + 1) * self.step
+        count = len(self.hours)
+        self.base = float(rng.uniform(120, 400))
+        self.python, self.native, self.free, self.mapped, self.shared = np.zeros((5, count))
+        self.python_share = float(rng.uniform(0.4, 0.7))
+        self.visible_share = 1.0  # of the Python growth, that the collector knows of
+        self.tasks_an_hour = float(rng.uniform(20, 200))
+        self.pattern: Floats = np.ones(count)
+        self.task_mb = self.base * float(rng.uniform(0.001, 0.004))
+        self.task_hours = float(rng.uniform(0.02, 0.08))
+        self.garbage_share = float(rng.uniform(0.003, 0.015))
+        self.garbage_hours = float(rng.uniform(0.2, 1.0))
+        self.noise_share = float(rng.uniform(0.001, 0.003))
+        self.keeping_hours = float(rng.uniform(1, 12))  # how slowly the allocators give back
+        self.limit: float | None = None
+        self.bound: Bound | None = None
+        self.onset = 0.0  # of the leak, if it is one
+        self.warm_up(float(rng.uniform(0.03, 0.12)), float(rng.uniform(0.1, 0.6)))
+
+    def warm_up(self, share: float, tau: float) -> None:
+        """What is imported and filled first."""
+        grown = self.base * share * self.saturating(0.0, tau)
+        self.python += grown * self.python_share
+        self.native += grown * (1 - self.python_share)
+
+    def saturating(self, onset: float, tau: float) -> Floats:
+        """From 0 to 1, with that time constant, from the onset on."""
+        return np.asarray(-np.expm1(-np.maximum(self.hours - onset, 0.0) / tau))
+
+    def ramp(self, onset: float = 0.0) -> Floats:
+        """Hours since the onset."""
+        return np.maximum(self.hours - onset, 0.0)
+
+    def daily(self, depth: float) -> None:
+        """Load that goes up and down once a day."""
+        phase = self.rng.uniform(0, 24)
+        self.pattern = self.pattern * (1 + depth * np.sin((self.hours - phase) * np.pi / 12))
+
+    @cached_property
+    def counts(self) -> Floats:
+        """Tasks that were begun in each step."""
+        return self.rng.poisson(np.maximum(self.tasks_an_hour * self.pattern * self.step, 0.0)).astype(float)
+
+    @cached_property
+    def load(self) -> Floats:
+        """Tasks an hour over the last hour."""
+        done = np.concatenate([[0.0], np.cumsum(self.counts)])
+        back = max(1, round(1 / self.step))
+        index = np.arange(1, len(done))
+        begin = np.maximum(index - back, 0)
+        return np.asarray((done[index] - done[begin]) / ((index - begin) * self.step))
+
+    def work(self) -> Floats:
+        """Tasks done so far, in hours of usual load."""
+        return np.asarray(np.cumsum(self.counts) / self.tasks_an_hour)
+
+    def freeze(self) -> Trace:
+        """The finished incarnation, with everything that can be seen of it."""
+        rng, base, count = self.rng, self.base, len(self.hours)
+        flying = rng.poisson(np.maximum(self.counts * self.task_hours / self.step, 0.0)) * self.task_mb
+        phase = self.hours / self.garbage_hours + rng.uniform()
+        garbage = base * self.garbage_share * (phase % 1.0) * rng.uniform(0.5, 1.0, count)
+        python = self.python + flying * 0.7
+        native = self.native + flying * 0.3
+        held = _given_back_late(self.hours, python + garbage + native + self.free, self.keeping_hours)
+        used = base + held + self.mapped + base * _wander(rng, count, self.noise_share)
+        blocks = (base * self.python_share + python) * 1e6 / BYTES_A_BLOCK
+        blocks *= 1 + rng.normal(0, 3e-4, count)
+        heap = (base * (1 - self.python_share) + native) * (1 + rng.normal(0, 5e-4, count))
+        resident = used + self.shared
+        objects = 0.4 * (base * self.python_share + python * self.visible_share) * 1e6 / BYTES_A_BLOCK
+        free = held - python - native + base * 0.02
+        every = max(1, round(LOOK_EVERY_HOURS / self.step))
+        seen = np.arange(every - 1, count, every)
+        clean = Looks(*(a[seen] for a in (self.hours, blocks, objects, heap * 1e6, free * 1e6)), _all(seen, True))
+        dirty = blocks + garbage * 1e6 / BYTES_A_BLOCK
+        dirty_objects = objects + 0.4 * garbage * 1e6 / BYTES_A_BLOCK
+        raw = Looks(*(a[seen] for a in (self.hours, dirty, dirty_objects, heap * 1e6, free * 1e6)), _all(seen, False))
+        limit = None if self.limit is None else self.limit * 1e6
+        return Trace(
+            self.hours, used * 1e6, resident * 1e6, self.load, clean, raw, limit, self.bound, self.onset
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """What can be seen of one incarnation; looks both after a collection and without one."""
+
+    hours: Floats
+    used: Floats
+    resident: Floats
+    load: Floats | None
+    clean: Looks
+    raw: Looks
+    limit: float | None
+    bound: Bound | None
+    onset: float
+
+    def until(self, now: float, collected: NDArray[np.bool_], profiled: bool) -> Series:
+        """What the audit knows at that age; `collected` says which looks were taken after a collection."""
+        samples = int(np.searchsorted(self.hours, now + 1e-9))
+        looks = int(np.searchsorted(self.raw.hours, now + 1e-9))
+        mask = collected[:looks]
+
+        def mixed(name: str) -> Floats:
+            return np.where(mask, getattr(self.clean, name)[:looks], getattr(self.raw, name)[:looks])
+
+        return Series(
+            self.hours[:samples],
+            self.used[:samples],
+            self.resident[:samples],
+            None if self.load is None else self.load[:samples],
+            Looks(*(mixed(name) for name in ("hours", "blocks", "objects", "heap_bytes", "free_bytes")), mask),
+            self.limit,
+            self.bound if profiled else None,
+        )
+
+
+def _given_back_late(hours: Floats, needed: Floats, keeping_hours: float) -> Floats:
+    """Memory as the allocators hold it: it follows what is needed at once upwards, and slowly downwards."""
+    scale = hours / keeping_hours
+    peaks = np.maximum.accumulate(np.log(np.maximum(needed, 1e-3)) + scale) - scale
+    return np.maximum(needed, 0.35 * needed + 0.65 * np.exp(peaks))
+
+
+def _wander(rng: np.random.Generator, count: int, share: float) -> Floats:
+    """Noise that remembers (AR 1), with that standard deviation."""
+    from scipy.signal import lfilter
+
+    shocks = rng.normal(0, share * np.sqrt(1 - 0.8**2), count)
+    return np.asarray(lfilter([1.0], [1.0, -0.8], shocks))
+
+
+def _all(like: NDArray[np.intp], value: bool) -> NDArray[np.bool_]:
+    return np.full(len(like), value)

@@ -1,0 +1,111 @@
+"""The long-lived processes of a deployment, found by the pattern of their command line."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from include.memory.errors import ProcessGone
+from include.memory.sample import PROC, TICKS_PER_SECOND, Incarnation, Sample, incarnation_of, sample
+
+LONG_LIVED_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A role, and the regular expression that finds its processes; it is searched in the command line, as one text."""
+
+    role: str
+    expression: str
+
+    def fits(self, command: str) -> bool:
+        """Whether a command line is of this role."""
+        return re.search(self.expression, command) is not None
+
+
+# The first that fits names the role. Airflow's supervisors and task runners are short-lived, so no pattern is theirs.
+AIRFLOW: tuple[Pattern, ...] = (
+    Pattern("executor-worker", r"^airflow worker -- LocalExecutor"),
+    Pattern("celery-child", r"^\[celeryd: .*ForkPoolWorker-\d+"),
+    Pattern("celery-parent", r"^\[celeryd: .*MainProcess|airflow celery worker( |$)"),
+    Pattern("api-server", r"^airflow api_server|^gunicorn: .*airflow|airflow api-server( |$)"),
+    Pattern("serve-logs", r"^airflow serve-logs"),
+    Pattern("scheduler", r"airflow scheduler( |$)"),
+    Pattern("dag-processor", r"airflow dag-processor( |$)"),
+    Pattern("triggerer", r"airflow triggerer( |$)"),
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A process of a role. `command` is its command line, arguments parted by spaces."""
+
+    role: str
+    incarnation: Incarnation
+    command: str
+
+
+@dataclass(frozen=True)
+class Round:
+    """One look at every process of a deployment; `unread` names those that ended meanwhile."""
+
+    samples: tuple[tuple[Found, Sample], ...]
+    unread: tuple[str, ...]
+    seconds: float
+
+
+def find(
+    patterns: Sequence[Pattern] = AIRFLOW, *, older_than_seconds: float = LONG_LIVED_SECONDS, proc: Path = PROC
+) -> list[Found]:
+    """The processes of this PID namespace that fit a pattern and have lived for a while, by role and id.
+
+    Processes of another namespace (another container) cannot be seen: each samples its own.
+    """
+    born_before = (time.clock_gettime(time.CLOCK_BOOTTIME) - older_than_seconds) * TICKS_PER_SECOND
+    found = []
+    for pid in _pids(proc):
+        command = command_of(pid, proc)
+        role = next((pattern.role for pattern in patterns if pattern.fits(command)), None) if command else None
+        if role is None or pid == os.getpid():
+            continue
+        try:
+            incarnation = incarnation_of(pid, proc)
+        except ProcessGone:
+            continue
+        if incarnation.start_ticks <= born_before:
+            found.append(Found(role, incarnation, command))
+    return sorted(found, key=lambda one: (one.role, one.incarnation.pid))
+
+
+def sample_all(found: Sequence[Found], proc: Path = PROC) -> Round:
+    """Look at each once. One that ended, or whose id went to another process, is named and left out."""
+    began = time.monotonic()
+    samples, unread = [], []
+    for one in found:
+        try:
+            taken = sample(one.incarnation.pid, proc)
+        except ProcessGone as gone:
+            unread.append(f"{one.role}: {gone}")
+            continue
+        if taken.incarnation == one.incarnation:
+            samples.append((one, taken))
+        else:
+            unread.append(f"{one.role}: process {one.incarnation.pid} has ended, its id is another's now")
+    return Round(tuple(samples), tuple(unread), time.monotonic() - began)
+
+
+def command_of(pid: int, proc: Path = PROC) -> str:
+    """The command line as one text; empty for a thread of the kernel and for a process that has ended."""
+    try:
+        content = (proc / str(pid) / "cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return ""
+    return content.rstrip(b"\0 ").replace(b"\0", b" ").decode(errors="replace")
+
+
+def _pids(proc: Path) -> Iterator[int]:
+    return (int(name) for name in os.listdir(proc) if name.isdigit())  # noqa: PTH208

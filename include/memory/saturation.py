@@ -1,0 +1,208 @@
+"""Does a curve that levels off explain the growth? A leak goes on; a cache fills, a warm-up ends, load comes and goes.
+
+A counter is explained twice, by non-negative least squares: by what an innocent process does (steps, memory in step with
+the load, growth that levels off with any time constant up to three times the length of the observation), and by the same
+with a ramp that goes on. `odds` is the F ratio of the two, with the degrees of freedom cut by autocorrelation. Growth may
+have begun at any time, and may follow the clock or the work done: each side chooses what suits it best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import optimize
+
+from include.memory.series import Floats
+from include.memory.trend import effective
+
+LONGEST_FILL = 3.0  # time constants that count as levelling off, in lengths of the observation
+LONGEST_FILL_HOURS = 48.0
+SHORTEST_FILL_HOURS = 0.5
+DAILY_FROM_HOURS = 36.0
+ONSETS = 24
+STEPS = 2
+LEAST_AFTER_ONSET = 6  # points
+JITTER = 2e-4  # of the level: noise that no counter is free of
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """A counter to be explained. `load` is the work per hour at each point; `raw` marks looks without a collection."""
+
+    hours: Floats
+    values: Floats
+    weights: Floats
+    raw: Floats
+    load: Floats | None = None
+
+
+@dataclass(frozen=True)
+class Explained:
+    """The best explanation with a ramp, and how much better it is than the best without.
+
+    Shares are parts of the rise since the growth began. `rate` is per hour, `rise` in units of the counter.
+    """
+
+    odds: float
+    since_hours: float
+    rate: float
+    rise: float
+    ramp_share: float
+    load_share: float
+    step_share: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    error: float
+    columns: Floats
+    names: Sequence[str]
+    factors: Floats
+    residuals: Floats
+    since: int
+
+    def part(self, name: str) -> Floats:
+        """What the columns of that name contribute at each point."""
+        chosen = [number for number, other in enumerate(self.names) if other == name]
+        return np.asarray(self.columns[:, chosen] @ self.factors[chosen])
+
+
+def explain(points: Points) -> Explained:
+    """Explain a counter with and without a ramp that goes on."""
+    unsigned = _unsigned(points)
+    shared, names = _shared(points)
+    innocent, leaking = [], []
+    for axis in _axes(points):
+        for since in _onsets(points, axis, unsigned, shared):
+            columns, more = _saturating(axis, since)
+            kept = [*names, *more]
+            innocent.append(_fit(points, unsigned, np.column_stack([*shared, *columns]), kept, since))
+            ramp = np.maximum(axis - axis[since], 0.0)
+            leaking.append(_fit(points, unsigned, np.column_stack([*shared, *columns, ramp]), [*kept, "ramp"], since))
+    return _compare(points, min(innocent, key=lambda fit: fit.error), min(leaking, key=lambda fit: fit.error))
+
+
+def _compare(points: Points, innocent: _Fit, leaking: _Fit) -> Explained:
+    count = len(points.hours)
+    used = np.count_nonzero(leaking.factors) + 1
+    freedom = max(effective(leaking.residuals) * (1 - used / count), 2.0)
+    noise = leaking.error + count * (JITTER * float(np.abs(points.values).mean())) ** 2
+    odds = max(innocent.error - leaking.error, 0.0) / (noise / freedom)
+    since = leaking.since
+    parts = {name: _rise(leaking.part(name), since) for name in set(leaking.names)}
+    whole = sum(max(part, 0.0) for part in parts.values()) or 1.0
+    ramp = parts["ramp"]
+    hours = float(points.hours[-1] - points.hours[since])
+    load = sum(max(parts.get(name, 0.0), 0.0) for name in ("load", "lagging load"))
+    return Explained(
+        odds=odds,
+        since_hours=float(points.hours[since]),
+        rate=ramp / hours,
+        rise=ramp,
+        ramp_share=ramp / whole,
+        load_share=load / whole,
+        step_share=max(parts.get("step", 0.0), 0.0) / whole,
+    )
+
+
+def _rise(part: Floats, since: int) -> float:
+    return float(part[-1] - part[since])
+
+
+def _unsigned(points: Points) -> Floats:
+    """An orthonormal basis of what may go either way: the level, and a rhythm of a day once one was seen."""
+    hours = points.hours
+    columns = [np.ones_like(hours)]
+    if hours[-1] - hours[0] >= DAILY_FROM_HOURS:
+        columns += [np.sin(hours * np.pi / 12), np.cos(hours * np.pi / 12)]
+    basis, _ = np.linalg.qr(np.column_stack(columns) * np.sqrt(points.weights)[:, None])
+    return np.asarray(basis)
+
+
+def _shared(points: Points) -> tuple[list[Floats], list[str]]:
+    """What both explanations may use: load, load of the hours before, garbage in raw looks, single steps."""
+    columns, names = [], []
+    if points.load is not None:
+        columns += [points.load, _lagging(points.hours, points.load)]
+        names += ["load", "lagging load"]
+    if 0 < points.raw.sum() < len(points.raw):
+        columns.append(points.raw)
+        names.append("raw")
+    for place in _steps(points.values):
+        columns.append((np.arange(len(points.values)) >= place).astype(float))
+        names.append("step")
+    return columns, names
+
+
+def _lagging(hours: Floats, load: Floats, memory_hours: float = 3.0) -> Floats:
+    lagging = load.copy()
+    for place in range(1, len(load)):
+        keep = float(np.exp(-(hours[place] - hours[place - 1]) / memory_hours))
+        lagging[place] = keep * lagging[place - 1] + (1 - keep) * load[place]
+    return lagging
+
+
+def _steps(values: Floats) -> list[int]:
+    """Where the largest upward steps are, if they stand out among all steps."""
+    steps = np.diff(values)
+    usual = float(np.median(np.abs(steps - np.median(steps)))) * 1.5
+    largest = np.argsort(steps)[::-1][:STEPS]
+    return [int(place) + 1 for place in largest if steps[place] > max(8 * usual, 0.002 * abs(values[0]))]
+
+
+def _axes(points: Points) -> Iterator[Floats]:
+    """Time, and work done on the scale of time where the load changes enough to make a difference."""
+    yield points.hours
+    load = points.load
+    if load is None or load.mean() <= 0 or load.std() < 0.15 * load.mean():
+        return
+    done = np.cumsum(np.diff(points.hours, prepend=points.hours[0]) * np.maximum(load, 0.0))
+    yield points.hours[0] + done * (points.hours[-1] - points.hours[0]) / done[-1]
+
+
+def _onsets(points: Points, axis: Floats, unsigned: Floats, shared: list[Floats]) -> list[int]:
+    """Where growth may have begun: at the first point, and where a single ramp fits best."""
+    last = len(axis) - LEAST_AFTER_ONSET
+    if last <= 1:
+        return [0]
+    places = np.unique(np.linspace(0, last, ONSETS).astype(int))
+    root = np.sqrt(points.weights)
+    ramps = np.maximum(axis[:, None] - axis[places][None, :], 0.0) * root[:, None]
+    known = np.column_stack([unsigned, *(column * root for column in shared)]) if shared else unsigned
+    basis, _ = np.linalg.qr(known)
+    ramps = ramps - basis @ (basis.T @ ramps)
+    target = points.values * root
+    gain = np.maximum(ramps.T @ (target - basis @ (basis.T @ target)), 0.0) ** 2 / ((ramps**2).sum(axis=0) + 1e-12)
+    return sorted({0, int(places[int(np.argmax(gain))])})
+
+
+def _saturating(axis: Floats, since: int) -> tuple[list[Floats], list[str]]:
+    """Curves that level off, from the onset on; and, for what came before it, those of a warm-up."""
+    longest = min(LONGEST_FILL * float(axis[-1] - axis[since]), LONGEST_FILL_HOURS)
+    count = max(2, int(np.ceil(np.log2(max(longest, 1.0) / SHORTEST_FILL_HOURS))) + 1)
+    grown = np.maximum(axis - axis[since], 0.0)
+    columns = [-np.expm1(-grown / tau) for tau in np.geomspace(SHORTEST_FILL_HOURS, longest, count)]
+    names = ["fill"] * len(columns)
+    if since > 0:
+        before = float(axis[since] - axis[0])
+        early = [tau for tau in (0.5, 1.5, 4.0) if tau <= before / 2]
+        columns += [-np.expm1(-(axis - axis[0]) / tau) for tau in early]
+        names += ["warm-up"] * len(early)
+    return columns, names
+
+
+def _fit(points: Points, unsigned: Floats, columns: Floats, names: Sequence[str], since: int) -> _Fit:
+    """Non-negative least squares beside what may go either way, which is projected out first."""
+    root = np.sqrt(points.weights)
+    weighted = columns * root[:, None]
+    before = np.sqrt((weighted**2).sum(axis=0))
+    weighted = weighted - unsigned @ (unsigned.T @ weighted)
+    size = np.sqrt((weighted**2).sum(axis=0))
+    size[size <= 1e-6 * before] = np.inf  # a load that never changes explains nothing
+    target = points.values * root
+    target = target - unsigned @ (unsigned.T @ target)
+    factors, _ = optimize.nnls(weighted / size, target, maxiter=50 * len(size))
+    residuals = target - (weighted / size) @ factors
+    return _Fit(float(residuals @ residuals), columns, names, factors / size, residuals, since)
