@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from include.memory.kinds import accounted
-from include.memory.series import Floats, Series
+from include.memory.series import Floats, Looks, Series
 from include.memory.suspicion import material
 
 WINDOWS_HOURS = (0.2, 0.35, 0.5, 0.75)
@@ -20,6 +20,7 @@ STRAIGHT = 0.9  # R²
 NOT_SLOWING = 0.6  # slope of the second half in slopes of the first
 HOURS_LEFT = 3.0
 FROM_HOURS = 0.5
+APART_HOURS = 0.12
 ACCOUNTED = 0.4  # of the rise of memory, by the counters
 
 
@@ -72,11 +73,18 @@ def _line(x: Floats, y: Floats) -> tuple[float, float, float]:
     return rate, 1 - left_over / height, float(np.sqrt(left_over / max(len(x) - 2, 1) / power))
 
 
+def earlier_look(looks: Looks) -> int | None:
+    """The look that the last one is compared with: the latest that is some minutes older."""
+    place = int(np.searchsorted(looks.hours, looks.hours[-1] - APART_HOURS, side="right")) - 1 if len(looks) else -1
+    return place if place >= 0 else None
+
+
 def _proved(series: Series, since: float, rate: float) -> bool:
-    """Whether the last look is higher than the one before by what memory rose in between, as far as it was rising."""
+    """Whether the last look is higher than an earlier one by what memory rose in between, as far as it was rising."""
     looks = series.looks
-    if len(looks) < 2 or looks.hours[-2] < since - 0.1:
+    place = earlier_look(looks)
+    if place is None or looks.hours[place] < since - 0.1:
         return False
-    before, after = float(looks.hours[-2]), float(looks.hours[-1])
+    before, after = float(looks.hours[place]), float(looks.hours[-1])
     grown = rate * (after - max(before, since))
-    return grown > 0 and accounted(looks, len(looks) - 2, len(looks) - 1).live >= ACCOUNTED * grown
+    return grown > 0 and accounted(looks, place, len(looks) - 1).live >= ACCOUNTED * grown

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from include.memory import kinds, saturation
-from include.memory.fast import FastRise, fast_rise
+from include.memory.fast import FastRise, earlier_look, fast_rise
 from include.memory.points import points_of
 from include.memory.saturation import Explained
 from include.memory.series import Floats, Growth, Judgement, Kind, Series
@@ -123,7 +123,7 @@ def _objects_rise(series: Series, since: float) -> bool:
 
 def _fast_leak(series: Series, fast: FastRise) -> Judgement:
     looks = series.looks
-    parts = kinds.accounted(looks, len(looks) - 2, len(looks) - 1)
+    parts = kinds.accounted(looks, earlier_look(looks) or 0, len(looks) - 1)
     kind: Kind = "Python objects" if parts.python >= parts.native else "native memory"
     growth = Growth(*(value / 1e6 for value in (fast.rate, fast.rate - 2 * fast.error, fast.rate + 2 * fast.error)))
     goal = "the limit" if series.limit_bytes else "twice its size"

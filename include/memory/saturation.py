@@ -21,7 +21,7 @@ LONGEST_FILL = 3.0  # time constants that count as levelling off, in lengths of 
 LONGEST_FILL_HOURS = 48.0
 SHORTEST_FILL_HOURS = 0.5
 DAILY_FROM_HOURS = 36.0
-ONSETS = 24
+ONSET_FILLS_HOURS = 2.0, 8.0
 STEPS = 2
 LEAST_AFTER_ONSET = 6  # points
 JITTER = 2e-4  # of the level: noise that no counter is free of
@@ -163,19 +163,23 @@ def _axes(points: Points) -> Iterator[Floats]:
 
 
 def _onsets(points: Points, axis: Floats, unsigned: Floats, shared: list[Floats]) -> list[int]:
-    """Where growth may have begun: at the first point, and where a single ramp fits best."""
+    """Where growth may have begun: at the first point, and where a single ramp, or a single curve, fits best."""
     last = len(axis) - LEAST_AFTER_ONSET
     if last <= 1:
         return [0]
-    places = np.unique(np.linspace(0, last, ONSETS).astype(int))
     root = np.sqrt(points.weights)
-    ramps = np.maximum(axis[:, None] - axis[places][None, :], 0.0) * root[:, None]
     known = np.column_stack([unsigned, *(column * root for column in shared)]) if shared else unsigned
     basis, _ = np.linalg.qr(known)
-    ramps = ramps - basis @ (basis.T @ ramps)
     target = points.values * root
-    gain = np.maximum(ramps.T @ (target - basis @ (basis.T @ target)), 0.0) ** 2 / ((ramps**2).sum(axis=0) + 1e-12)
-    return sorted({0, int(places[int(np.argmax(gain))])})
+    target = target - basis @ (basis.T @ target)
+    grown = np.maximum(axis[:, None] - axis[None, : last + 1], 0.0)
+    found = {0}
+    for shape in (grown, *(-np.expm1(-grown / tau) for tau in ONSET_FILLS_HOURS)):
+        columns = shape * root[:, None]
+        columns = columns - basis @ (basis.T @ columns)
+        gain = np.maximum(columns.T @ target, 0.0) ** 2 / ((columns**2).sum(axis=0) + 1e-12)
+        found.add(int(np.argmax(gain)))
+    return sorted(found)
 
 
 def _saturating(axis: Floats, since: int) -> tuple[list[Floats], list[str]]:
