@@ -13,7 +13,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from include.memory.series import Bound, Floats, Looks, Series
+from include.memory.bound import Bound
+from include.memory.series import Floats, Looks, Series
 
 LOOK_EVERY_HOURS = 1 / 6
 BYTES_A_BLOCK = 90.0
@@ -97,8 +98,7 @@ class World:
         resident = used + self.shared
         objects = 0.4 * (base * self.python_share + python * self.visible_share) * 1e6 / BYTES_A_BLOCK
         free = held - python - native + base * 0.02
-        every = max(1, round(LOOK_EVERY_HOURS / self.step))
-        seen = np.arange(every - 1, count, every)
+        seen = np.arange(count)
         clean = Looks(*(a[seen] for a in (self.hours, blocks, objects, heap * 1e6, free * 1e6)), _all(seen, True))
         dirty = blocks + garbage * 1e6 / BYTES_A_BLOCK
         dirty_objects = objects + 0.4 * garbage * 1e6 / BYTES_A_BLOCK
@@ -111,7 +111,7 @@ class World:
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """What can be seen of one incarnation; looks both after a collection and without one."""
+    """What can be seen of one incarnation: looks at each sample, both after a collection and without one."""
 
     hours: Floats
     used: Floats
@@ -124,13 +124,19 @@ class Trace:
     onset: float
 
     def until(self, now: float, collected: NDArray[np.bool_], profiled: bool) -> Series:
-        """What the audit knows at that age; `collected` says which looks were taken after a collection."""
+        """What the audit knows at that age.
+
+        `collected` says at which samples a look was taken after a collection, as it is while the process is suspected.
+        Otherwise there is one without, every ten minutes.
+        """
         samples = int(np.searchsorted(self.hours, now + 1e-9))
         looks = int(np.searchsorted(self.raw.hours, now + 1e-9))
-        mask = collected[:looks]
+        every = max(1, round(LOOK_EVERY_HOURS / float(self.hours[1] - self.hours[0])))
+        taken = np.flatnonzero(collected[:looks] | (np.arange(looks) % every == every - 1))
+        mask = collected[taken]
 
         def mixed(name: str) -> Floats:
-            return np.where(mask, getattr(self.clean, name)[:looks], getattr(self.raw, name)[:looks])
+            return np.where(mask, getattr(self.clean, name)[taken], getattr(self.raw, name)[taken])
 
         return Series(
             self.hours[:samples],

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from include.memory.bound import Bound
 
 Floats = NDArray[np.float64]
 Verdict = Literal["leaking", "growing (watch)", "steady", "warming up", "not enough data"]
@@ -34,15 +36,6 @@ class Looks:
 
     def __len__(self) -> int:
         return len(self.hours)
-
-
-@dataclass(frozen=True)
-class Bound:
-    """The deep profile found that a cache of limited size holds the growth."""
-
-    holder: str
-    entries: int
-    limit: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +84,5 @@ class Judgement:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""
-        from dataclasses import asdict
 
         return asdict(self)

@@ -1,0 +1,129 @@
+"""How many objects of each type there are, and how large each container is; what has grown between two counts.
+
+Objects are read in slices. No method of the program's own is called: lengths are taken by the builtin types' functions.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from include.memory.pace import Pace
+
+SLICE = 2_000
+LEAST_ENTRIES = 16  # a smaller container holds no leak worth a name
+LEAST_GROWTH = 8
+KEPT_OF_A_TYPE = 3
+SIZED: tuple[type, ...] = (list, dict, set, deque)
+Length = Callable[[Any], int]
+
+
+@dataclass
+class Census:
+    """Objects by type, and entries of each larger container by its address. Holds no object."""
+
+    types: Counter[type] = field(default_factory=Counter)
+    entries: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class GrowingType:
+    """A type of which there are more objects than before."""
+
+    name: str
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
+class Grown:
+    """A container with more entries than before."""
+
+    container: Any
+    before: int
+    after: int
+
+
+def take(pace: Pace) -> Census:
+    """Count everything that the collector knows, and the containers that only these refer to. Raises OutOfTime."""
+    census = Census()
+    measures: dict[type, Length] = {kind: kind.__len__ for kind in SIZED}  # type: ignore[attr-defined]
+    objects = pace.call(gc.get_objects)
+    for part in slices(objects):
+        census.types.update(map(type, part))
+        _learn(measures, census.types)
+        for one in gc.get_referents(*part):
+            measure = measures.get(type(one))
+            if measure is not None and (size := measure(one)) >= LEAST_ENTRIES:
+                census.entries[id(one)] = size
+        part.clear()
+        pace.rest()
+    for own in (census.entries, measures, objects):
+        census.entries.pop(id(own), None)
+    return census
+
+
+def growing_types(before: Census, after: Census, top: int) -> list[tuple[type, GrowingType]]:
+    """The types with the most new objects."""
+    grown = [(kind, count - before.types[kind]) for kind, count in after.types.items()]
+    grown = sorted((item for item in grown if item[1] >= LEAST_GROWTH), key=lambda item: -item[1])[:top]
+    return [(kind, GrowingType(type_name(kind), before.types[kind], after.types[kind])) for kind, _ in grown]
+
+
+def grown_containers(before: Census, after: Census, pace: Pace, top: int) -> list[Grown]:
+    """The containers with the most new entries. One that was not there, or was small, counts from zero."""
+    gains = {at: size - before.entries.get(at, 0) for at, size in after.entries.items()}
+    own = {id(before.entries), id(after.entries), id(gains), id(before.types), id(after.types)}
+    best = sorted((at for at in gains if gains[at] >= LEAST_GROWTH and at not in own), key=lambda at: -gains[at])
+    wanted = set(best[: top * 4])
+    found: dict[int, Any] = {}
+    objects = pace.call(gc.get_objects)
+    for part in slices(objects):
+        for one in gc.get_referents(*part):
+            if id(one) in wanted and issubclass(type(one), SIZED):
+                found[id(one)] = one
+        part.clear()
+        pace.rest()
+    alive = [at for at in best if at in found and found[at] is not objects]
+    return [Grown(found[at], before.entries.get(at, 0), after.entries[at]) for at in alive[:top]]
+
+
+def newest(kinds: list[type], pace: Pace) -> dict[type, list[Any]]:
+    """Some of the objects of each type that were made last."""
+    found: dict[type, list[Any]] = {kind: [] for kind in kinds}
+    objects = pace.call(gc.get_objects)
+    objects.reverse()
+    for part in slices(objects):
+        for one in part:
+            kept = found.get(type(one))
+            if kept is not None and len(kept) < KEPT_OF_A_TYPE and one is not found and one is not kept:
+                kept.append(one)
+        part.clear()
+        pace.rest()
+    return found
+
+
+def type_name(kind: type) -> str:
+    """Module and name of a type, without a word of the program's own code being run."""
+    name = type.__getattribute__(kind, "__qualname__")
+    module = type.__getattribute__(kind, "__module__")
+    return f"{name}" if module == "builtins" else f"{module}.{name}"
+
+
+def slices(objects: list[Any]) -> Iterator[list[Any]]:
+    """Pieces of a list, each a list that the caller may clear."""
+    return (objects[begin : begin + SLICE] for begin in range(0, len(objects), SLICE))
+
+
+def _learn(measures: dict[type, Length], types: Counter[type]) -> None:
+    """How to measure the subclasses of containers among these types."""
+    for kind in types.keys() - measures.keys():
+        base = next((base for base in SIZED if base in kind.__mro__), None)
+        measures[kind] = _none if base is None else base.__len__  # type: ignore[attr-defined]
+
+
+def _none(one: Any) -> int:
+    return 0

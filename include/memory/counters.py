@@ -1,0 +1,51 @@
+"""What this very process has in use, by its own counters, after a collection where the pause is allowed."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+from dataclasses import dataclass
+
+from include.memory.heap import heap
+from include.memory.pace import Pace
+
+# A guess until a first collection was measured.
+_seconds_an_object = 1.5e-7
+
+
+@dataclass(frozen=True)
+class Counters:
+    """Counters at one moment (seconds since 1970). None is what the platform does not tell."""
+
+    taken_at: float
+    blocks: int
+    objects: int
+    frozen_objects: int
+    heap_bytes: int | None
+    free_bytes: int | None
+    collected: bool
+    collector_on: bool
+
+
+def read(pace: Pace, *, collect: bool, longest_pause_seconds: float = 0.25) -> Counters:
+    """Count. The collection is left out, and `collected` says so, where it is expected to take too long."""
+    global _seconds_an_object
+    objects = len(pace.call(gc.get_objects))
+    collected = collect and objects * _seconds_an_object <= longest_pause_seconds
+    if collected:
+        began = time.perf_counter()
+        pace.call(gc.collect)
+        _seconds_an_object = max((time.perf_counter() - began) / max(objects, 1), 1e-8)
+        objects = len(pace.call(gc.get_objects))
+    malloc = heap()
+    return Counters(
+        taken_at=time.time(),
+        blocks=sys.getallocatedblocks(),
+        objects=objects,
+        frozen_objects=gc.get_freeze_count(),
+        heap_bytes=malloc.used_bytes if malloc else None,
+        free_bytes=malloc.free_bytes if malloc else None,
+        collected=collected,
+        collector_on=gc.isenabled(),
+    )

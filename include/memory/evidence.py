@@ -1,0 +1,116 @@
+"""What the agent finds in its own process: counters always, and on request lines, types, holders and chains."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import dataclass
+from typing import Any
+
+from include.memory import census, chains, counters, window
+from include.memory.bound import Bound
+from include.memory.census import Census, GrowingType
+from include.memory.counters import Counters
+from include.memory.exchange import Ask
+from include.memory.links import describe
+from include.memory.pace import OutOfTime, Pace
+from include.memory.window import Traced
+
+CENSUS_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A container that has grown, or an object of a growing type, and the chain from a root to it."""
+
+    what: str
+    before: int
+    after: int
+    chain: tuple[str, ...]
+    complete: bool
+    bound: Bound | None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """An answer. `counters` are those at the end, `first` those at the beginning of a profile."""
+
+    counters: Counters
+    longest_pause_seconds: float
+    first: Counters | None = None
+    traced: Traced | None = None
+    types: tuple[GrowingType, ...] = ()
+    holders: tuple[Holder, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def gather(question: Ask) -> Evidence:
+    """Do what is asked, in slices."""
+    pace = Pace(question.seconds + CENSUS_SECONDS)
+    first = counters.read(pace, collect=question.collect, longest_pause_seconds=question.longest_pause_seconds)
+    if question.act == "count":
+        return Evidence(first, pace.longest_pause_seconds)
+    return _profile(question, pace, first)
+
+
+def _profile(question: Ask, pace: Pace, first: Counters) -> Evidence:
+    notes: list[str] = []
+    before = _census(pace, notes)
+    traced = window.trace(
+        pace,
+        seconds=question.seconds,
+        parts=question.parts,
+        frames=question.frames,
+        most_bytes=question.most_trace_bytes,
+        top=question.top,
+    )
+    last = counters.read(pace, collect=question.collect, longest_pause_seconds=question.longest_pause_seconds)
+    after = _census(pace, notes) if before else None
+    types: list[tuple[type, GrowingType]] = []
+    holders: list[Holder] = []
+    if before and after:
+        types = census.growing_types(before, after, question.top)
+        holders = _holders(question, pace, before, after, types, notes)
+    return Evidence(
+        counters=last,
+        longest_pause_seconds=pace.longest_pause_seconds,
+        first=first,
+        traced=traced,
+        types=tuple(growing for _, growing in types),
+        holders=tuple(holders),
+        notes=tuple(notes),
+    )
+
+
+def _census(pace: Pace, notes: list[str]) -> Census | None:
+    try:
+        return census.take(pace)
+    except OutOfTime:
+        notes.append("the heap is too large to be counted in the time allowed")
+        return None
+
+
+def _holders(
+    question: Ask, pace: Pace, before: Census, after: Census, types: list[tuple[type, GrowingType]], notes: list[str]
+) -> list[Holder]:
+    """Chains to the containers that grew most, then to one new object of each growing type that none of them explains."""
+    found: list[Holder] = []
+    search = Pace(question.chain_seconds)
+    try:
+        for grown in census.grown_containers(before, after, search, question.chains):
+            found.append(_holder(grown.container, describe(grown.container), grown.before, grown.after, search))
+        kinds = [kind for kind, _ in types if kind not in (dict, list, tuple, set)][: question.chains]
+        made = census.newest(kinds, search)
+        for kind, growing in types:
+            for one in made.get(kind, [])[:1]:
+                found.append(_holder(one, growing.name, growing.before, growing.after, search))
+    except OutOfTime:
+        notes.append("the search for holders ended with its time")
+    pace.longest_pause_seconds = max(pace.longest_pause_seconds, search.longest_pause_seconds)
+    gc.collect(0)
+    return found
+
+
+def _holder(target: Any, what: str, before: int, after: int, pace: Pace) -> Holder:
+    chain = chains.find(target, pace)
+    links = tuple(f"{link.via} {link.what}".strip() for link in chain.links)
+    return Holder(what, before, after, links, chain.complete, chain.bound)

@@ -1,0 +1,38 @@
+"""Work inside a process that has better things to do: in slices, with rests, until a deadline; pauses are measured."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class OutOfTime(Exception):
+    """The time allowed for this piece of work is over."""
+
+
+class Pace:
+    """One piece of work. `longest_pause_seconds` is the longest call of compiled code, in which no thread can run."""
+
+    def __init__(self, seconds: float, rest_seconds: float = 0.004) -> None:
+        self.deadline = time.monotonic() + seconds
+        self.rest_seconds = rest_seconds
+        self.longest_pause_seconds = 0.0
+
+    def rest(self) -> None:
+        """Let the others run. Raises OutOfTime."""
+        if time.monotonic() > self.deadline:
+            raise OutOfTime
+        time.sleep(self.rest_seconds)
+
+    def call(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        """Call something that cannot be sliced, note how long it took, and rest."""
+        began = time.perf_counter()
+        try:
+            return function(*arguments, **named)
+        finally:
+            self.longest_pause_seconds = max(self.longest_pause_seconds, time.perf_counter() - began)
+            time.sleep(self.rest_seconds)
