@@ -41,6 +41,9 @@ class World:
         self.noise_share = float(rng.uniform(0.001, 0.003))
         self.keeping_hours = float(rng.uniform(1, 12))  # how slowly the allocators give back
         self.limit: float | None = None
+        self.pinned = False  # what is over the limit is taken from it again, so that it stays there
+        self.load_known = True
+        self.missing = np.zeros(count, dtype=bool)  # samples that were never taken
         self.bound: Bound | None = None
         self.onset = 0.0  # of the leak, if it is one
         self.warm_up(float(rng.uniform(0.03, 0.12)), float(rng.uniform(0.1, 0.6)))
@@ -95,18 +98,22 @@ class World:
         blocks = (base * self.python_share + python) * 1e6 / BYTES_A_BLOCK
         blocks *= 1 + rng.normal(0, 3e-4, count)
         heap = (base * (1 - self.python_share) + native) * (1 + rng.normal(0, 5e-4, count))
+        if self.pinned and self.limit is not None:
+            used = np.minimum(used, self.limit * (0.985 + 0.01 * rng.uniform(size=count)))
         resident = used + self.shared
         objects = 0.4 * (base * self.python_share + python * self.visible_share) * 1e6 / BYTES_A_BLOCK
         free = held - python - native + base * 0.02
-        seen = np.arange(count)
+        seen = np.flatnonzero(~self.missing)
         clean = Looks(*(a[seen] for a in (self.hours, blocks, objects, heap * 1e6, free * 1e6)), _all(seen, True))
         dirty = blocks + garbage * 1e6 / BYTES_A_BLOCK
         dirty_objects = objects + 0.4 * garbage * 1e6 / BYTES_A_BLOCK
         raw = Looks(*(a[seen] for a in (self.hours, dirty, dirty_objects, heap * 1e6, free * 1e6)), _all(seen, False))
         limit = None if self.limit is None else self.limit * 1e6
+        load = self.load[seen] if self.load_known else None
         return Trace(
-            self.hours, used * 1e6, resident * 1e6, self.load, clean, raw, limit, self.bound, self.onset
-        )
+            self.hours[seen], used[seen] * 1e6, resident[seen] * 1e6, load, clean, raw, limit, self.bound, self.onset,
+            self.step,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +129,7 @@ class Trace:
     limit: float | None
     bound: Bound | None
     onset: float
+    step: float
 
     def until(self, now: float, collected: NDArray[np.bool_], profiled: bool) -> Series:
         """What the audit knows at that age.
@@ -131,8 +139,9 @@ class Trace:
         """
         samples = int(np.searchsorted(self.hours, now + 1e-9))
         looks = int(np.searchsorted(self.raw.hours, now + 1e-9))
-        every = max(1, round(LOOK_EVERY_HOURS / float(self.hours[1] - self.hours[0])))
-        taken = np.flatnonzero(collected[:looks] | (np.arange(looks) % every == every - 1))
+        every = max(1, round(LOOK_EVERY_HOURS / self.step))
+        number = np.round(self.hours[:looks] / self.step).astype(int)
+        taken = np.flatnonzero(collected[:looks] | (number % every == 0))
         mask = collected[taken]
 
         def mixed(name: str) -> Floats:

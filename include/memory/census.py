@@ -6,6 +6,7 @@ Objects are read in slices. No method of the program's own is called: lengths ar
 from __future__ import annotations
 
 import gc
+import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -67,17 +68,18 @@ def take(pace: Pace) -> Census:
 
 
 def growing_types(before: Census, after: Census, top: int) -> list[tuple[type, GrowingType]]:
-    """The types with the most new objects."""
-    grown = [(kind, count - before.types[kind]) for kind, count in after.types.items()]
+    """The types with the most new objects. Weak references hold nothing, so they are left out."""
+    grown = [(kind, count - before.types[kind]) for kind, count in after.types.items() if kind is not weakref.ref]
     grown = sorted((item for item in grown if item[1] >= LEAST_GROWTH), key=lambda item: -item[1])[:top]
     return [(kind, GrowingType(type_name(kind), before.types[kind], after.types[kind])) for kind, _ in grown]
 
 
 def grown_containers(before: Census, after: Census, pace: Pace, top: int) -> list[Grown]:
-    """The containers with the most new entries. One that was not there, or was small, counts from zero."""
+    """The containers with the most new entries; those that were not there before, or were small, come last."""
     gains = {at: size - before.entries.get(at, 0) for at, size in after.entries.items()}
     own = {id(before.entries), id(after.entries), id(gains), id(before.types), id(after.types)}
-    best = sorted((at for at in gains if gains[at] >= LEAST_GROWTH and at not in own), key=lambda at: -gains[at])
+    grown = (at for at in gains if gains[at] >= LEAST_GROWTH and at not in own)
+    best = sorted(grown, key=lambda at: (at not in before.entries, -gains[at]))
     wanted = set(best[: top * 4])
     found: dict[int, Any] = {}
     objects = pace.call(gc.get_objects)

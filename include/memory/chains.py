@@ -105,7 +105,11 @@ class _Search:
         bound = bound_of(self.found[at])
         while (below := self.child[at]) >= 0:
             holder, held = self.found[at], self.found[below]
-            links.append(Link(via(holder, held), describe(held)))
+            name = via(holder, held)
+            if links and links[-1].via == ".__dict__":  # `.name` says more than `.__dict__` and then `['name']`
+                links.pop()
+                name = f".{name.strip(chr(91) + chr(93) + chr(39))}"
+            links.append(Link(name, describe(held)))
             bound = bound_of(held) or bound
             at = below
         return Chain(tuple(links), root is not None, bound)
