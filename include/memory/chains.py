@@ -108,7 +108,7 @@ class _Search:
             name = via(holder, held)
             if links and links[-1].via == ".__dict__":  # `.name` says more than `.__dict__` and then `['name']`
                 links.pop()
-                name = f".{name.strip(chr(91) + chr(93) + chr(39))}"
+                name = f".{name[2:-2]}" if name.startswith("['") else name
             links.append(Link(name, describe(held)))
             bound = bound_of(held) or bound
             at = below

@@ -40,8 +40,7 @@ def ask(process: Incarnation, question: Ask, *, folder: Path | None, seconds: fl
     """Lay the question down, send the signal, wait for the answer as long as the process lives."""
     pid = process.pid
     folder = folder or exchange.default_folder(_status(pid, "Uid", 10))
-    if not folder.is_dir():
-        raise NoAgent(f"process {pid} has no agent: there is no folder {folder}")
+    _look_into(folder, pid)
     handle = _open(process)
     try:
         if not has_agent(pid):
@@ -73,6 +72,15 @@ def _wait(answer: Path, process: Incarnation, question: Ask, seconds: float) -> 
     if "error" in content:
         raise BadAnswer(f"the agent of process {process.pid} failed: {content['error']}")
     return content
+
+
+def _look_into(folder: Path, pid: int) -> None:
+    try:
+        os.listdir(folder)
+    except FileNotFoundError as error:
+        raise NoAgent(f"process {pid} has no agent: there is no folder {folder}") from error
+    except PermissionError as error:
+        raise NoAgent(f"process {pid} may not be asked by this user: {folder} is another's") from error
 
 
 def _open(process: Incarnation) -> int:

@@ -1,0 +1,156 @@
+"""Samples of real processes, their discovery by pattern, and what may not be read."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from include.memory.errors import ProcessGone
+from include.memory.processes import AIRFLOW, Found, Pattern, find, sample_all
+from include.memory.sample import PROC, incarnation_of, sample
+from tests.memory.programs import as_nobody
+
+
+@contextmanager
+def sleeper(*arguments: str, count: int = 1) -> Iterator[list[int]]:
+    """Processes that wait."""
+    code = "import sys; print(flush=True); sys.stdin.read()"
+    started = [
+        subprocess.Popen([sys.executable, "-S", "-c", code, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for _ in range(count)
+    ]
+    try:
+        for process in started:
+            assert process.stdout is not None
+            process.stdout.readline()
+        yield [process.pid for process in started]
+    finally:
+        for process in started:
+            process.communicate()
+
+
+def test_a_sample_agrees_with_psutil() -> None:
+    with sleeper() as (pid,):
+        taken, other = sample(pid), psutil.Process(pid)
+        full = other.memory_full_info()
+        assert taken.resident_bytes == full.rss
+        assert taken.unique_bytes == full.uss
+        assert taken.proportional_bytes == full.pss
+        assert taken.swap_bytes == full.swap
+        assert taken.threads == other.num_threads() == 1
+        assert taken.open_files == other.num_fds()
+        assert taken.unreadable == ()
+        started = taken.taken_at - taken.age_seconds
+        assert started == pytest.approx(other.create_time(), abs=1.5)
+
+
+def test_memory_that_is_touched_is_unique_and_anonymous() -> None:
+    before = sample(os.getpid())
+    with mmap.mmap(-1, 20_000_000, flags=mmap.MAP_PRIVATE) as area:
+        area.write(b"x" * 20_000_000)
+        after = sample(os.getpid())
+    for name in ("resident_bytes", "unique_bytes", "anonymous_bytes", "used_bytes"):
+        assert getattr(after, name) - getattr(before, name) > 19_000_000
+    assert after.incarnation == before.incarnation
+
+
+def test_a_restart_is_another_incarnation() -> None:
+    with sleeper() as (pid,):
+        first = incarnation_of(pid)
+    with sleeper() as (pid,):
+        assert incarnation_of(pid) != first
+    with pytest.raises(ProcessGone):
+        sample(pid)
+
+
+def test_a_name_with_brackets_and_spaces_is_read(tmp_path: Path) -> None:
+    odd = tmp_path / "a) b (c"
+    odd.symlink_to("/bin/sleep")
+    with subprocess.Popen([odd, "60"]) as process:
+        time.sleep(0.1)
+        assert sample(process.pid).threads == 1
+        process.kill()
+
+
+def test_a_zombie_has_ended() -> None:
+    process = subprocess.Popen([sys.executable, "-S", "-c", ""])
+    until = time.monotonic() + 10
+    while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE and time.monotonic() < until:
+        time.sleep(0.02)
+    with pytest.raises(ProcessGone):
+        sample(process.pid)
+    process.wait()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs another user")
+def test_what_may_not_be_read_is_said() -> None:
+    with sleeper() as (pid,):
+
+        def look() -> str:
+            taken = sample(pid)
+            assert taken.unique_bytes is None
+            assert taken.open_files is None
+            assert taken.used_bytes == taken.anonymous_bytes + taken.swap_bytes > 0
+            return f"{taken.unreadable} {taken.resident_bytes}"
+
+        said = as_nobody(look)
+        assert said == f"('smaps_rollup', 'fd') {sample(pid).resident_bytes}"
+
+
+def test_processes_are_found_by_pattern_and_age() -> None:
+    mark = f"mark-{time.time_ns()}"
+    patterns = [Pattern("odd", mark), Pattern("never", mark)]
+    with sleeper(mark, count=3) as pids:
+        found = find(patterns, older_than_seconds=0)
+        assert [(one.role, one.incarnation.pid) for one in found] == [("odd", pid) for pid in sorted(pids)]
+        assert mark in found[0].command
+        assert find(patterns, older_than_seconds=60) == []
+        stale = Found("odd", replace(found[0].incarnation, start_ticks=1), mark)
+        looked = sample_all([stale, *found])
+        assert [one for one, _ in looked.samples] == found
+        assert len(looked.unread) == 1
+        assert "another's" in looked.unread[0]
+    assert len(sample_all(found).unread) == 3
+
+
+@pytest.mark.parametrize(
+    ("command", "role"),
+    [
+        ("/venv/bin/python -m airflow scheduler --skip-serve-logs", "scheduler"),
+        ("/venv/bin/python /venv/bin/airflow dag-processor", "dag-processor"),
+        ("/venv/bin/python -m airflow triggerer", "triggerer"),
+        ("airflow api_server -- host:127.0.0.1 port:8080", "api-server"),
+        ("airflow worker -- LocalExecutor: <idle>", "executor-worker"),
+        ("airflow worker -- LocalExecutor [team]: <idle>", "executor-worker"),
+        ("[celeryd: celery@host:MainProcess] -active- (celery worker)", "celery-parent"),
+        ("[celeryd: celery@host:ForkPoolWorker-3]", "celery-child"),
+        ("airflow serve-logs", "serve-logs"),
+        ("airflow worker -- 0199a1b2-aaaa", None),
+        ("airflow supervisor: orders.load", None),
+        ("/venv/bin/python -m airflow scheduler-health", None),
+    ],
+)
+def test_airflow_roles(command: str, role: str | None) -> None:
+    assert next((pattern.role for pattern in AIRFLOW if pattern.fits(command)), None) == role
+
+
+def test_two_hundred_processes_are_sampled_within_a_second() -> None:
+    mark = f"mark-{time.time_ns()}"
+    with sleeper(mark, count=200) as pids:
+        began = time.monotonic()
+        found = find([Pattern("many", mark)], older_than_seconds=0, proc=PROC)
+        looked = sample_all(found)
+        seconds = time.monotonic() - began
+    print(f"200 processes found and sampled in {seconds:.2f} s, of which {looked.seconds:.2f} s sampled")
+    assert {one.incarnation.pid for one, _ in looked.samples} == set(pids)
+    assert seconds <= 1.0
