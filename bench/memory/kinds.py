@@ -290,6 +290,22 @@ def bursts_of_large_tasks(rng: np.random.Generator) -> list[World]:
     return [world]
 
 
+def cache_of_rare_keys(rng: np.random.Generator) -> list[World]:
+    """Keys follow a power law: the cache fills ever more slowly, for days."""
+    world = World(rng, 96.0)
+    world.python += world.base * float(rng.uniform(0.1, 0.4)) * (world.hours / 96) ** rng.uniform(0.35, 0.6)
+    return [world]
+
+
+def two_caches(rng: np.random.Generator) -> list[World]:
+    """A second deploy brings a second cache before the first is full."""
+    world = World(rng)
+    for onset in (rng.uniform(0, 15), rng.uniform(15, 45)):
+        share, tau = float(rng.uniform(0.05, 0.2)), between(rng, 1.0, 8.0)
+        world.python += world.base * share * world.saturating(float(onset), tau)
+    return [world]
+
+
 KINDS: tuple[Kind, ...] = (
     *(
         Kind(make.__name__, True, make, 1 / 6 if make is fast else 2.0)
@@ -304,7 +320,7 @@ KINDS: tuple[Kind, ...] = (
         for make in (
             warm_up, filling_cache, cache_that_starts_late, slow_lru, lru_of_unique_keys, sawtooth, daily_load,
             weekly_ramp, fragmentation_plateau, fragmentation_that_creeps, one_step, restarts, noise, mapped_files,
-            copy_on_write, bursts_of_large_tasks,
+            copy_on_write, bursts_of_large_tasks, cache_of_rare_keys, two_caches,
         )
     ),
 )  # fmt: skip

@@ -102,13 +102,6 @@ def load_unknown(rng: np.random.Generator) -> list[World]:
     return [world]
 
 
-def cache_of_rare_keys(rng: np.random.Generator) -> list[World]:
-    """Keys follow a power law: the cache fills ever more slowly, for days."""
-    world = World(rng, 96.0)
-    world.python += world.base * float(rng.uniform(0.1, 0.4)) * (world.hours / 96) ** rng.uniform(0.35, 0.6)
-    return [world]
-
-
 def lagging_load_ramp(rng: np.random.Generator) -> list[World]:
     """Memory follows, hours later, a load that climbs all week."""
     world = World(rng, 96.0)
@@ -121,15 +114,6 @@ def lagging_load_ramp(rng: np.random.Generator) -> list[World]:
         memory = keep * memory + (1 - keep) * load
         followed[place] = memory
     world.python += world.base * float(rng.uniform(0.05, 0.15)) * followed
-    return [world]
-
-
-def two_caches(rng: np.random.Generator) -> list[World]:
-    """A second deploy brings a second cache before the first is full."""
-    world = World(rng)
-    for onset in (rng.uniform(0, 15), rng.uniform(15, 45)):
-        share, tau = float(rng.uniform(0.05, 0.2)), between(rng, 1.0, 8.0)
-        world.python += world.base * share * world.saturating(float(onset), tau)
     return [world]
 
 
@@ -215,7 +199,7 @@ LATE_KINDS: tuple[Kind, ...] = (
     *(
         Kind(make.__name__, False, make)
         for make in (
-            cache_of_rare_keys, lagging_load_ramp, two_caches, deploys, cleared_every_night, wandering_load,
+            lagging_load_ramp, deploys, cleared_every_night, wandering_load,
             quiet_weekend, daily_load_unknown, slow_wander, heap_that_splinters,
         )
     ),

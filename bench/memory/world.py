@@ -72,14 +72,10 @@ class World:
         """Tasks that were begun in each step."""
         return self.rng.poisson(np.maximum(self.tasks_an_hour * self.pattern * self.step, 0.0)).astype(float)
 
-    @cached_property
+    @property
     def load(self) -> Floats:
-        """Tasks an hour over the last hour."""
-        done = np.concatenate([[0.0], np.cumsum(self.counts)])
-        back = max(1, round(1 / self.step))
-        index = np.arange(1, len(done))
-        begin = np.maximum(index - back, 0)
-        return np.asarray((done[index] - done[begin]) / ((index - begin) * self.step))
+        """Tasks an hour since the sample before."""
+        return self.counts / self.step
 
     def work(self) -> Floats:
         """Tasks done so far, in hours of usual load."""

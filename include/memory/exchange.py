@@ -36,7 +36,7 @@ class Ask:
     seconds: float = 30.0
     parts: int = 3
     frames: int = 8
-    most_trace_bytes: int = 8_000_000
+    most_trace_bytes: int = 4_000_000
     top: int = 10
     chains: int = 3
     chain_seconds: float = 10.0

@@ -30,8 +30,11 @@ def count(process: Incarnation, *, folder: Path | None = None, seconds: float = 
 
 
 def profile(process: Incarnation, *, folder: Path | None = None, **wanted: Any) -> dict[str, Any]:
-    """The deep profile of a process; `wanted` are fields of Ask. Raises as `count` does."""
-    question = Ask(_number(), process.start_ticks, "profile", **wanted)
+    """The deep profile of a process; `wanted` are fields of Ask. Raises as `count` does.
+
+    It collects only where that is expected to take less than 50 ms, unless `longest_pause_seconds` says otherwise.
+    """
+    question = Ask(_number(), process.start_ticks, "profile", **{"longest_pause_seconds": 0.05, **wanted})
     seconds = question.seconds + 2 * question.chain_seconds + GRACE_SECONDS
     return ask(process, question, folder=folder, seconds=seconds)
 

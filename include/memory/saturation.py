@@ -19,6 +19,8 @@ from include.memory.trend import effective
 
 LONGEST_FILL = 3.0  # time constants that count as levelling off, in lengths of the observation
 LONGEST_FILL_HOURS = 48.0
+SLOWING_POWERS = 0.4, 0.65
+EARLY_FILL = 0.67  # time constants of what filled before the onset, in lengths of the time before it
 SHORTEST_FILL_HOURS = 0.5
 DAILY_FROM_HOURS = 36.0
 ONSET_FILLS_HOURS = 2.0, 8.0
@@ -80,7 +82,8 @@ def explain(points: Points) -> Explained:
             kept = [*names, *more]
             innocent.append(_fit(points, unsigned, np.column_stack([*shared, *columns]), kept, since))
             ramp = np.maximum(axis - axis[since], 0.0)
-            leaking.append(_fit(points, unsigned, np.column_stack([*shared, *columns, ramp]), [*kept, "ramp"], since))
+            further = np.column_stack([*shared, *columns, ramp, ramp**2])
+            leaking.append(_fit(points, unsigned, further, [*kept, "ramp", "ramp"], since))
     return _compare(points, min(innocent, key=lambda fit: fit.error), min(leaking, key=lambda fit: fit.error))
 
 
@@ -89,7 +92,8 @@ def _compare(points: Points, innocent: _Fit, leaking: _Fit) -> Explained:
     used = np.count_nonzero(leaking.factors) + 1
     freedom = max(effective(leaking.residuals) * (1 - used / count), 2.0)
     noise = leaking.error + count * (JITTER * float(np.abs(points.values).mean())) ** 2
-    odds = max(innocent.error - leaking.error, 0.0) / (noise / freedom)
+    extra = sum(factor > 0 for factor, name in zip(leaking.factors, leaking.names, strict=True) if name == "ramp")
+    odds = max(innocent.error - leaking.error, 0.0) / max(extra, 1) / (noise / freedom)
     since = leaking.since
     parts = {name: _rise(leaking.part(name), since) for name in set(leaking.names)}
     whole = sum(max(part, 0.0) for part in parts.values()) or 1.0
@@ -183,18 +187,26 @@ def _onsets(points: Points, axis: Floats, unsigned: Floats, shared: list[Floats]
 
 
 def _saturating(axis: Floats, since: int) -> tuple[list[Floats], list[str]]:
-    """Curves that level off, from the onset on; and, for what came before it, those of a warm-up."""
-    longest = min(LONGEST_FILL * float(axis[-1] - axis[since]), LONGEST_FILL_HOURS)
-    count = max(2, int(np.ceil(np.log2(max(longest, 1.0) / SHORTEST_FILL_HOURS))) + 1)
-    grown = np.maximum(axis - axis[since], 0.0)
-    columns = [-np.expm1(-grown / tau) for tau in np.geomspace(SHORTEST_FILL_HOURS, longest, count)]
+    """Curves that level off, or grow ever more slowly, from the onset on; and those that have levelled off before it.
+
+    Exponentials are for caches whose keys are alike, powers for keys that become rarer and rarer.
+    """
+    observed, before = float(axis[-1] - axis[since]), float(axis[since] - axis[0])
+    columns = _fills(axis, since, min(LONGEST_FILL * observed, LONGEST_FILL_HOURS))
+    columns += [np.maximum(axis - axis[since], 0.0) ** power for power in SLOWING_POWERS]
     names = ["fill"] * len(columns)
-    if since > 0:
-        before = float(axis[since] - axis[0])
-        early = [tau for tau in (0.5, 1.5, 4.0) if tau <= before / 2]
-        columns += [-np.expm1(-(axis - axis[0]) / tau) for tau in early]
-        names += ["warm-up"] * len(early)
+    if before * EARLY_FILL > SHORTEST_FILL_HOURS:
+        early = _fills(axis, 0, before * EARLY_FILL)
+        columns += early
+        names += ["early fill"] * len(early)
     return columns, names
+
+
+def _fills(axis: Floats, since: int, longest: float) -> list[Floats]:
+    longest = max(longest, 2 * SHORTEST_FILL_HOURS)
+    count = int(np.ceil(np.log2(longest / SHORTEST_FILL_HOURS))) + 1
+    grown = np.maximum(axis - axis[since], 0.0)
+    return [-np.expm1(-grown / tau) for tau in np.geomspace(SHORTEST_FILL_HOURS, longest, count)]
 
 
 def _fit(points: Points, unsigned: Floats, columns: Floats, names: Sequence[str], since: int) -> _Fit:

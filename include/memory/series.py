@@ -43,8 +43,8 @@ class Series:
     """One incarnation of a process: its samples, ascending, and the looks inside.
 
     `hours` are the age of the process at each sample; a gap is a gap. `used_bytes` are unique and swapped bytes, or
-    anonymous and swapped ones where the unique ones may not be read. `load` is the work done, in tasks an hour or any
-    other unit, in the hour before each sample.
+    anonymous and swapped ones where the unique ones may not be read. `load` is the work done
+    since the sample before, in tasks an hour or any other unit.
     """
 
     hours: Floats

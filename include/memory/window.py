@@ -1,7 +1,7 @@
 """Which lines allocate what stays: tracemalloc for a short window, in parts, compared by traceback.
 
 Tracing slows Python code down by a factor of 2 to 10, and a snapshot stops every thread while it copies the traces, so the
-window is bounded by time and by the memory of the traces (8 MB hold about 60,000, copied in some 40 ms). A line that grows
+window is bounded by time and by the memory of the traces (4 MB hold about 40,000, copied in 30 to 40 ms). A line that grows
 in every part is a leak's; one that grows once is a cache's, or a burst's.
 """
 
