@@ -182,6 +182,34 @@ def heap_that_splinters(rng: np.random.Generator) -> list[World]:
     return [world]
 
 
+def leaks_by_the_weekday(rng: np.random.Generator) -> list[World]:
+    """Every task leaks, and for a day and a half there are none."""
+    world = World(rng, 96.0)
+    world.daily(float(rng.uniform(0.2, 0.6)))
+    begin = rng.uniform(20, 45)
+    world.pattern = np.where((world.hours > begin) & (world.hours < begin + 36), 0.05, world.pattern)
+    world.python += world.base * between(rng, 0.006, 0.02) * world.work()
+    return [world]
+
+
+def registry_of_names(rng: np.random.Generator) -> list[World]:
+    """Names are interned as they are first seen: every one soon, and then hardly any (logarithm of time)."""
+    world = World(rng, 96.0)
+    share = float(rng.uniform(0.03, 0.12))
+    world.python += world.base * share * np.log1p(world.hours / between(rng, 0.3, 4.0))
+    return [world]
+
+
+def pool_that_grows_with_peaks(rng: np.random.Generator) -> list[World]:
+    """A pool of connections as large as the highest load so far."""
+    world = World(rng, 96.0)
+    world.daily(float(rng.uniform(0.3, 0.8)))
+    world.tasks_an_hour = float(rng.uniform(200, 800))
+    peak = np.maximum.accumulate(world.counts)
+    world.native += world.base * float(rng.uniform(0.1, 0.3)) * peak / peak.max()
+    return [world]
+
+
 def _lose(rng: np.random.Generator, world: World) -> None:
     """Some hours of samples were never taken, three times over."""
     for begin in rng.uniform(3, world.hours[-1] - 6, 3):
@@ -193,7 +221,7 @@ LATE_KINDS: tuple[Kind, ...] = (
         Kind(make.__name__, True, make)
         for make in (
             pinned_at_limit, at_night_only, on_and_off, with_gaps, inside_and_native, with_load_that_climbs,
-            behind_a_slow_cache, on_a_noisy_host, large_buffers, load_unknown,
+            behind_a_slow_cache, on_a_noisy_host, large_buffers, load_unknown, leaks_by_the_weekday,
         )
     ),
     *(
@@ -201,6 +229,7 @@ LATE_KINDS: tuple[Kind, ...] = (
         for make in (
             lagging_load_ramp, deploys, cleared_every_night, wandering_load,
             quiet_weekend, daily_load_unknown, slow_wander, heap_that_splinters,
+            registry_of_names, pool_that_grows_with_peaks,
         )
     ),
 )  # fmt: skip

@@ -81,7 +81,9 @@ def fast_leak(seed: int) -> tuple[float | None, float | None]:
     return _delays(replay([world.freeze()], LOOK_EVERY_HOURS), onset)
 
 
-def delays(measure: Callable[[int], tuple[float | None, float | None]], seeds: int) -> tuple[float | None, float | None]:
+def delays(
+    measure: Callable[[int], tuple[float | None, float | None]], seeds: int
+) -> tuple[float | None, float | None]:
     """The medians over all seeds; one that was never noticed counts as endless."""
     found = [measure(seed) for seed in range(seeds)]
     return _median([watch for watch, _ in found]), _median([leaking for _, leaking in found])

@@ -61,7 +61,9 @@ class Ask:
 def default_folder(uid: int | None = None) -> Path:
     """Where a user's agents look: $MILLRACE_MEMORY_FOLDER, or a folder of that user's under the temporary one."""
     named = os.environ.get(FOLDER)
-    return Path(named) if named else Path(tempfile.gettempdir()) / f"millrace-memory-{os.getuid() if uid is None else uid}"
+    return (
+        Path(named) if named else Path(tempfile.gettempdir()) / f"millrace-memory-{os.getuid() if uid is None else uid}"
+    )
 
 
 def make_private(folder: Path) -> None:
@@ -70,7 +72,9 @@ def make_private(folder: Path) -> None:
     found = folder.lstat()
     mine = found.st_uid == os.getuid() or os.getuid() == 0
     if not stat.S_ISDIR(found.st_mode) or not mine or found.st_mode & 0o077:
-        raise MemoryAuditError(f"{folder} is not a private folder of this user: remove it, or name another in ${FOLDER}")
+        raise MemoryAuditError(
+            f"{folder} is not a private folder of this user: remove it, or name another in ${FOLDER}"
+        )
 
 
 def ask(folder: Path, pid: int, question: Ask) -> Path:

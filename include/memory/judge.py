@@ -168,7 +168,9 @@ def _growing(series: Series, memory: Rise | None, counters: list[Counter], fast:
         return Judgement("growing (watch)", "cache", why, growth, left, explained.since_hours, True)
     kind = kinds.kind_of(series, since)
     if memory is None:
-        return Judgement("growing (watch)", kind, "A counter inside rises; memory does not yet.", growth, left, since, True)
+        return Judgement(
+            "growing (watch)", kind, "A counter inside rises; memory does not yet.", growth, left, since, True
+        )
     why = "Memory grows, while what is in use inside does not."
     return Judgement("growing (watch)", kind, why, growth, left, since, True)
 

@@ -24,7 +24,9 @@ def has_agent(pid: int, proc: Path = PROC) -> bool:
     return bool(_status(pid, "SigCgt", 16, proc) >> (SIGNAL - 1) & 1)
 
 
-def count(process: Incarnation, *, folder: Path | None = None, seconds: float = 5.0, collect: bool = True) -> dict[str, Any]:
+def count(
+    process: Incarnation, *, folder: Path | None = None, seconds: float = 5.0, collect: bool = True
+) -> dict[str, Any]:
     """The counters of a process. Raises ProcessGone, NoAgent, NoAnswer or BadAnswer."""
     return ask(process, Ask(_number(), process.start_ticks, "count", collect), folder=folder, seconds=seconds)
 

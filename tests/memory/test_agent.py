@@ -228,7 +228,9 @@ def test_questions_of_strangers_and_nonsense_are_left_alone(tmp_path: Path) -> N
         exchange.make_private(tmp_path / "open")
 
 
-@pytest.mark.parametrize("field", [{"seconds": 1e9}, {"frames": 0}, {"top": True}, {"act": "shell"}, {"number": "../x"}])
+@pytest.mark.parametrize(
+    "field", [{"seconds": 1e9}, {"frames": 0}, {"top": True}, {"act": "shell"}, {"number": "../x"}]
+)
 def test_a_question_has_bounds(field: dict[str, Any]) -> None:
     with pytest.raises(MemoryAuditError, match=f"{next(iter(field))} is"):
         Ask(**{"number": "abc", "start_ticks": 1, **field}).checked()
