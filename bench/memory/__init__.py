@@ -1,7 +1,7 @@
 """The benchmark of the memory audit: `./run bench memory [--only verdicts]`.
 
-`verdicts` judges simulated processes (`kinds.py`, and `late_kinds.py`, which was written after the rules were frozen) and
-measures how long a leak goes unnoticed. It takes minutes of one core and needs neither a database nor Airflow.
+`verdicts` judges simulated processes (`kinds.py`, and `late_kinds.py`, which was written after the rules were frozen)
+and measures how long a leak goes unnoticed. It takes minutes of one core and needs neither a database nor Airflow.
 """
 
 from __future__ import annotations

@@ -18,7 +18,9 @@ Make = Callable[[np.random.Generator], list[World]]
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of process. It is judged every `judged_every_hours`, as an audit that comes by less often than a real one."""
+    """A kind of process. It is judged every `judged_every_hours`, as an audit that comes by less often than a real
+    one.
+    """
 
     name: str
     leaks: bool
@@ -37,24 +39,28 @@ def between(rng: np.random.Generator, low: float, high: float) -> float:
 
 
 def linear_python(rng: np.random.Generator) -> list[World]:
+    """Python objects leak at a constant rate."""
     world = World(rng)
     world.python += world.base * between(rng, 0.003, 0.05) * world.ramp()
     return [world]
 
 
 def linear_native(rng: np.random.Generator) -> list[World]:
+    """Native memory leaks at a constant rate."""
     world = World(rng)
     world.native += world.base * between(rng, 0.003, 0.05) * world.ramp()
     return [world]
 
 
 def slow(rng: np.random.Generator) -> list[World]:
+    """A leak so slow that it takes a fortnight to matter."""
     world = World(rng)
     world.python += world.base * between(rng, 0.0015, 0.003) * world.ramp()
     return [world]
 
 
 def strings_only(rng: np.random.Generator) -> list[World]:
+    """What leaks is unknown to the collector."""
     world = World(rng)
     world.visible_share = 0.02
     world.python += world.base * between(rng, 0.004, 0.03) * world.ramp()
@@ -62,6 +68,7 @@ def strings_only(rng: np.random.Generator) -> list[World]:
 
 
 def stepwise(rng: np.random.Generator) -> list[World]:
+    """A leak in steps, some hours apart."""
     world = World(rng)
     every, size = between(rng, 1.5, 6.0), world.base * between(rng, 0.01, 0.03)
     times = np.cumsum(rng.uniform(0.7, 1.3, 200) * every)
@@ -80,6 +87,7 @@ def per_burst(rng: np.random.Generator) -> list[World]:
 
 
 def late(rng: np.random.Generator) -> list[World]:
+    """It begins after a day or two."""
     world = World(rng)
     world.onset = float(rng.uniform(24, 48))
     world.python += world.base * between(rng, 0.007, 0.03) * world.ramp(world.onset)
@@ -87,6 +95,7 @@ def late(rng: np.random.Generator) -> list[World]:
 
 
 def late_native(rng: np.random.Generator) -> list[World]:
+    """The same, in native memory."""
     world = World(rng)
     world.onset = float(rng.uniform(24, 48))
     world.native += world.base * between(rng, 0.007, 0.03) * world.ramp(world.onset)
@@ -120,12 +129,14 @@ def rising_floor(rng: np.random.Generator) -> list[World]:
 
 
 def accelerating(rng: np.random.Generator) -> list[World]:
+    """It leaks faster and faster."""
     world = World(rng)
     world.python += world.base * between(rng, 0.3, 1.5) * (world.hours / 72) ** rng.uniform(1.5, 2.5)
     return [world]
 
 
 def behind_a_cache(rng: np.random.Generator) -> list[World]:
+    """A cache that fills hides the beginning of a leak."""
     world = World(rng)
     world.python += world.base * float(rng.uniform(0.05, 0.25)) * world.saturating(0.0, between(rng, 1.5, 8.0))
     world.python += world.base * between(rng, 0.005, 0.03) * world.ramp()
@@ -166,12 +177,14 @@ def fast(rng: np.random.Generator) -> list[World]:
 
 
 def warm_up(rng: np.random.Generator) -> list[World]:
+    """A long warm-up."""
     world = World(rng)
     world.warm_up(float(rng.uniform(0.1, 0.5)), between(rng, 0.3, 4.0))
     return [world]
 
 
 def filling_cache(rng: np.random.Generator) -> list[World]:
+    """A cache that fills within hours."""
     world = World(rng)
     world.python += world.base * float(rng.uniform(0.05, 0.4)) * world.saturating(0.0, between(rng, 2.0, 12.0))
     return [world]
@@ -203,6 +216,7 @@ def lru_of_unique_keys(rng: np.random.Generator) -> list[World]:
 
 
 def sawtooth(rng: np.random.Generator) -> list[World]:
+    """Garbage piles up and is collected."""
     world = World(rng)
     world.garbage_share, world.garbage_hours = float(rng.uniform(0.05, 0.25)), between(rng, 0.7, 10.0)
     return [world]
@@ -229,18 +243,21 @@ def weekly_ramp(rng: np.random.Generator) -> list[World]:
 
 
 def fragmentation_plateau(rng: np.random.Generator) -> list[World]:
+    """The heap splinters, and then does no more."""
     world = World(rng)
     world.free += world.base * float(rng.uniform(0.1, 0.4)) * world.saturating(0.0, between(rng, 2.0, 20.0))
     return [world]
 
 
 def fragmentation_that_creeps(rng: np.random.Generator) -> list[World]:
+    """The heap splinters, on and on; nothing more is in use."""
     world = World(rng)
     world.free += world.base * between(rng, 0.002, 0.008) * world.ramp() ** 0.9
     return [world]
 
 
 def one_step(rng: np.random.Generator) -> list[World]:
+    """Something is loaded once."""
     world = World(rng)
     world.python += world.base * float(rng.uniform(0.05, 0.4)) * (world.hours > rng.uniform(4, 65))
     return [world]
@@ -257,6 +274,7 @@ def restarts(rng: np.random.Generator) -> list[World]:
 
 
 def noise(rng: np.random.Generator) -> list[World]:
+    """A noisy host."""
     world = World(rng)
     world.noise_share = float(rng.uniform(0.01, 0.04))
     return [world]

@@ -1,7 +1,7 @@
 """Kinds of processes that were written after the rules of judgement were frozen: no rule was changed to suit them.
 
-They say what the rules are worth on what they were not made for. Whoever changes a rule because of one of these moves that
-kind to `kinds.py` and writes another in its place.
+They say what the rules are worth on what they were not made for. Whoever changes a rule because of one of these moves
+that kind to `kinds.py` and writes another in its place.
 """
 
 from __future__ import annotations

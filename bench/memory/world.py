@@ -1,8 +1,8 @@
 """A model of one process: what it holds, what it is given to do, and what can be seen of it from outside and inside.
 
 Sizes in MB (10^6 bytes), times in hours. What is held has parts: live Python objects, live native memory, memory that
-malloc holds back, mapped files. Upon them come tasks in flight, garbage that waits for the collector, allocators that give
-memory back late, and the noise of a real machine.
+malloc holds back, mapped files. Upon them come tasks in flight, garbage that waits for the collector, allocators that
+give memory back late, and the noise of a real machine.
 """
 
 from __future__ import annotations

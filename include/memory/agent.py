@@ -1,8 +1,8 @@
 """The agent inside a process: on a signal, it answers the question that waits in its folder.
 
-`install()` arms a handler for SIGRTMIN+6 in this process and in all that it forks; $MILLRACE_MEMORY_AGENT=off keeps it out.
-The handler only starts a thread, which works in slices with rests and ends with its answer; between questions there is no
-thread, no socket and no cost. Nothing that goes wrong in here reaches the program.
+`install()` arms a handler for SIGRTMIN+6 in this process and in all that it forks; $MILLRACE_MEMORY_AGENT=off keeps
+it out. The handler only starts a thread, which works in slices with rests and ends with its answer; between questions
+there is no thread, no socket and no cost. Nothing that goes wrong in here reaches the program.
 """
 
 from __future__ import annotations

@@ -92,7 +92,9 @@ def _census(pace: Pace, notes: list[str]) -> Census | None:
 def _holders(
     question: Ask, pace: Pace, before: Census, after: Census, types: list[tuple[type, GrowingType]], notes: list[str]
 ) -> list[Holder]:
-    """Chains to the containers that grew most, then to one new object of each growing type that none of them explains."""
+    """Chains to the containers that grew most, then to one new object of each growing type that none of them
+    explains.
+    """
     found: list[Holder] = []
     search = Pace(question.chain_seconds)
     try:

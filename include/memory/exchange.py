@@ -23,7 +23,8 @@ STALE_SECONDS = 3600.0
 
 @dataclass(frozen=True)
 class Ask:
-    """A question to one incarnation. `count` reads the counters; `profile` also traces, counts objects and finds chains.
+    """A question to one incarnation. `count` reads the counters; `profile` also traces, counts objects and finds
+    chains.
 
     `seconds` are those of the traced window; `longest_pause_seconds` bounds the collection.
     """

@@ -1,7 +1,7 @@
 """A leak that leaves no time: the limit would be reached within hours, so minutes must do.
 
-Memory has risen in a straight line for twelve minutes or more and does not slow down, it would reach the limit (or double,
-where none is known) within three hours, and the counters inside account for the rise.
+Memory has risen in a straight line for twelve minutes or more and does not slow down, it would reach the limit (or
+double, where none is known) within three hours, and the counters inside account for the rise.
 """
 
 from __future__ import annotations

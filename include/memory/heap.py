@@ -1,9 +1,13 @@
-"""malloc's own figures, of all its arenas, by glibc's `mallinfo2`; Python's small objects live elsewhere, in its pools."""
+"""malloc's own figures, of all its arenas, by glibc's `mallinfo2`; Python's small objects live elsewhere, in its
+pools.
+"""
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 
 @dataclass(frozen=True)
@@ -23,11 +27,16 @@ class _Info(ctypes.Structure):
     )  # fmt: skip
 
 
-try:
-    _mallinfo2 = ctypes.CDLL(None).mallinfo2
-    _mallinfo2.restype = _Info
-except (AttributeError, OSError):  # another C library than glibc 2.33 or later
-    _mallinfo2 = None
+def _find() -> Callable[[], _Info] | None:
+    try:
+        found = ctypes.CDLL(None).mallinfo2
+    except (AttributeError, OSError):  # another C library than glibc 2.33 or later
+        return None
+    found.restype = _Info
+    return cast(Callable[[], _Info], found)
+
+
+_mallinfo2 = _find()
 
 
 def heap() -> Heap | None:

@@ -1,9 +1,9 @@
 """The verdict on a process: pure functions over its series.
 
-Two tiers. Memory that rises makes a suspect (`suspicion.py`); the counters inside decide whether it leaks: a counter that
-has risen, also after collections, in a way that no curve which levels off explains (`saturation.py`). The trend of memory
-alone condemns only where no counters can be had, and then only after a day. A rise that leaves no time is judged within
-minutes (`fast.py`).
+Two tiers. Memory that rises makes a suspect (`suspicion.py`); the counters inside decide whether it leaks: a counter
+that has risen, also after collections, in a way that no curve which levels off explains (`saturation.py`). The trend
+of memory alone condemns only where no counters can be had, and then only after a day. A rise that leaves no time is
+judged within minutes (`fast.py`).
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from include.memory.trend import floor, slope
 LEAST_SAMPLES, LEAST_HOURS = 6, 0.2
 WARM_UP_HOURS = 1.0
 ODDS = 12.0
-RAMP_SHARE = 0.4
-LEAST_SHARE = 0.01  # of the counter's level, that the ramp has added
+LASTING = 0.4
+LEAST_SHARE = 0.01  # of the counter's level, that growth has added
 LEAST_BYTES = 1e6
 LEAST_HOURS_OF_LEAK = 2.5
-BLIND_ODDS, BLIND_SHARE, BLIND_HOURS = 30.0, 0.6, 24.0
+BLIND_ODDS, BLIND_LASTING, BLIND_HOURS = 30.0, 0.6, 24.0
 NEAR_LIMIT = 0.92
 
 
@@ -48,7 +48,7 @@ class Counter:
             return False
         enough = found.rise >= LEAST_SHARE * self.level and found.rise * self.bytes_each >= LEAST_BYTES
         lasted = now - found.since_hours >= LEAST_HOURS_OF_LEAK
-        return enough and lasted and found.odds >= ODDS and found.ramp_share >= RAMP_SHARE
+        return enough and lasted and found.odds >= ODDS and found.lasting >= LASTING
 
 
 def judge(series: Series) -> Judgement:
@@ -73,7 +73,7 @@ def judge(series: Series) -> Judgement:
     return _growing(series, memory, counters, fast)
 
 
-_NEVER = Explained(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+_NEVER = Explained(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 def _rising_counters(series: Series) -> list[Counter]:
@@ -141,7 +141,7 @@ def _blind(series: Series, memory: Rise | None) -> Judgement:
     points = points_of(series, series.hours, series.used_bytes, every) if series.now > BLIND_HOURS else None
     found = saturation.explain(points) if points else _NEVER
     lasted = series.now - found.since_hours
-    sure = found.odds >= BLIND_ODDS and found.ramp_share >= BLIND_SHARE and lasted >= BLIND_HOURS
+    sure = found.odds >= BLIND_ODDS and found.lasting >= BLIND_LASTING and lasted >= BLIND_HOURS
     if sure and found.rise >= 2 * material(float(series.used_bytes[0])):
         growth = _growth(series, found.since_hours)
         why = f"There are no counters from inside; memory has grown for {lasted:.0f} hours and does not level off."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -74,5 +74,10 @@ def _smooth(looks: Looks) -> Looks:
         padded = np.pad(values, 1, mode="edge")
         return np.asarray(np.median(np.stack([padded[:-2], values, padded[2:]]), axis=0))
 
-    parts = (three(part) for part in (looks.blocks, looks.objects, looks.heap_bytes, looks.free_bytes))
-    return Looks(looks.hours, *parts, looks.collected)
+    return replace(
+        looks,
+        blocks=three(looks.blocks),
+        objects=three(looks.objects),
+        heap_bytes=three(looks.heap_bytes),
+        free_bytes=three(looks.free_bytes),
+    )

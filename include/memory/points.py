@@ -64,7 +64,7 @@ def _load(hours: Floats, load: Floats, edges: Floats) -> Floats:
     begin, end = np.clip(edges, hours[0], hours[-1]).T
     width = np.maximum(end - begin, 1e-9)
     within = (np.interp(end, hours, done) - np.interp(begin, hours, done)) / width
-    return np.where(end - begin > 1e-6, within, np.interp(end, hours, load))
+    return np.asarray(np.where(end - begin > 1e-6, within, np.interp(end, hours, load)))
 
 
 def _weight_of_raw(values: Floats, collected: NDArray[np.bool_]) -> float:

@@ -81,7 +81,7 @@ def _wait(answer: Path, process: Incarnation, question: Ask, seconds: float) -> 
 
 def _look_into(folder: Path, pid: int) -> None:
     try:
-        os.listdir(folder)
+        next(folder.iterdir(), None)
     except FileNotFoundError as error:
         raise NoAgent(f"process {pid} has no agent: there is no folder {folder}") from error
     except PermissionError as error:

@@ -1,9 +1,10 @@
 """Does a curve that levels off explain the growth? A leak goes on; a cache fills, a warm-up ends, load comes and goes.
 
-A counter is explained twice, by non-negative least squares: by what an innocent process does (steps, memory in step with
-the load, growth that levels off with any time constant up to three times the length of the observation), and by the same
-with a ramp that goes on. `odds` is the F ratio of the two, with the degrees of freedom cut by autocorrelation. Growth may
-have begun at any time, and may follow the clock or the work done: each side chooses what suits it best.
+A counter is explained twice, by non-negative least squares: by what an innocent process does (steps, memory in step
+with the load, growth that levels off with any time constant up to three times the length of the observation), and by
+the same with a ramp that goes on. `odds` is the F ratio of the two, with the degrees of freedom cut by
+autocorrelation. Growth may have begun at any time, and may follow the clock or the work done: each side chooses what
+suits it best.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ SHORTEST_FILL_HOURS = 0.5
 DAILY_FROM_HOURS = 36.0
 ONSET_FILLS_HOURS = 2.0, 8.0
 STEPS = 2
+LAST_PART = 0.2
 LEAST_AFTER_ONSET = 6  # points
 JITTER = 2e-4  # of the level: noise that no counter is free of
 
@@ -44,16 +46,17 @@ class Points:
 class Explained:
     """The best explanation with a ramp, and how much better it is than the best without.
 
-    Shares are parts of the rise since the growth began. `rate` is per hour, `rise` in units of the counter.
+    `rise` is what growth has added since it began, in units of the counter, without load and steps; `rate` per hour
+    is that of its last fifth, `lasting` the same in rates of the whole: 1 for a straight line, near 0 for a full cache.
+    `load_share` is the part of all that rose which follows the load.
     """
 
     odds: float
     since_hours: float
     rate: float
     rise: float
-    ramp_share: float
+    lasting: float
     load_share: float
-    step_share: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,10 +67,11 @@ class _Fit:
     factors: Floats
     residuals: Floats
     since: int
+    axis: Floats
 
-    def part(self, name: str) -> Floats:
-        """What the columns of that name contribute at each point."""
-        chosen = [number for number, other in enumerate(self.names) if other == name]
+    def part(self, *names: str) -> Floats:
+        """What the columns of these names contribute at each point."""
+        chosen = [number for number, other in enumerate(self.names) if other in names]
         return np.asarray(self.columns[:, chosen] @ self.factors[chosen])
 
 
@@ -80,10 +84,10 @@ def explain(points: Points) -> Explained:
         for since in _onsets(points, axis, unsigned, shared):
             columns, more = _saturating(axis, since)
             kept = [*names, *more]
-            innocent.append(_fit(points, unsigned, np.column_stack([*shared, *columns]), kept, since))
+            innocent.append(_fit(points, unsigned, np.column_stack([*shared, *columns]), kept, axis, since))
             ramp = np.maximum(axis - axis[since], 0.0)
             further = np.column_stack([*shared, *columns, ramp, ramp**2])
-            leaking.append(_fit(points, unsigned, further, [*kept, "ramp", "ramp"], since))
+            leaking.append(_fit(points, unsigned, further, [*kept, "ramp", "ramp"], axis, since))
     return _compare(points, min(innocent, key=lambda fit: fit.error), min(leaking, key=lambda fit: fit.error))
 
 
@@ -94,20 +98,19 @@ def _compare(points: Points, innocent: _Fit, leaking: _Fit) -> Explained:
     noise = leaking.error + count * (JITTER * float(np.abs(points.values).mean())) ** 2
     extra = sum(factor > 0 for factor, name in zip(leaking.factors, leaking.names, strict=True) if name == "ramp")
     odds = max(innocent.error - leaking.error, 0.0) / max(extra, 1) / (noise / freedom)
-    since = leaking.since
-    parts = {name: _rise(leaking.part(name), since) for name in set(leaking.names)}
-    whole = sum(max(part, 0.0) for part in parts.values()) or 1.0
-    ramp = parts["ramp"]
-    hours = float(points.hours[-1] - points.hours[since])
-    load = sum(max(parts.get(name, 0.0), 0.0) for name in ("load", "lagging load"))
+    since, axis = leaking.since, leaking.axis
+    grown = leaking.part("fill", "early fill", "ramp")
+    rise = _rise(grown, since)
+    load = max(_rise(leaking.part("load", "lagging load"), since), 0.0)
+    late = min(int(np.searchsorted(axis, axis[-1] - (axis[-1] - axis[since]) * LAST_PART)), count - 2)
+    rate = _rise(grown, late) / float(axis[-1] - axis[late])
     return Explained(
         odds=odds,
         since_hours=float(points.hours[since]),
-        rate=ramp / hours,
-        rise=ramp,
-        ramp_share=ramp / whole,
-        load_share=load / whole,
-        step_share=max(parts.get("step", 0.0), 0.0) / whole,
+        rate=rate,
+        rise=rise,
+        lasting=rate * float(axis[-1] - axis[since]) / rise if rise > 0 else 0.0,
+        load_share=load / (load + max(rise, 0.0) + max(_rise(leaking.part("step"), since), 0.0) or 1.0),
     )
 
 
@@ -209,7 +212,7 @@ def _fills(axis: Floats, since: int, longest: float) -> list[Floats]:
     return [-np.expm1(-grown / tau) for tau in np.geomspace(SHORTEST_FILL_HOURS, longest, count)]
 
 
-def _fit(points: Points, unsigned: Floats, columns: Floats, names: Sequence[str], since: int) -> _Fit:
+def _fit(points: Points, unsigned: Floats, columns: Floats, names: Sequence[str], axis: Floats, since: int) -> _Fit:
     """Non-negative least squares beside what may go either way, which is projected out first."""
     root = np.sqrt(points.weights)
     weighted = columns * root[:, None]
@@ -221,4 +224,4 @@ def _fit(points: Points, unsigned: Floats, columns: Floats, names: Sequence[str]
     target = target - unsigned @ (unsigned.T @ target)
     factors, _ = optimize.nnls(weighted / size, target, maxiter=50 * len(size))
     residuals = target - (weighted / size) @ factors
-    return _Fit(float(residuals @ residuals), columns, names, factors / size, residuals, since)
+    return _Fit(float(residuals @ residuals), columns, names, factors / size, residuals, since, axis)

@@ -1,4 +1,6 @@
-"""Trends of a series that has saw-teeth, bursts and memory of its own: the floor, and a slope with an honest interval."""
+"""Trends of a series that has saw-teeth, bursts and memory of its own: the floor, and a slope with an honest
+interval.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Which lines allocate what stays: tracemalloc for a short window, in parts, compared by traceback.
 
-Tracing slows Python code down by a factor of 2 to 10, and a snapshot stops every thread while it copies the traces, so the
-window is bounded by time and by the memory of the traces (4 MB hold about 40,000, copied in 30 to 40 ms). A line that grows
-in every part is a leak's; one that grows once is a cache's, or a burst's.
+Tracing slows Python code down by a factor of 2 to 10, and a snapshot stops every thread while it copies the traces,
+so the window is bounded by time and by the memory of the traces (4 MB hold about 40,000, copied in 30 to 40 ms). A
+line that grows in every part is a leak's; one that grows once is a cache's, or a burst's.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 import tracemalloc
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from include.memory.pace import Pace
@@ -99,6 +100,6 @@ def _rank(taken: list[Totals], top: int) -> tuple[Line, ...]:
     lines = []
     for frames, (size, count) in taken[-1].items():
         sizes = [0, *(totals.get(frames, (0, 0))[0] for totals in taken)]
-        grew = sum(after > before for before, after in zip(sizes[:-1], sizes[1:], strict=True))
+        grew = sum(after > before for before, after in pairwise(sizes))
         lines.append(Line(tuple(f"{file}:{line}" for file, line in frames), size, count, grew))
     return tuple(sorted(lines, key=lambda line: (-line.grew, -line.bytes))[:top])

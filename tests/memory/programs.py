@@ -1,4 +1,5 @@
-"""Small programs that really leak, and some that only look like it: each is started as a process with an agent inside."""
+"""Small programs that really leak, and some that only look like it: each is started as a process with an agent
+inside."""
 
 from __future__ import annotations
 
