@@ -14,7 +14,7 @@ from typing import Any
 
 from include.memory.pace import Pace
 
-SLICE = 2_000
+SLICE = 1_000
 LEAST_ENTRIES = 16  # a smaller container holds no leak worth a name
 LEAST_GROWTH = 8
 KEPT_OF_A_TYPE = 3
@@ -64,6 +64,7 @@ def take(pace: Pace) -> Census:
         pace.rest()
     for own in (census.entries, measures, objects):
         census.entries.pop(id(own), None)
+    objects.clear()
     return census
 
 
@@ -89,7 +90,9 @@ def grown_containers(before: Census, after: Census, pace: Pace, top: int) -> lis
                 found[id(one)] = one
         part.clear()
         pace.rest()
-    alive = [at for at in best if at in found and found[at] is not objects]
+    found.pop(id(objects), None)
+    objects.clear()  # a list of all objects holds the cells of this function too, and would live on in a cycle
+    alive = [at for at in best if at in found]
     return [Grown(found[at], before.entries.get(at, 0), after.entries[at]) for at in alive[:top]]
 
 
@@ -105,6 +108,7 @@ def newest(kinds: list[type], pace: Pace) -> dict[type, list[Any]]:
                 kept.append(one)
         part.clear()
         pace.rest()
+    objects.clear()
     return found
 
 

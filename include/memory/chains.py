@@ -22,9 +22,10 @@ from include.memory.links import describe, isinstance_of, local_name, via
 from include.memory.pace import OutOfTime, Pace
 
 OWN_FOLDER = str(Path(__file__).parent)
+OWN_PACKAGE = f"{__package__}."
 LONGEST_CHAIN = 14
 WIDEST_LEVEL = 60
-LARGE_HEAP = 400_000  # objects, above which a level is searched in slices
+LARGE_HEAP = 100_000  # objects, above which a level is searched in slices
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class _Search:
         return len(self.found) - 1
 
     def _is_own(self, one: Any) -> bool:
-        if one is self or one is self.__dict__ or one is self.found or one is self.pace:
+        if one is self.__dict__ or one is self.found or type(one).__module__.startswith(OWN_PACKAGE):
             return True
         return isinstance_of(one, FrameType) and one.f_code.co_filename.startswith(OWN_FOLDER)
 
@@ -151,7 +152,9 @@ class _Search:
             holders += [one for one in part if not ids.isdisjoint(map(id, gc.get_referents(one)))]
             part.clear()
             self.pace.rest()
-        return [one for one in holders if one is not objects]
+        held = {id(objects)}
+        objects.clear()
+        return [one for one in holders if id(one) not in held]
 
     def _running_function(self) -> int | None:
         """A local variable of a function that is running is invisible to the collector: look for it by name."""

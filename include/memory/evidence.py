@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +35,7 @@ class Evidence:
 
     counters: Counters
     longest_pause_seconds: float
+    longest_pause_in: str
     first: Counters | None = None
     traced: Traced | None = None
     types: tuple[GrowingType, ...] = ()
@@ -48,7 +48,7 @@ def gather(question: Ask) -> Evidence:
     pace = Pace(question.seconds + CENSUS_SECONDS)
     first = counters.read(pace, collect=question.collect, longest_pause_seconds=question.longest_pause_seconds)
     if question.act == "count":
-        return Evidence(first, pace.longest_pause_seconds)
+        return Evidence(first, pace.longest_pause_seconds, pace.longest_pause_in)
     return _profile(question, pace, first)
 
 
@@ -73,6 +73,7 @@ def _profile(question: Ask, pace: Pace, first: Counters) -> Evidence:
     return Evidence(
         counters=last,
         longest_pause_seconds=pace.longest_pause_seconds,
+        longest_pause_in=pace.longest_pause_in,
         first=first,
         traced=traced,
         types=tuple(growing for _, growing in types),
@@ -107,8 +108,8 @@ def _holders(
                 found.append(_holder(one, growing.name, growing.before, growing.after, search))
     except OutOfTime:
         notes.append("the search for holders ended with its time")
-    pace.longest_pause_seconds = max(pace.longest_pause_seconds, search.longest_pause_seconds)
-    gc.collect(0)
+    if search.longest_pause_seconds > pace.longest_pause_seconds:
+        pace.longest_pause_seconds, pace.longest_pause_in = search.longest_pause_seconds, search.longest_pause_in
     return found
 
 

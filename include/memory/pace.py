@@ -15,12 +15,15 @@ class OutOfTime(Exception):
 
 
 class Pace:
-    """One piece of work. `longest_pause_seconds` is the longest call of compiled code, in which no thread can run."""
+    """One piece of work. `longest_pause_seconds` is the longest call of compiled code, in which no thread can run, and
+    `longest_pause_in` what was called.
+    """
 
     def __init__(self, seconds: float, rest_seconds: float = 0.004) -> None:
         self.deadline = time.monotonic() + seconds
         self.rest_seconds = rest_seconds
         self.longest_pause_seconds = 0.0
+        self.longest_pause_in = ""
 
     def rest(self) -> None:
         """Let the others run. Raises OutOfTime."""
@@ -34,5 +37,7 @@ class Pace:
         try:
             return function(*arguments, **named)
         finally:
-            self.longest_pause_seconds = max(self.longest_pause_seconds, time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            if seconds > self.longest_pause_seconds:
+                self.longest_pause_seconds, self.longest_pause_in = seconds, function.__name__
             time.sleep(self.rest_seconds)
