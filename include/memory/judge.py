@@ -95,7 +95,7 @@ def _rising_counters(series: Series) -> list[Counter]:
 
 
 def _leaked_before(series: Series, counter: Counter) -> bool:
-    """Whether the same was to be said some time ago: while a cache begins to fill, it may look like a leak for a while."""
+    """Whether the same was to be said some time ago: a cache that begins to fill may look like a leak for a while."""
     lasted = series.now - (counter.explained or _NEVER).since_hours
     earlier = series.until(series.now - float(np.clip(AGAIN_SHARE * lasted, *AGAIN_HOURS)))
     return len(earlier.hours) >= LEAST_SAMPLES and any(

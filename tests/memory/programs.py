@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 # What each program does, over and over; `step()` leaks, or does not, and `pause` seconds pass between two steps.
 HEAD = """
-    import gc, sys, threading, time
+    import gc, os, sys, threading, time
     from collections import OrderedDict, deque
     from functools import lru_cache
     from pathlib import Path
@@ -38,10 +38,13 @@ TAIL = """
         assert agent.install(Path(sys.argv[1])) or "off" in sys.argv
         print("ready", flush=True)
         number = 0
+        done = os.open(Path(sys.argv[1]).parent / "done", os.O_CREAT | os.O_WRONLY)
         while True:
+            os.pwrite(done, b"%12d" % number, 0)
             began = time.perf_counter()
-            step(number)
-            number += 1
+            for _ in range(int(os.environ.get("STEPS", "1"))):
+                step(number)
+                number += 1
             time.sleep(pause)
             longest = max(longest, time.perf_counter() - began - pause)
 
@@ -152,6 +155,11 @@ class Program:
     incarnation: Incarnation
     folder: Path
     source: Path
+
+    @property
+    def done(self) -> int:
+        """How many steps it has done."""
+        return int((self.folder.parent / "done").read_text())
 
     def line_of(self, text: str) -> int:
         """The number of the first line of the program that holds the text."""
