@@ -53,9 +53,3 @@ def rise(values: Floats) -> float:
     """How much higher the last third lies than the first, by their medians."""
     third = max(1, len(values) // 3)
     return float(np.median(values[-third:]) - np.median(values[:third]))
-
-
-def largest_jump(values: Floats) -> float:
-    """The share of the whole rise that the largest step from one point to the next makes; 1.0 when nothing rises."""
-    whole = float(values[-1] - values[0])
-    return float(np.diff(values).max()) / whole if whole > 0 and len(values) > 1 else 1.0

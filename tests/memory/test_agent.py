@@ -165,7 +165,7 @@ def test_a_window_is_bounded_by_the_memory_of_its_traces(tmp_path: Path) -> None
     body = """
     KEPT = []
     def step(number):
-        KEPT.extend([number, value] for value in range(2_000))
+        KEPT.extend([number, value] for value in range(300))
     """
     with running(body, tmp_path) as program:
         found = probe.profile(program.incarnation, folder=program.folder, seconds=30.0, most_trace_bytes=2_000_000)
