@@ -22,12 +22,11 @@ from include.memory.trend import floor, slope
 
 LEAST_SAMPLES, LEAST_HOURS = 6, 0.2
 WARM_UP_HOURS = 1.0
-ODDS, ODDS_BEFORE = 12.0, 4.0
+ODDS = 12.0
 LASTING = 0.4
 LEAST_SHARE = 0.01  # of the counter's level, that growth has added
 LEAST_BYTES = 1e6
 LEAST_HOURS_OF_LEAK = 2.5
-AGAIN_SHARE, AGAIN_HOURS = 0.1, (0.75, 6.0)  # how long before now it must have looked the same, in shares of the growth
 BLIND_ODDS, BLIND_LASTING, BLIND_HOURS = 30.0, 0.6, 24.0
 NEAR_LIMIT = 0.92
 
@@ -42,14 +41,14 @@ class Counter:
     bytes_each: float
     explained: Explained | None
 
-    def leaks(self, now: float, odds: float = ODDS) -> bool:
+    def leaks(self, now: float) -> bool:
         """Whether it has grown in a way that no curve which levels off explains."""
         found = self.explained
         if found is None:
             return False
         enough = found.rise >= LEAST_SHARE * self.level and found.rise * self.bytes_each >= LEAST_BYTES
         lasted = now - found.since_hours >= LEAST_HOURS_OF_LEAK
-        return enough and lasted and found.odds >= odds and found.lasting >= LASTING
+        return enough and lasted and found.odds >= ODDS and found.lasting >= LASTING
 
 
 def judge(series: Series) -> Judgement:
@@ -64,7 +63,7 @@ def judge(series: Series) -> Judgement:
         return Judgement("warming up", "none", why, suspect=fast is not None)
     memory = rising(series.hours, series.used_bytes, material(float(np.median(series.used_bytes))))
     counters = _rising_counters(series)
-    leaking = [counter for counter in counters if counter.leaks(series.now) and _leaked_before(series, counter)]
+    leaking = [counter for counter in counters if counter.leaks(series.now)]
     if leaking:
         return _leak(series, max(leaking, key=lambda counter: (counter.explained or _NEVER).odds))
     if memory is None and not counters and fast is None:
@@ -92,15 +91,6 @@ def _rising_counters(series: Series) -> list[Counter]:
         explained = saturation.explain(points) if points else None
         found.append(Counter(name, kind, level, bytes_each, explained))  # type: ignore[arg-type]
     return found
-
-
-def _leaked_before(series: Series, counter: Counter) -> bool:
-    """Whether the same was to be said some time ago: a cache that begins to fill may look like a leak for a while."""
-    lasted = series.now - (counter.explained or _NEVER).since_hours
-    earlier = series.until(series.now - float(np.clip(AGAIN_SHARE * lasted, *AGAIN_HOURS)))
-    return len(earlier.hours) >= LEAST_SAMPLES and any(
-        other.name == counter.name and other.leaks(earlier.now, ODDS_BEFORE) for other in _rising_counters(earlier)
-    )
 
 
 def _leak(series: Series, counter: Counter) -> Judgement:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -38,18 +38,6 @@ class Looks:
     def __len__(self) -> int:
         return len(self.hours)
 
-    def until(self, hours: float) -> Looks:
-        """The looks up to that age."""
-        end = int(np.searchsorted(self.hours, hours + 1e-9))
-        return Looks(
-            self.hours[:end],
-            self.blocks[:end],
-            self.objects[:end],
-            self.heap_bytes[:end],
-            self.free_bytes[:end],
-            self.collected[:end],
-        )
-
 
 @dataclass(frozen=True, eq=False)
 class Series:
@@ -72,18 +60,6 @@ class Series:
     def now(self) -> float:
         """Age at the last sample, in hours."""
         return float(self.hours[-1])
-
-    def until(self, hours: float) -> Series:
-        """What was known at that age."""
-        end = int(np.searchsorted(self.hours, hours + 1e-9))
-        return replace(
-            self,
-            hours=self.hours[:end],
-            used_bytes=self.used_bytes[:end],
-            resident_bytes=None if self.resident_bytes is None else self.resident_bytes[:end],
-            load=None if self.load is None else self.load[:end],
-            looks=self.looks.until(hours),
-        )
 
 
 @dataclass(frozen=True)
