@@ -79,8 +79,8 @@ def show(result: Result, console: Console) -> None:
     for figure in result.figures:
         bounds.add_row(*_figure_cells(figure))
     console.print(table, bounds, *result.notes, sep="\n")
-    for part, values in result.profile.items():
-        console.print(f"{part}: {values}")
+    for part, cost in _costs(result.profile):
+        console.print(f"{part}: {cost}")
 
 
 def write(result: Result, folder: Path, name: str) -> None:
@@ -103,10 +103,20 @@ def _markdown(result: Result) -> str:
     parts.append(_rows(("figure", "value", "must", "aim", ""), [_figure_cells(figure) for figure in result.figures]))
     parts += ["\n".join(f"- {note}" for note in result.notes)] if result.notes else []
     if result.profile:
-        rows = [[name, json.dumps(values)] for name, values in result.profile.items()]
-        parts.append("## Profile\n\n" + _rows(("part", "cost"), rows))
+        parts.append("## Profile\n\n" + _rows(("part", "cost"), _costs(result.profile)))
     parts.append("## Machine\n\n" + _rows(("fact", ""), [[name, value] for name, value in result.machine.items()]))
     return "\n\n".join(parts) + "\n"
+
+
+def _costs(profile: dict[str, Any]) -> list[list[str]]:
+    """Each part of a profile and its figures in words; the parts of a part follow it."""
+    found = []
+    for part, values in profile.items():
+        nested = {name: cost for inner in values.values() if isinstance(inner, dict) for name, cost in inner.items()}
+        plain = {name: value for name, value in values.items() if not isinstance(value, dict)}
+        found.append([part, ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in plain.items())])
+        found += _costs({f"{part}, {name}": value for name, value in nested.items()})
+    return found
 
 
 def _rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

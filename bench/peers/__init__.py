@@ -107,15 +107,19 @@ def python_of(name: str, folder: Path) -> Path:
     wanted = "\n".join(pins(name))
     if stamp.exists() and stamp.read_text() == wanted:
         return python
-    venv.create(home, clear=True, with_pip=True)
-    command = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *pins(name)]
+    uv = Path(sys.executable).with_name("uv")
+    venv.create(home, clear=True, with_pip=not uv.exists())
+    command = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    if uv.exists():
+        command = [str(uv), "pip", "install", "-q", "--system-certs", "--python", str(python)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
+        done = subprocess.run(
+            [*command, *pins(name)], capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
+        )
     except subprocess.TimeoutExpired:
-        raise Absent("not installed: pip took too long") from None
+        raise Absent("not installed: it took too long") from None
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-        raise Absent(f"not installed: {(lines or ['pip failed'])[-1]}"[:120])
+        raise Absent(f"not installed: {(done.stderr.strip().splitlines() or ['it failed'])[-1].strip()}"[:120])
     stamp.write_text(wanted)
     return python
 
