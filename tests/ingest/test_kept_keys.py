@@ -10,7 +10,7 @@ import numpy as np
 import psycopg
 import pytest
 
-from include.ingest.kept_keys import _without
+from include.ingest.kept_keys import _keep_others
 from tests.ingest.loading import DAY, counts, ingest, make_dataset, rows
 
 HEADER = "id,label,price\n"
@@ -42,6 +42,13 @@ def test_each_key_is_kept_once(warehouse: psycopg.Connection, tmp_path: Path, sh
     assert kept(warehouse) == [10, 10, 990]
 
 
+def test_a_file_of_every_row_is_kept_alone(warehouse: psycopg.Connection, tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path, chunk_bytes=2000)
+    for day in range(4):
+        ingest(warehouse, dataset, export(list(range(300 + day))), tmp_path, version=DAY + timedelta(days=day))
+    assert kept(warehouse) == [303]
+
+
 def test_what_was_thinned_out_is_still_confirmed(warehouse: psycopg.Connection, tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path)
     for day in (0, 2, 3, 4):
@@ -54,13 +61,10 @@ def test_what_was_thinned_out_is_still_confirmed(warehouse: psycopg.Connection, 
                                                   14: "same"}  # fmt: skip
 
 
-def test_the_walk_finds_what_is_there() -> None:
+def test_what_both_hold_is_left_out() -> None:
     chance = np.random.default_rng(3)
-    ours = chance.integers(0, 2**63, 5000, dtype=np.uint64)
-    new = chance.integers(0, 2**63, 50, dtype=np.uint64)
-    theirs = np.insert(ours, np.sort(chance.integers(0, 5000, 50)), new)
-    left, at = _without(theirs, ours, 0)
-    assert left.tolist() == [number for number in theirs.tolist() if number in set(new.tolist())]
-    assert at == 5000
-    assert _without(chance.permutation(theirs), ours, 0)[0].tolist() != []
-    assert set(_without(chance.permutation(theirs), ours, 0)[0].tolist()) == set(new.tolist())
+    ours, new = (np.sort(chance.integers(0, 2**63, count, dtype=np.uint64)) for count in (5000, 50))
+    theirs = np.sort(np.concatenate([ours[::3], new, new[:5]]))
+    count = _keep_others(theirs, ours)
+    assert theirs[:count].tolist() == sorted([*new.tolist(), *new[:5].tolist()])
+    assert _keep_others(theirs[:0], ours) == _keep_others(ours.copy(), ours) == 0
