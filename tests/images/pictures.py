@@ -1,0 +1,78 @@
+"""Pictures made for the tests: photo-like, of every mode, and hostile ones."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageCms
+
+
+def photo(width: int = 900, height: int = 600, seed: int = 1) -> Image.Image:
+    """A smooth picture with some detail: waves of several lengths in each colour."""
+    chance = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    channels = []
+    for _ in range(3):
+        value = np.zeros((height, width), np.float32)
+        for wave in (width / 1.5, width / 5, width / 17, 23):
+            a, b, phase = chance.uniform(-1, 1, 2).tolist() + [chance.uniform(0, 6)]
+            value += np.sin(2 * np.pi * (a * x + b * y) / wave + phase) * (wave / width) ** 0.5
+        value = (value - value.min()) / (value.max() - value.min())
+        channels.append((255 * value).astype(np.uint8))
+    return Image.fromarray(np.dstack(channels))
+
+
+def encoded(image: Image.Image, form: str = "JPEG", **options: Any) -> bytes:
+    """The picture as a file's bytes."""
+    out = io.BytesIO()
+    image.save(out, form, **options)
+    return out.getvalue()
+
+
+def quarters(width: int = 200, height: int = 100) -> Image.Image:
+    """Red, green, blue and white quarters: left to right, top to bottom."""
+    image = Image.new("RGB", (width, height), "white")
+    image.paste((255, 0, 0), (0, 0, width // 2, height // 2))
+    image.paste((0, 255, 0), (width // 2, 0, width, height // 2))
+    image.paste((0, 0, 255), (0, height // 2, width // 2, height))
+    return image
+
+
+def animation(frames: int = 5, size: tuple[int, int] = (120, 80), form: str = "GIF") -> bytes:
+    """Moving squares."""
+    pictures = []
+    for number in range(frames):
+        image = Image.new("RGB", size, "navy")
+        image.paste((255, 200, 0), (number * 10, 10, number * 10 + 20, 30))
+        pictures.append(image)
+    return encoded(pictures[0], form, save_all=True, append_images=pictures[1:], duration=80, loop=0)
+
+
+def wide_gamut_profile() -> bytes:
+    """A profile whose red, green and blue are not those of sRGB: sRGB's own with red and green exchanged."""
+    data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    count = struct.unpack(">I", data[128:132])[0]
+    tags = {bytes(data[132 + 12 * i : 136 + 12 * i]): 132 + 12 * i for i in range(count)}
+    red, green = tags[b"rXYZ"], tags[b"gXYZ"]
+    data[red + 4 : red + 12], data[green + 4 : green + 12] = data[green + 4 : green + 12], data[red + 4 : red + 12]
+    return bytes(data)
+
+
+def png_header(width: int, height: int, depth: int = 8, colour: int = 2) -> bytes:
+    """A PNG that promises that many pixels and holds almost none."""
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" * 64)) + chunk(b"IEND", b"")
+
+
+def scan_flood(scans: int) -> bytes:
+    """A progressive JPEG whose last scan comes again and again."""
+    data = encoded(photo(256, 256), progressive=True)
+    last = data.rindex(b"\xff\xda")
+    return data[:-2] + data[last:-2] * scans + data[-2:]

@@ -1,0 +1,78 @@
+"""A picture that loops, eats memory or crashes its decoder harms its own child only."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.images import sandbox
+from include.images.errors import Killed, Rejected
+from include.images.limits import LIMITS
+from include.images.recipes import load_recipes
+from include.images.sandbox import render_safely
+from tests.images import pictures
+
+
+def run(folder: Path, monkeypatch: pytest.MonkeyPatch, behave: Any, **limits: Any) -> None:
+    """Render with `behave` in place of the real work."""
+    monkeypatch.setattr(sandbox, "render", lambda *_: behave())
+    render_safely(folder / "source", load_recipes(), folder, replace(LIMITS, **limits))
+
+
+def test_a_good_picture_comes_back_whole(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(pictures.encoded(pictures.photo()))
+    found = render_safely(tmp_path / "source", load_recipes(), tmp_path)
+    assert {part.file for part in found.renditions} == {
+        f"{name}.{suffix}" for name in ("large", "medium", "thumb") for suffix in ("jpg", "webp")
+    }
+    assert found.placeholder.startswith("data:image/webp;base64,")
+    assert len(found.placeholder) < 600
+
+
+def test_a_bad_one_says_why(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"nothing of the kind")
+    with pytest.raises(Rejected, match="can be read"):
+        render_safely(tmp_path / "source", load_recipes(), tmp_path)
+
+
+def test_the_clock_ends_a_sleeper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    began = time.monotonic()
+    with pytest.raises(Killed) as caught:
+        run(tmp_path, monkeypatch, lambda: time.sleep(60), wall_seconds=0.5)
+    assert caught.value.code == "timeout"
+    assert time.monotonic() - began < 5
+
+
+def test_the_kernel_ends_a_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def loop() -> None:
+        while True:
+            pass
+
+    with pytest.raises(Killed) as caught:
+        run(tmp_path, monkeypatch, loop, cpu_seconds=1)
+    assert caught.value.code == "timeout"
+
+
+def test_memory_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Killed) as caught:
+        run(tmp_path, monkeypatch, lambda: bytearray(300 << 20), memory_bytes=200 << 20)
+    assert caught.value.code == "memory"
+
+
+def test_a_crash_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Killed, match="died") as caught:
+        run(tmp_path, monkeypatch, lambda: os.kill(os.getpid(), signal.SIGSEGV))
+    assert caught.value.code == "killed"
+
+
+def test_no_child_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Killed):
+        run(tmp_path, monkeypatch, lambda: time.sleep(60), wall_seconds=0.2)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
