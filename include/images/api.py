@@ -67,11 +67,11 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
     """The routes. `service` is asked at each request, as it is made when the server starts."""
     routes = APIRouter()
     may_read, may_write = [Depends(guards.read)], [Depends(guards.write), Depends(same_site)]
-    Owner = Annotated[str, Depends(guards.owner)]  # noqa: N806
+    named = Depends(guards.owner)
 
     @routes.post("/images", status_code=202, dependencies=may_write)
     @routes.post("/upload", status_code=202, dependencies=may_write, include_in_schema=False)
-    async def upload(request: Request, owner: Owner, callback_url: str | None = None) -> JSONResponse:
+    async def upload(request: Request, owner: str = named, callback_url: str | None = None) -> JSONResponse:
         """Take in one picture as the body, or several as multipart/form-data."""
         here = service()
         check_callback(here, callback_url)

@@ -42,7 +42,7 @@ class Facts:
 
 @dataclass
 class Source:
-    """An open picture."""
+    """An open picture; use it as a context, which closes the file."""
 
     image: Image.Image
     facts: Facts
@@ -53,6 +53,12 @@ class Source:
     def turned(self) -> bool:
         """Whether the pixels lie on their side."""
         return self.facts.orientation in TURNED
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.image.close()
 
 
 def open_source(path: Path, limits: Limits) -> Source:
@@ -68,6 +74,14 @@ def open_source(path: Path, limits: Limits) -> Source:
         raise
     except Exception as error:  # Pillow's openers leak errors of many kinds
         raise Rejected("broken", f"no JPEG, PNG, WebP, GIF or AVIF that can be read ({type(error).__name__})") from None
+    try:
+        return _look(path, image, limits)
+    except BaseException:
+        image.close()
+        raise
+
+
+def _look(path: Path, image: Image.Image, limits: Limits) -> Source:
     _check_size(path, image, limits)
     frames = _count_frames(image, limits)
     exif = _exif(image)
@@ -107,10 +121,10 @@ def count_scans(data: bytes, most: int) -> int:
 
 def _count_frames(image: Image.Image, limits: Limits) -> int:
     """Frames up to one more than the limit; by seeking, as a header may lie."""
-    if not getattr(image, "is_animated", False):
-        return 1
     count = 1
     try:
+        if not getattr(image, "is_animated", False):  # asking makes Pillow read the second frame
+            return 1
         while count <= limits.frames:
             image.seek(count)
             count += 1

@@ -1,4 +1,7 @@
-"""The renditions that are made of every picture, as `recipes.yaml` declares them."""
+"""The renditions that are made of every picture, as `recipes.yaml` declares them.
+
+`python -m include.images.recipes` writes the JSON Schema for editors.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from include.images.errors import RecipeError
 
 RECIPES = Path(__file__).parent / "recipes.yaml"
+SCHEMA_FILE = RECIPES.with_suffix(".schema.json")
 ENGINE = 1  # goes up when the same recipe comes out otherwise, so that renditions are made anew
 Format = Literal["jpeg", "webp", "avif", "png"]
 SUFFIX: dict[str, str] = {"jpeg": "jpg", "webp": "webp", "avif": "avif", "png": "png"}
@@ -113,3 +117,7 @@ def load_recipes(path: Path = RECIPES) -> Recipes:
 def schema_text() -> str:
     """The JSON Schema of the recipe file, for editors."""
     return json.dumps(Recipes.model_json_schema(), indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    SCHEMA_FILE.write_text(schema_text(), encoding="utf-8")

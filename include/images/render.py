@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,8 +51,13 @@ class Rendered:
 
 def render(path: Path, recipes: Recipes, folder: Path, limits: Limits = LIMITS) -> Rendered:
     """Make every rendition of the file into `folder`. Raises Rejected when the picture is at fault."""
-    source = open_source(path, limits)
-    layouts = {name: layout((source.facts.width, source.facts.height), recipe) for name, recipe in recipes.renditions.items()}
+    with open_source(path, limits) as source:
+        return _render(source, recipes, folder, limits)
+
+
+def _render(source: Source, recipes: Recipes, folder: Path, limits: Limits) -> Rendered:
+    seen = (source.facts.width, source.facts.height)
+    layouts = {name: layout(seen, recipe) for name, recipe in recipes.renditions.items()}
     moving = _moves(source, recipes, limits)
     made: list[Rendition] = []
     try:
@@ -164,8 +170,6 @@ def _placeholder(image: Image.Image) -> str:
     scale = PLACEHOLDER / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     tiny = resize(image, size) if max(image.size) > PLACEHOLDER else image
-    from io import BytesIO
-
-    out = BytesIO()
+    out = io.BytesIO()
     tiny.save(out, "WEBP", quality=40, method=6)
     return "data:image/webp;base64," + base64.b64encode(out.getvalue()).decode()

@@ -47,7 +47,7 @@ def animation(frames: int = 5, size: tuple[int, int] = (120, 80), form: str = "G
     pictures = []
     for number in range(frames):
         image = Image.new("RGB", size, "navy")
-        image.paste((255, 200, 0), (number * 10, 10, number * 10 + 20, 30))
+        image.paste((255, 200, 0), (number * 10 % 100, 10, number * 10 % 100 + 20, 30))
         pictures.append(image)
     return encoded(pictures[0], form, save_all=True, append_images=pictures[1:], duration=80, loop=0)
 

@@ -265,11 +265,11 @@ def test_a_failed_picture_says_why_and_is_tried_again(client: httpx.Client, here
     assert client.get(f"/images/{image}").json()["state"] == "failed"
 
 
-@pytest.mark.parametrize("url", [
+@pytest.mark.parametrize("callback", [
     "http://hooks.example/x", "https://elsewhere.example/", "https://a:b@hooks.example/", "file:///etc/passwd", "x",
 ])  # fmt: skip
-def test_a_callback_to_anywhere_is_refused(client: httpx.Client, url: str) -> None:
-    assert client.post("/images", params={"callback_url": url}, content=PHOTO).status_code == 422
+def test_a_callback_to_anywhere_is_refused(client: httpx.Client, callback: str) -> None:
+    assert client.post("/images", params={"callback_url": callback}, content=PHOTO).status_code == 422
 
 
 @pytest.mark.parametrize(("headers", "status"), [

@@ -169,6 +169,7 @@ def test_an_animation_stays_one_where_the_format_can(tmp_path: Path, form: str) 
     assert files["large.jpg"].size == (60, 40)
     assert {part.format: part.animated for part in found.renditions} == {"jpeg": False, "webp": True}
     files["large.webp"].seek(1)
+    files["large.webp"].load()
     assert files["large.webp"].info["duration"] == 80
     assert not found.still
 
