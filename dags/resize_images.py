@@ -102,7 +102,8 @@ def account() -> dict[str, int]:
         "execution_timeout": timedelta(minutes=30),
     },
     params={
-        "path": Param(None, type=["null", "string"], title="Folder", description="Folder of pictures. Empty: the inbox"),
+        "path": Param(None, type=["null", "string"], title="Folder",
+                      description="Folder of pictures to take in. Empty: the inbox"),
         "everything": Param(False, type="boolean", title="Everything",
                             description="Also make all stored pictures anew whose recipes have changed"),
     },

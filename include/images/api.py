@@ -87,7 +87,11 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
         async with service().pool.connection() as connection:
             found = await catalogue.page(connection, after=_place(after), state=state, limit=limit)
         shown = [show(request, row) for row in found[:limit]]
-        more = f"{found[limit - 1]['created_at'].isoformat()}_{found[limit - 1]['image_id']}" if len(found) > limit else None
+        more = (
+            f"{found[limit - 1]['created_at'].isoformat()}_{found[limit - 1]['image_id']}"
+            if len(found) > limit
+            else None
+        )
         return {"images": shown, "next": more}
 
     @routes.get("/counts", dependencies=may_read)
@@ -205,7 +209,7 @@ def check_callback(here: Service, url: str | None) -> None:
 
 
 def same_site(request: Request) -> None:
-    """Refuse a request that another site makes with this user's cookie; one with its own token may come from anywhere."""
+    """Refuse what another site sends with this user's cookie; a request with its own token may come from anywhere."""
     if request.headers.get("authorization"):
         return
     site = request.headers.get("sec-fetch-site")

@@ -144,8 +144,8 @@ async def load(connection: AsyncConnection[Any], owner: str) -> tuple[int, int]:
     async with connection.cursor() as cursor:
         await cursor.execute(
             "SELECT (SELECT count(*) FROM millrace.image_source WHERE state IN ('accepted', 'resizing')),"
-            " (SELECT coalesce(sum(s.bytes), 0)::bigint FROM millrace.image i JOIN millrace.image_source s USING (digest)"
-            "  WHERE i.owner = %s)",
+            " (SELECT coalesce(sum(s.bytes), 0)::bigint"
+            "  FROM millrace.image i JOIN millrace.image_source s USING (digest) WHERE i.owner = %s)",
             [owner],
         )
         row = await cursor.fetchone()

@@ -21,7 +21,9 @@ class Timing:
     loop: int
 
 
-def encode(frames: Sequence[Image.Image], form: str, recipe: Recipe, timing: Timing | None, rights: dict[int, str]) -> bytes:
+def encode(
+    frames: Sequence[Image.Image], form: str, recipe: Recipe, timing: Timing | None, rights: dict[int, str]
+) -> bytes:
     """The file's bytes. Only formats that can move take more than the first frame."""
     first = frames[0]
     if form not in ALPHA:

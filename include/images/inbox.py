@@ -31,7 +31,7 @@ def waiting(connection: Connection[Any]) -> int:
 
 
 def claim(connection: Connection[Any], *, batches: int = 64, size: int = BATCH) -> list[UUID]:
-    """Claim what waits, the oldest first, in up to so many batches; returns their ids. One short transaction a batch."""
+    """Claim what waits, the oldest first, in up to so many batches, each in a short transaction; returns their ids."""
     claimed = []
     for _ in range(batches):
         batch = uuid4()

@@ -32,7 +32,9 @@ class Receiver:
     def __enter__(self) -> Receiver:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for intake, _ in self.kept:
             intake.close()
         if self._open is not None:

@@ -36,7 +36,9 @@ class Quality(_Model):
     jpeg: int = Field(82, ge=1, le=95, description="Quality of JPEG.")
     webp: int = Field(80, ge=1, le=100, description="Quality of WebP.")
     avif: int = Field(60, ge=1, le=100, description="Quality of AVIF.")
-    webp_effort: int = Field(2, ge=0, le=6, description="How long WebP is tried to be made smaller: 4 takes twice as 2.")
+    webp_effort: int = Field(
+        2, ge=0, le=6, description="How long WebP is tried to be made smaller: 4 takes twice as 2."
+    )
     avif_speed: int = Field(8, ge=0, le=10, description="How fast AVIF is encoded; below 6 takes seconds a picture.")
 
 

@@ -79,7 +79,12 @@ def _moves(source: Source, recipes: Recipes, limits: Limits) -> bool:
 
 
 def _still(
-    source: Source, recipes: Recipes, layouts: dict[str, Layout], folder: Path, made: list[Rendition], skip: tuple[str, ...]
+    source: Source,
+    recipes: Recipes,
+    layouts: dict[str, Layout],
+    folder: Path,
+    made: list[Rendition],
+    skip: tuple[str, ...],
 ) -> str:
     """The renditions of the first frame; returns the placeholder."""
     largest = max((found.scaled for found in layouts.values()), key=lambda size: size[0] * size[1])

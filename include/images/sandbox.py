@@ -1,7 +1,7 @@
 """Runs one picture in a child process that may fail, loop, or eat memory without harm to the worker.
 
-A C call can't be interrupted from Python, so no time-out inside the process holds. The child is limited by the kernel in
-memory, CPU time and file size; the parent kills it by the clock. The child's only way back is a pipe with JSON.
+A C call can not be interrupted from Python, so no time-out inside the process holds. The kernel limits the child in
+memory, CPU time and file size; the parent kills it by the clock. Its only way back is a pipe with JSON.
 """
 
 from __future__ import annotations

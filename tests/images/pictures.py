@@ -19,7 +19,7 @@ def photo(width: int = 900, height: int = 600, seed: int = 1) -> Image.Image:
     for _ in range(3):
         value = np.zeros((height, width), np.float32)
         for wave in (width / 1.5, width / 5, width / 17, 23):
-            a, b, phase = chance.uniform(-1, 1, 2).tolist() + [chance.uniform(0, 6)]
+            a, b, phase = *chance.uniform(-1, 1, 2), chance.uniform(0, 6)
             value += np.sin(2 * np.pi * (a * x + b * y) / wave + phase) * (wave / width) ** 0.5
         value = (value - value.min()) / (value.max() - value.min())
         channels.append((255 * value).astype(np.uint8))
@@ -64,6 +64,7 @@ def wide_gamut_profile() -> bytes:
 
 def png_header(width: int, height: int, depth: int = 8, colour: int = 2) -> bytes:
     """A PNG that promises that many pixels and holds almost none."""
+
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 

@@ -142,7 +142,10 @@ def test_several_files_in_one_form(client: httpx.Client, here: Here) -> None:
     assert answer.status_code == 202
     body = answer.json()
     assert [image["file_name"] for image in body["images"]] == ["passwd.jpg", "two.png"]
-    assert [(one["file_name"], one["code"]) for one in body["refused"]] == [("text.jpg", "type"), ("empty.png", "empty")]
+    assert [(one["file_name"], one["code"]) for one in body["refused"]] == [
+        ("text.jpg", "type"),
+        ("empty.png", "empty"),
+    ]
     assert len(stored(here)) == 2
 
 

@@ -40,7 +40,12 @@ def test_a_fault_is_named(tmp_path: Path, text: str, said: str) -> None:
 def test_identity_follows_what_comes_out() -> None:
     plain = Recipe(side=100)
     assert plain.identity == Recipe(side=100, formats=("png",)).identity
-    others = [Recipe(side=101), Recipe(side=100, sharpen=1), Recipe(side=100, background="#000000"), Recipe(box=(100, 100))]
+    others = [
+        Recipe(side=101),
+        Recipe(side=100, sharpen=1),
+        Recipe(side=100, background="#000000"),
+        Recipe(box=(100, 100)),
+    ]
     assert len({plain.identity, *(other.identity for other in others)}) == 5
 
 

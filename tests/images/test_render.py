@@ -58,7 +58,11 @@ def test_each_format_is_what_it_says(tmp_path: Path, form: str) -> None:
 def test_renditions_are_close_to_a_full_lanczos(tmp_path: Path) -> None:
     photo = pictures.photo(2400, 1600)
     _, files = made(
-        tmp_path, pictures.encoded(photo, quality=98), a={"side": 1024, **PNG}, b={"side": 512, **PNG}, c={"side": 128, **PNG}
+        tmp_path,
+        pictures.encoded(photo, quality=98),
+        a={"side": 1024, **PNG},
+        b={"side": 512, **PNG},
+        c={"side": 128, **PNG},
     )
     for file, size in (("a.png", (1024, 683)), ("b.png", (512, 341)), ("c.png", (128, 85))):
         wanted = np.asarray(photo.resize(size, Image.Resampling.LANCZOS), float)
@@ -189,7 +193,10 @@ def test_copyright_is_kept_if_asked(tmp_path: Path) -> None:
     exif[0x8298], exif[0x0110] = "(c) somebody", "camera"
     data = pictures.encoded(pictures.photo(), exif=exif.tobytes())
     _, files = made(
-        tmp_path, data, kept={"side": 100, "formats": ["jpeg"], "keep_copyright": True}, bare={"side": 50, "formats": ["jpeg"]}
+        tmp_path,
+        data,
+        kept={"side": 100, "formats": ["jpeg"], "keep_copyright": True},
+        bare={"side": 50, "formats": ["jpeg"]},
     )
     assert dict(files["kept.jpg"].getexif()) == {0x8298: "(c) somebody"}
     assert not files["bare.jpg"].getexif()

@@ -49,7 +49,7 @@ def do_all(connection: psycopg.Connection, store: FolderStore, recipes: Recipes 
 
 
 def test_good_and_bad_pictures_side_by_side(warehouse: psycopg.Connection, store: FolderStore, tmp_path: Path) -> None:
-    good, broken, text = deliver(
+    good, broken, _ = deliver(
         tmp_path / "in", pictures.encoded(pictures.photo()), pictures.encoded(pictures.photo())[:3000], b"text"
     )
     assert sweep(warehouse, store, tmp_path / "in", owner="me") == {"taken": 2, "known": 0, "refused": 1}
@@ -136,7 +136,8 @@ def test_a_worker_killed_at_any_moment_loses_nothing(
         "import sys, psycopg; from pathlib import Path; from include.images import inbox, work;"
         "from include.images.recipes import load_recipes; from include.images.store import FolderStore\n"
         "with psycopg.connect(sys.argv[1], autocommit=True) as c:\n"
-        "    for batch in inbox.claim(c, size=5): work.resize_batch(c, FolderStore(Path(sys.argv[2])), load_recipes(), batch)"
+        "    for batch in inbox.claim(c, size=5):\n"
+        "        work.resize_batch(c, FolderStore(Path(sys.argv[2])), load_recipes(), batch)"
     )
     for attempt in range(20):
         process = subprocess.Popen([sys.executable, "-c", program, dsn, str(store.root)])
