@@ -96,6 +96,11 @@ class Settings:
         return self.state / "inbox"
 
     @property
+    def images(self) -> Path:
+        """Where uploaded pictures and their renditions are stored."""
+        return self.state / "images"
+
+    @property
     def url(self) -> str:
         """The address of Airflow's pages."""
         return f"http://127.0.0.1:{self.api_port}"

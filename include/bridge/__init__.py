@@ -1,104 +1,17 @@
-"""The one place in `include/` that imports Airflow: what a task needs to know of its run, in plain values."""
+"""The only part of `include/` that imports Airflow: what tasks and pages need of it, in plain values.
+
+One module a domain; here is what all of them use.
+"""
 
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from uuid import NAMESPACE_URL, UUID, uuid5
+from typing import Any
 
 import psycopg
-from airflow.sdk import Connection, get_current_context
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk import get_current_context
 
-from include.ingest import ledger
-from include.ingest.dataset import Dataset, RejectLimit
-from include.ingest.dataset_file import load_dataset
-from include.ingest.errors import DatasetError, IngestError
-
-if TYPE_CHECKING:
-    from include.ingest.plan import Order
-
-DATASETS = Path(__file__).parent / "datasets"
-log = logging.getLogger(__name__)
-
-
-def read_datasets(folder: Path = DATASETS) -> tuple[list[Dataset], list[DatasetError]]:
-    """Every dataset file of the folder: the good ones, and what is wrong with the others."""
-    good, faults = [], []
-    for file in sorted(folder.glob("*.yaml")):
-        try:
-            good.append(load_dataset(file))
-        except DatasetError as error:
-            faults.append(error)
-    return good, faults
-
-
-def run_id() -> UUID:
-    """The ledger's id of this DAG run: the same for every task and every retry."""
-    dag_run = get_current_context()["dag_run"]
-    return uuid5(NAMESPACE_URL, f"airflow:{dag_run.dag_id}/{dag_run.run_id}")
-
-
-def order(dataset: Dataset) -> Order:
-    """What this run is asked to ingest: the form's path, or the dataset's source for the data interval."""
-    from include.ingest.plan import Order  # here, as DAG files import this module and need no engine
-
-    context: dict[str, Any] = dict(get_current_context())
-    params, dag_run = context["params"], context["dag_run"]
-    # The logical date, as `ds` has it: a run by hand for a day has the same version as that day's scheduled run.
-    version = dag_run.logical_date or dag_run.run_after
-    if params["path"]:
-        path = Path(params["path"])
-    elif dag_run.logical_date is None:
-        raise AirflowFailException("this run has no logical date, so its file has no name: give a date or a path")
-    else:
-        inbox = os.environ.get("MILLRACE_INBOX", "/var/lib/millrace/inbox")
-        path = Path(context["task"].render_template(dataset.source, {**context, "inbox": inbox}))
-    return Order(run_id(), path, version, params["force"], f"{dag_run.dag_id}/{dag_run.run_id}")
-
-
-def check_wait(dataset: Dataset, path: Path) -> None:
-    """Fail the task when the run has waited for its file as long as the dataset says."""
-    began = get_current_context()["dag_run"].start_date
-    if began is not None and datetime.now(UTC) - began >= timedelta(seconds=dataset.wait_timeout_seconds):
-        raise AirflowFailException(
-            f"{path} did not come within {dataset.wait_timeout_seconds:,} seconds (wait_timeout_seconds of dataset"
-            f" {dataset.name}): deliver it and clear task `plan`, or trigger a run with another path"
-        )
-
-
-def with_params(dataset: Dataset) -> Dataset:
-    """The dataset with what the trigger form overrides."""
-    params = get_current_context()["params"]
-    limit = dataset.reject_limit
-    return dataset.model_copy(
-        update={
-            "chunk_bytes": params["chunk_bytes"] or dataset.chunk_bytes,
-            "reject_limit": RejectLimit(
-                rows=limit.rows if params["reject_rows"] is None else params["reject_rows"],
-                ratio=limit.ratio if params["reject_ratio"] is None else params["reject_ratio"],
-            ),
-        }
-    )
-
-
-@contextmanager
-def warehouse(dataset: Dataset) -> Iterator[psycopg.Connection]:
-    """An open connection to the dataset's warehouse. An error that no retry can help fails the task at once."""
-    with psycopg.connect(_dsn(dataset.postgres_conn_id), autocommit=True, connect_timeout=30) as connection:
-        try:
-            yield connection
-        except IngestError as error:
-            if error.retryable:
-                raise
-            with connection.cursor() as cursor:
-                ledger.note_reason(cursor, run_id(), str(error))
-            raise AirflowFailException(str(error)) from error
+log = logging.getLogger("millrace")
 
 
 def label(text: str) -> None:
@@ -112,13 +25,13 @@ def report(step: str, **values: object) -> None:
 
 
 def publish(asset: Any, extra: dict[str, Any]) -> None:
-    """Attach the account to the asset's event, for the DAGs downstream."""
+    """Attach a task's outcome to the asset's event, for the DAGs downstream."""
     get_current_context()["outlet_events"][asset].extra = extra
 
 
-def _dsn(conn_id: str) -> str:
-    found = Connection.get(conn_id)
+def dsn(connection: Any, application: str) -> str:
+    """psycopg's connection string for an Airflow Connection; `application` is how the server's lists name it."""
     return psycopg.conninfo.make_conninfo(
-        host=found.host, port=found.port, user=found.login, password=found.password, dbname=found.schema,
-        application_name="millrace", keepalives_idle=30, **(found.extra_dejson or {}),
+        host=connection.host, port=connection.port, user=connection.login, password=connection.password,
+        dbname=connection.schema, application_name=application, keepalives_idle=30, **(connection.extra_dejson or {}),
     )  # fmt: skip

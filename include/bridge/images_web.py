@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,7 +12,7 @@ from airflow.sdk import Connection
 from fastapi import FastAPI
 from psycopg_pool import AsyncConnectionPool
 
-from include.bridge import images
+from include.bridge import dsn, images
 from include.images import api, pages
 
 DAG = "resize_images"
@@ -34,11 +33,10 @@ GUARDS = api.Guards(
 @asynccontextmanager
 async def serving(app: FastAPI) -> AsyncIterator[None]:
     """Mount the routes and keep a pool of connections while the server runs."""
-    hosts = tuple(filter(None, os.environ.get("MILLRACE_CALLBACK_HOSTS", "").split(",")))
-    dsn = images.dsn(Connection.get(images.WAREHOUSE), "millrace-api")
-    pool: AsyncConnectionPool[Any] = AsyncConnectionPool(dsn, min_size=0, max_size=CONNECTIONS, open=False)
+    where = dsn(Connection.get(images.WAREHOUSE), "millrace-api")
+    pool: AsyncConnectionPool[Any] = AsyncConnectionPool(where, min_size=0, max_size=CONNECTIONS, open=False)
     await pool.open(wait=False)
-    service = api.Service(pool, images.store(), callback_hosts=hosts)
+    service = api.Service(pool, images.store(), callbacks=images.callbacks())
     app.include_router(api.router(lambda: service, GUARDS))
     app.include_router(pages.router(GUARDS))
     try:

@@ -18,14 +18,17 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from psycopg_pool import AsyncConnectionPool
 
-from include.images import catalogue, inbox
+from include.images import catalogue
+from include.images.callbacks import Callbacks
+from include.images.doorbell import CHANNEL
 from include.images.intake import Intake, Refused
 from include.images.limits import LIMITS, Limits
 from include.images.receive import Receiver, receive
 from include.images.store import FolderStore, StoreFull
 
+NOWHERE = Callbacks()
 RETRY_SECONDS = 30
-LOAD_SECONDS = 1.0  # for so long the answer to "is there room?" is used again
+LOAD_SECONDS = 5.0  # for so long the answer to "is there room?" is used again
 MEDIA = {"jpg": "image/jpeg", "webp": "image/webp", "avif": "image/avif", "png": "image/png"}
 
 
@@ -36,7 +39,7 @@ class Service:
     pool: AsyncConnectionPool[Any]
     store: FolderStore
     limits: Limits = LIMITS
-    callback_hosts: tuple[str, ...] = ()
+    callbacks: Callbacks = NOWHERE
     _load: dict[str, tuple[float, int, int]] = field(default_factory=dict)
 
     async def check_room(self, owner: str) -> None:
@@ -140,7 +143,7 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
         async with service().pool.connection() as connection, connection.transaction():
             again = await catalogue.retry(connection, image_id)
             row = await catalogue.find(connection, image_id)
-            await connection.execute("SELECT pg_notify(%s, '')", [inbox.CHANNEL])
+            await connection.execute("SELECT pg_notify(%s, '')", [CHANNEL])
         if row is None:
             raise HTTPException(404, f"there is no image {image_id}")
         if not again:
@@ -200,12 +203,9 @@ async def lock(connection: Any, digests: list[str]) -> None:
 
 def check_callback(here: Service, url: str | None) -> None:
     """Answer 422 for a callback to a host that is not allowed."""
-    if url is None:
-        return
-    parts = urlsplit(url)
-    if parts.scheme != "https" or parts.hostname not in here.callback_hosts or parts.username or parts.password:
-        allowed = ", ".join(here.callback_hosts) or "none"
-        raise HTTPException(422, f"callback_url must be https on an allowed host ({allowed})")
+    if url is not None and not here.callbacks.allows(url):
+        allowed = ", ".join(here.callbacks.origins) or "none: set the Connection image_callbacks"
+        raise HTTPException(422, f"callback_url must begin with one of: {allowed}")
 
 
 def same_site(request: Request) -> None:

@@ -11,7 +11,7 @@ from uuid import UUID
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
-from include.images.inbox import CHANNEL
+from include.images.doorbell import CHANNEL
 
 STATES = ("accepted", "resizing", "done", "failed")
 PAGE = 50
@@ -50,12 +50,16 @@ async def accept(connection: AsyncConnection[Any], uploads: Sequence[Upload]) ->
         await cursor.executemany(
             "INSERT INTO millrace.image_source (digest, bytes) VALUES (%s, %s) ON CONFLICT (digest) DO UPDATE"
             " SET state = CASE WHEN image_source.state = 'failed' THEN 'accepted' ELSE image_source.state END,"
-            " attempts = CASE WHEN image_source.state = 'failed' THEN 0 ELSE image_source.attempts END",
+            " attempts = CASE WHEN image_source.state = 'failed' THEN 0 ELSE image_source.attempts END, priority = 0",
             [(upload.digest, upload.bytes) for upload in uploads],
         )
         await cursor.executemany(
-            "INSERT INTO millrace.image (image_id, digest, owner, file_name, callback_url) VALUES (%s, %s, %s, %s, %s)",
-            [(one.image_id, one.digest, one.owner, one.file_name, one.callback_url) for one in uploads],
+            "INSERT INTO millrace.image (image_id, digest, owner, file_name, callback_url, callback_due)"
+            " VALUES (%s, %s, %s, %s, %s, CASE WHEN %s::text IS NOT NULL THEN clock_timestamp() END)",
+            [
+                (one.image_id, one.digest, one.owner, one.file_name, one.callback_url, one.callback_url)
+                for one in uploads
+            ],
         )
         await cursor.execute("SELECT pg_notify(%s, '')", [CHANNEL])
 
@@ -125,7 +129,7 @@ async def retry(connection: AsyncConnection[Any], image_id: UUID) -> bool:
     """Let a failed picture wait again; False when it has not failed."""
     async with connection.cursor() as cursor:
         await cursor.execute(
-            "UPDATE millrace.image_source s SET state = 'accepted', attempts = 0, accepted_at = clock_timestamp()"
+            "UPDATE millrace.image_source s SET state = 'accepted', attempts = 0, priority = 0, accepted_at = clock_timestamp()"
             " FROM millrace.image i WHERE i.digest = s.digest AND i.image_id = %s AND s.state = 'failed'",
             [image_id],
         )

@@ -1,71 +1,75 @@
 """The list of work in PostgreSQL: uploads go in, batches are claimed, results come back.
 
-What is claimed is claimed for a while only: a batch whose task died is claimed again when that time is over.
-Functions take an open connection and say what they expect of its transaction.
+A claim holds for a while and is extended with every picture, so what a dead task had claimed is claimed again. How often
+a picture was begun is counted, so that one which kills its worker is given up. Functions take an open connection.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from psycopg import Connection
-from psycopg.rows import dict_row
 
+from include.images.doorbell import CHANNEL
 from include.images.limits import LIMITS
-from include.images.render import Rendered
 
-CHANNEL = "millrace_images"
-BATCH = 32  # pictures that one task resizes: some 10 s of work
-CLAIM_SECONDS = 600.0
-WAITING = (
-    "SELECT count(*) FROM millrace.image_source"
-    " WHERE state = 'accepted' OR (state = 'resizing' AND claimed_until < clock_timestamp())"
-)
+if TYPE_CHECKING:
+    from include.images.render import Rendered
+
+BATCH = 32  # pictures that are claimed at a time: some seconds of work
+CLAIM_SECONDS = 180.0  # longer than any one picture may take
+UPLOADED, SWEPT = 0, 1  # priority: what somebody waits for comes before a folder or a change of recipes
+_FREE = "(state = 'accepted' OR state = 'resizing' AND claimed_until < clock_timestamp())"
 
 
 def waiting(connection: Connection[Any]) -> int:
     """Sources that can be claimed now."""
-    row = connection.execute(WAITING).fetchone()
+    row = connection.execute(f"SELECT count(*) FROM millrace.image_source WHERE {_FREE}").fetchone()
     return 0 if row is None else int(row[0])
 
 
-def claim(connection: Connection[Any], *, batches: int = 64, size: int = BATCH) -> list[UUID]:
-    """Claim what waits, the oldest first, in up to so many batches, each in a short transaction; returns their ids."""
-    claimed = []
-    for _ in range(batches):
+def claim(connection: Connection[Any], batch: UUID, *, size: int = BATCH) -> int:
+    """Claim for this batch up to `size` of what waits: uploads first, the oldest first. Returns how many."""
+    return connection.execute(
+        "UPDATE millrace.image_source SET state = 'resizing', batch = %s,"
+        " claimed_until = clock_timestamp() + %s * interval '1 second'"
+        " WHERE digest IN (SELECT digest FROM millrace.image_source"
+        f"  WHERE {_FREE} ORDER BY priority, accepted_at LIMIT %s FOR UPDATE SKIP LOCKED)",
+        [batch, CLAIM_SECONDS, size],
+    ).rowcount
+
+
+def open_batches(connection: Connection[Any], most: int) -> list[UUID]:
+    """Share what waits among up to `most` new batches, each with its first claim."""
+    size = max(1, min(BATCH, -(-waiting(connection) // most)))
+    found = []
+    for _ in range(most):
         batch = uuid4()
-        with connection.transaction():
-            found = connection.execute(
-                "UPDATE millrace.image_source SET state = 'resizing', batch = %s, attempts = attempts + 1,"
-                " claimed_until = clock_timestamp() + %s * interval '1 second'"
-                " WHERE digest IN (SELECT digest FROM millrace.image_source"
-                "  WHERE state = 'accepted' OR (state = 'resizing' AND claimed_until < clock_timestamp())"
-                "  ORDER BY accepted_at LIMIT %s FOR UPDATE SKIP LOCKED)",
-                [batch, CLAIM_SECONDS, size],
-            ).rowcount
-        if not found:
+        if not claim(connection, batch, size=size):
             break
-        claimed.append(batch)
-    return claimed
+        found.append(batch)
+    return found
 
 
 def batch_of(connection: Connection[Any], batch: UUID) -> list[tuple[str, int]]:
-    """What is left to do of a batch: digest, and which attempt this is."""
+    """What is left to do of a batch: digest, and how often it was begun."""
     return connection.execute(
         "SELECT digest, attempts FROM millrace.image_source WHERE batch = %s AND state = 'resizing'"
-        " ORDER BY accepted_at",
+        " ORDER BY priority, accepted_at",
         [batch],
     ).fetchall()
 
 
-def extend(connection: Connection[Any], batch: UUID) -> None:
-    """Say that the batch is still being worked on."""
-    connection.execute(
-        "UPDATE millrace.image_source SET claimed_until = clock_timestamp() + %s * interval '1 second'"
-        " WHERE batch = %s AND state = 'resizing'",
-        [CLAIM_SECONDS, batch],
-    )
+def begin(connection: Connection[Any], batch: UUID, digest: str) -> None:
+    """Say that this picture is begun, and that the batch is still being worked on."""
+    with connection.transaction():
+        connection.execute("SET LOCAL synchronous_commit = off")  # lost in a crash, it is only counted once less
+        connection.execute(
+            "UPDATE millrace.image_source SET attempts = attempts + (digest = %s)::int,"
+            " claimed_until = clock_timestamp() + %s * interval '1 second' WHERE batch = %s AND state = 'resizing'",
+            [digest, CLAIM_SECONDS, batch],
+        )
 
 
 def finish(connection: Connection[Any], batch: UUID, digest: str, recipes: str, rendered: Rendered) -> bool:
@@ -96,6 +100,7 @@ def fail(connection: Connection[Any], batch: UUID, digest: str, code: str, reaso
     connection.execute(
         "UPDATE millrace.image_source SET code = %(code)s, reason = %(reason)s, batch = NULL,"
         " state = CASE WHEN %(final)s OR attempts >= %(most)s THEN 'failed' ELSE 'accepted' END,"
+        " accepted_at = CASE WHEN %(final)s THEN accepted_at ELSE clock_timestamp() END,"
         " finished_at = clock_timestamp() WHERE digest = %(digest)s AND batch = %(batch)s AND state = 'resizing'",
         {"code": code, "reason": reason, "final": final, "most": LIMITS.attempts, "digest": digest, "batch": batch},
     )
@@ -104,9 +109,9 @@ def fail(connection: Connection[Any], batch: UUID, digest: str, code: str, reaso
 def remake(connection: Connection[Any], recipes: str) -> int:
     """Let every stored picture that was not made by these recipes wait again; returns how many."""
     return connection.execute(
-        "UPDATE millrace.image_source SET state = 'accepted', attempts = 0"
+        "UPDATE millrace.image_source SET state = 'accepted', attempts = 0, priority = %s"
         " WHERE state = 'done' AND recipes IS DISTINCT FROM %s",
-        [recipes],
+        [SWEPT, recipes],
     ).rowcount
 
 
@@ -116,6 +121,6 @@ def counts(connection: Connection[Any]) -> dict[str, int]:
     return {"accepted": 0, "resizing": 0, "done": 0, "failed": 0, **dict(found)}
 
 
-def records(connection: Connection[Any]) -> Any:
-    """A cursor whose rows are dictionaries."""
-    return connection.cursor(row_factory=dict_row)
+def ring(connection: Connection[Any]) -> None:
+    """Wake the DAG for what waits."""
+    connection.execute("SELECT pg_notify(%s, '')", [CHANNEL])

@@ -9,7 +9,8 @@ from uuid import uuid4
 
 from psycopg import Connection
 
-from include.images.inbox import CHANNEL
+from include.images.doorbell import CHANNEL
+from include.images.inbox import SWEPT
 from include.images.intake import Intake, Refused
 from include.images.limits import LIMITS, Limits
 from include.images.receive import clean_name
@@ -55,8 +56,8 @@ def _take(connection: Connection[Any], store: FolderStore, file: Path, owner: st
             )
             intake.keep()
             fresh = connection.execute(
-                "INSERT INTO millrace.image_source (digest, bytes) VALUES (%s, %s) ON CONFLICT DO NOTHING",
-                [intake.digest, intake.bytes],
+                "INSERT INTO millrace.image_source (digest, bytes, priority) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+                [intake.digest, intake.bytes, SWEPT],
             ).rowcount
             if fresh:
                 connection.execute(

@@ -19,6 +19,7 @@ from fastapi import FastAPI, Request
 from psycopg_pool import AsyncConnectionPool
 
 from include.images import api, inbox, work
+from include.images.callbacks import Callbacks
 from include.images.limits import LIMITS
 from include.images.recipes import Recipe, Recipes
 from include.images.store import FolderStore
@@ -43,7 +44,7 @@ class Here:
         @asynccontextmanager
         async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             async with AsyncConnectionPool(dsn, min_size=0, max_size=4, open=False) as pool:
-                self.service = api.Service(pool, self.store, callback_hosts=("hooks.example",))
+                self.service = api.Service(pool, self.store, callbacks=Callbacks("secret", ("https://hooks.example",)))
                 yield
 
         self.app = FastAPI(lifespan=lifespan)
@@ -56,7 +57,7 @@ class Here:
     def resize(self) -> None:
         """What the DAG does."""
         with psycopg.connect(self.dsn, autocommit=True) as connection:
-            for batch in inbox.claim(connection):
+            for batch in inbox.open_batches(connection, 1):
                 work.resize_batch(connection, self.store, RECIPES, batch)
 
 

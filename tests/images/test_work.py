@@ -10,13 +10,15 @@ import sys
 import threading
 import time
 from pathlib import Path
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 
 from include.images import inbox, work
 from include.images.errors import Killed
+from include.images.limits import LIMITS
 from include.images.recipes import Recipe, Recipes, load_recipes
 from include.images.store import FolderStore
 from include.images.sweep import sweep
@@ -44,7 +46,7 @@ def states(connection: psycopg.Connection) -> dict[str, tuple[str, str | None]]:
 
 
 def do_all(connection: psycopg.Connection, store: FolderStore, recipes: Recipes = SMALL) -> None:
-    for batch in inbox.claim(connection):
+    for batch in inbox.open_batches(connection, 2):
         work.resize_batch(connection, store, recipes, batch)
 
 
@@ -70,11 +72,11 @@ def test_what_a_dead_task_claimed_is_claimed_again(
 ) -> None:
     digests = deliver(tmp_path / "in", *(pictures.encoded(pictures.photo(seed=n)) for n in range(4)))
     sweep(warehouse, store, tmp_path / "in", owner="me")
-    (lost,) = inbox.claim(warehouse)
-    assert inbox.claim(warehouse) == []
+    (lost,) = inbox.open_batches(warehouse, 1)
+    assert inbox.open_batches(warehouse, 1) == []
     warehouse.execute("UPDATE millrace.image_source SET claimed_until = now() - interval '1 second'")
-    (batch,) = inbox.claim(warehouse)
-    assert work.resize_batch(warehouse, store, SMALL, lost)["done"] == 0, "the lost claim does nothing any more"
+    (batch,) = inbox.open_batches(warehouse, 1)
+    assert inbox.batch_of(warehouse, lost) == [], "the lost claim does nothing any more"
     assert work.resize_batch(warehouse, store, SMALL, batch)["done"] == 4
     assert work.resize_batch(warehouse, store, SMALL, batch)["done"] == 0, "what is done is not done twice"
     assert set(states(warehouse)) == set(digests)
@@ -87,14 +89,16 @@ def test_two_claimers_share(warehouse: psycopg.Connection, dsn: str, store: Fold
 
     def take() -> None:
         with psycopg.connect(dsn, autocommit=True) as connection:
-            found.extend(inbox.claim(connection, size=3))
+            batch = uuid4()
+            while inbox.claim(connection, batch, size=3):
+                found.append(batch)
 
     threads = [threading.Thread(target=take) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    claimed = [digest for batch in found for digest, _ in inbox.batch_of(warehouse, batch)]
+    claimed = [digest for batch in set(found) for digest, _ in inbox.batch_of(warehouse, batch)]
     assert sorted(claimed) == [f"{n:064x}" for n in range(40)]
 
 
@@ -108,9 +112,53 @@ def test_a_killed_child_is_tried_three_times(
         raise Killed("timeout", "it took too long")
 
     monkeypatch.setattr(work, "render_safely", die)
-    for state in ("accepted", "accepted", "failed"):
-        do_all(warehouse, store)
-        assert states(warehouse) == {digest: (state, "timeout")}
+    do_all(warehouse, store)
+    assert states(warehouse) == {digest: ("failed", "timeout")}
+    assert warehouse.execute("SELECT attempts FROM millrace.image_source").fetchone() == (LIMITS.attempts,)
+
+
+def test_a_picture_that_kills_its_worker_is_given_up(
+    warehouse: psycopg.Connection, store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killer, *others = deliver(tmp_path / "in", *(pictures.encoded(pictures.photo(seed=n)) for n in range(3)))
+    sweep(warehouse, store, tmp_path / "in", owner="me")
+    real = work.render_safely
+
+    def die(path: Path, *rest: Any) -> Any:
+        if path == store.source(killer):
+            raise SystemExit(9)
+        return real(path, *rest)
+
+    monkeypatch.setattr(work, "render_safely", die)
+    for _ in range(LIMITS.attempts):
+        with pytest.raises(SystemExit):
+            do_all(warehouse, store)
+        warehouse.execute("UPDATE millrace.image_source SET claimed_until = now() - interval '1 second'")
+    do_all(warehouse, store)
+    assert states(warehouse) == {killer: ("failed", "killed"), **dict.fromkeys(others, ("done", None))}
+
+
+def test_uploads_come_before_a_folder(warehouse: psycopg.Connection) -> None:
+    for n, priority in enumerate((inbox.SWEPT, inbox.SWEPT, inbox.UPLOADED)):
+        warehouse.execute(
+            "INSERT INTO millrace.image_source (digest, bytes, priority) VALUES (%s, 1, %s)", [f"{n:064x}", priority]
+        )
+    batch = uuid4()
+    assert inbox.claim(warehouse, batch, size=2) == 2
+    assert [digest for digest, _ in inbox.batch_of(warehouse, batch)] == [f"{2:064x}", f"{0:064x}"]
+
+
+def test_a_lone_task_gives_way_to_more(
+    warehouse: psycopg.Connection, store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "BATCH", 2)
+    deliver(tmp_path / "in", *(pictures.encoded(pictures.photo(60, 40, seed=n)) for n in range(9)))
+    sweep(warehouse, store, tmp_path / "in", owner="me")
+    (alone,) = inbox.open_batches(warehouse, 1)
+    assert work.resize_batch(warehouse, store, SMALL, alone, lanes_free=True)["done"] == 2
+    (one, two) = inbox.open_batches(warehouse, 2)
+    assert work.resize_batch(warehouse, store, SMALL, one)["done"] == 5, "it takes what waits meanwhile"
+    assert work.resize_batch(warehouse, store, SMALL, two)["done"] == 2
 
 
 def test_new_recipes_make_stored_pictures_anew(
@@ -136,7 +184,7 @@ def test_a_worker_killed_at_any_moment_loses_nothing(
         "import sys, psycopg; from pathlib import Path; from include.images import inbox, work;"
         "from include.images.recipes import load_recipes; from include.images.store import FolderStore\n"
         "with psycopg.connect(sys.argv[1], autocommit=True) as c:\n"
-        "    for batch in inbox.claim(c, size=5):\n"
+        "    for batch in inbox.open_batches(c, 1):\n"
         "        work.resize_batch(c, FolderStore(Path(sys.argv[2])), load_recipes(), batch)"
     )
     for attempt in range(20):

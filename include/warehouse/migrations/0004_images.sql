@@ -6,6 +6,7 @@ CREATE TABLE millrace.image_source (
     code text,
     reason text,
     attempts integer NOT NULL DEFAULT 0,
+    priority smallint NOT NULL DEFAULT 0,
     recipes text,
     batch uuid,
     claimed_until timestamptz,
@@ -21,11 +22,13 @@ CREATE TABLE millrace.image_source (
 
 COMMENT ON TABLE millrace.image_source IS
 'The bytes of a picture, once, however often they were uploaded. This is the list of work.';
+COMMENT ON COLUMN millrace.image_source.attempts IS 'How often a task has begun it.';
+COMMENT ON COLUMN millrace.image_source.priority IS '0: uploaded; 1: from a folder, or made anew by other recipes.';
 COMMENT ON COLUMN millrace.image_source.recipes IS 'Identity of the recipes that its renditions were made by.';
 COMMENT ON COLUMN millrace.image_source.batch IS 'The batch that has claimed it; the claim is void after claimed_until.';
 COMMENT ON COLUMN millrace.image_source.still IS 'An animation over the limits, of which only the first frame was used.';
 
-CREATE INDEX image_source_waiting ON millrace.image_source (accepted_at) WHERE state IN ('accepted', 'resizing');
+CREATE INDEX image_source_waiting ON millrace.image_source (priority, accepted_at) WHERE state IN ('accepted', 'resizing');
 CREATE INDEX image_source_batch ON millrace.image_source (batch) WHERE state = 'resizing';
 
 CREATE TABLE millrace.image (
@@ -34,6 +37,9 @@ CREATE TABLE millrace.image (
     owner text NOT NULL,
     file_name text NOT NULL,
     callback_url text,
+    callback_due timestamptz,
+    callback_attempts integer NOT NULL DEFAULT 0,
+    callback_answer text,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
@@ -41,6 +47,11 @@ CREATE INDEX image_by_time ON millrace.image (created_at DESC, image_id DESC);
 CREATE INDEX image_by_source ON millrace.image (digest);
 CREATE INDEX image_by_owner ON millrace.image (owner);
 
+CREATE INDEX image_by_callback ON millrace.image (callback_due) WHERE callback_due IS NOT NULL;
+
+COMMENT ON COLUMN millrace.image.callback_due IS
+'When to call callback_url, once the picture is done or failed; NULL: delivered, given up, or never asked for.';
+COMMENT ON COLUMN millrace.image.callback_answer IS 'What the last call came to.';
 COMMENT ON COLUMN millrace.image.file_name IS 'As the user called it. Never part of a path.';
 
 CREATE TABLE millrace.image_rendition (
