@@ -1,7 +1,7 @@
 """The list of work in PostgreSQL: uploads go in, batches are claimed, results come back.
 
-A claim holds for a while and is extended with every picture, so what a dead task had claimed is claimed again. How often
-a picture was begun is counted, so that one which kills its worker is given up. Functions take an open connection.
+A claim holds for a while and is extended with every picture, so what a dead task had claimed is claimed again. How
+often a picture was begun is counted, so that one which kills its worker is given up. Functions take an open connection.
 """
 
 from __future__ import annotations

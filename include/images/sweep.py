@@ -56,7 +56,8 @@ def _take(connection: Connection[Any], store: FolderStore, file: Path, owner: st
             )
             intake.keep()
             fresh = connection.execute(
-                "INSERT INTO millrace.image_source (digest, bytes, priority) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+                "INSERT INTO millrace.image_source (digest, bytes, priority) VALUES (%s, %s, %s)"
+                " ON CONFLICT DO NOTHING",
                 [intake.digest, intake.bytes, SWEPT],
             ).rowcount
             if fresh:

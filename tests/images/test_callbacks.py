@@ -60,7 +60,8 @@ def enter(warehouse: psycopg.Connection, url: str, state: str) -> UUID:
     """An uploaded picture in that state, with its callback due."""
     image, digest = uuid4(), uuid4().hex * 2
     warehouse.execute(
-        "INSERT INTO millrace.image_source (digest, bytes, state, code, reason) VALUES (%s, 1, %s, 'broken', 'no pixels')",
+        "INSERT INTO millrace.image_source (digest, bytes, state, code, reason)"
+        " VALUES (%s, 1, %s, 'broken', 'no pixels')",
         [digest, state],
     )
     warehouse.execute(
