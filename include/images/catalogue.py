@@ -130,7 +130,8 @@ async def retry(connection: AsyncConnection[Any], image_id: UUID) -> bool:
     async with connection.cursor() as cursor:
         await cursor.execute(
             "UPDATE millrace.image_source s SET state = 'accepted', attempts = 0, priority = 0,"
-            " accepted_at = clock_timestamp() FROM millrace.image i WHERE i.digest = s.digest AND i.image_id = %s AND s.state = 'failed'",
+            " accepted_at = clock_timestamp() FROM millrace.image i"
+            " WHERE i.digest = s.digest AND i.image_id = %s AND s.state = 'failed'",
             [image_id],
         )
         return cursor.rowcount > 0
