@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from PIL import Image, ImageColor
@@ -48,8 +49,22 @@ def encode(
     else:
         options |= {"optimize": False, "compress_level": 6}
     out = io.BytesIO()
-    first.save(out, form.upper(), **options)
+    with _bare([first, *frames[1:]]):
+        first.save(out, form.upper(), **options)
     return out.getvalue()
+
+
+@contextmanager
+def _bare(images: Sequence[Image.Image]) -> Iterator[None]:
+    """Without what Pillow would carry over from the source: comments, profiles, resolution."""
+    kept = [image.info for image in images]
+    for image in images:
+        image.info = {}
+    try:
+        yield
+    finally:
+        for image, info in zip(images, kept, strict=True):
+            image.info = info
 
 
 def flatten(image: Image.Image, background: str) -> Image.Image:
