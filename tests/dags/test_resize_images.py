@@ -93,8 +93,8 @@ def test_an_upload_is_resized_without_further_ado(images: Images) -> None:
     for one in found["renditions"]:
         file = images.http.get(root + one["url"])
         assert hashlib.sha256(file.content).hexdigest() == file.headers["etag"].strip('"')
-    events = images.airflow.api.get("assets/events", source_dag_id=DAG)["asset_events"]
-    assert events[-1]["extra"]["done"] >= 1
+    events = lambda: images.airflow.api.get("assets/events", source_dag_id=DAG)["asset_events"]  # noqa: E731
+    images.airflow.until(lambda: any(event["extra"]["done"] for event in events()), "the event", 60)
 
 
 def test_without_a_login_nothing_is_answered(images: Images) -> None:
