@@ -65,7 +65,7 @@ def account() -> dict[str, int]:
         called = callbacks.deliver(connection, images.callbacks(), images.base_url())
         counts = inbox.counts(connection)
         inbox.ring(connection)
-    bridge.report("account", **counts, **called)
+    bridge.report("account", **counts, **{f"callbacks_{name}": number for name, number in called.items()})
     bridge.publish(resized, counts)
     return counts
 

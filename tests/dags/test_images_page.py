@@ -66,6 +66,13 @@ def test_a_dropped_file_is_seen_to_the_end(page: Page, airflow: Airflow, tmp_pat
     width = good.locator("img.thumb").evaluate("async (image) => { await image.decode(); return image.naturalWidth }")
     assert width == 128
     keep(page, "images-page")
+    good.locator(".renditions a").first.click()
+    large = frame.locator("#picture")
+    width = large.evaluate("async (image) => { await image.decode(); return image.naturalWidth }")
+    assert width == 1024
+    keep(page, "images-large")
+    frame.get_by_role("button", name="Close").click()
+    expect(large).not_to_be_visible()
     torn.get_by_role("button", name="Try again").click()
     expect(torn.locator(".state")).not_to_have_text("failed")
     expect(torn.locator(".state")).to_have_text("failed", timeout=60 * SECOND)

@@ -28,7 +28,7 @@ function note(text) {
 
 function thumbnail(image) {
   const small = image.renditions.filter((one) => one.format !== "avif").sort((a, b) => a.width - b.width)[0];
-  const picture = make("img", { className: "thumb", alt: "", loading: "lazy" });
+  const picture = small ? make("img", { className: "thumb", alt: "", loading: "lazy" }) : make("span", { className: "thumb" });
   if (image.placeholder) picture.style.backgroundImage = `url("${image.placeholder}")`;
   if (small) picture.src = small.url;
   return picture;
@@ -50,7 +50,7 @@ function draw(image) {
   if (image.reason) middle.append(make("div", { className: "reason", textContent: `${image.reason} (${image.code})` }));
   if (image.renditions.length) {
     middle.append(make("div", { className: "renditions" }, ...image.renditions.map((one) => make("a", {
-      href: one.url, target: "_blank", rel: "noopener",
+      href: one.url, onclick: (event) => { event.preventDefault(); enlarge(image, one); },
       textContent: `${one.name} ${one.width} × ${one.height} ${one.format}, ${bytes(one.bytes)}` }))));
   }
   const actions = make("div", { className: "actions" },
@@ -60,6 +60,15 @@ function draw(image) {
   }
   actions.append(make("button", { textContent: "Delete", onclick: () => act(`images/${image.id}`, "DELETE") }));
   return make("li", { id: `image-${image.id}` }, thumbnail(image), middle, actions);
+}
+
+// The page stands in a frame that may open no other: a picture is shown above it.
+function enlarge(image, one) {
+  const extension = one.url.split("?")[0].split(".").pop();
+  by("picture").src = by("download").href = one.url;
+  by("download").download = `${image.file_name.replace(/\.\w+$/, "")}-${one.name}.${extension}`;
+  by("download").textContent = `Download ${by("download").download}`;
+  by("large").showModal();
 }
 
 async function act(path, method) {
@@ -132,4 +141,6 @@ by("more").addEventListener("click", async () => {
   put(page.images, "append");
   next = page.next; by("more").hidden = !next;
 });
+by("close").addEventListener("click", () => by("large").close());
+by("large").addEventListener("click", (event) => { if (event.target === by("large")) by("large").close(); });
 watch();
