@@ -57,7 +57,7 @@ def resize(batch: dict[str, Any]) -> dict[str, Any]:
     return counts
 
 
-@task(trigger_rule="all_done", outlets=[resized])
+@task(trigger_rule="none_failed", outlets=[resized])
 def account() -> dict[str, int]:
     from include.images import callbacks, inbox
 
