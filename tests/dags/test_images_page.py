@@ -20,7 +20,7 @@ SCREENSHOTS = os.environ.get("MILLRACE_SCREENSHOTS")  # a folder to keep the pic
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    found = shutil.which("chromium")
     assert found, "this test needs Chromium: apt-get install chromium"
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-dev-shm-usage"])
@@ -47,6 +47,7 @@ def keep(page: Page, name: str) -> None:
         page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png")
 
 
+@pytest.mark.browser
 def test_a_dropped_file_is_seen_to_the_end(page: Page, airflow: Airflow, tmp_path: Path) -> None:
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
