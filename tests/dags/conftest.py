@@ -1,4 +1,4 @@
-"""A real Airflow for the session: the local stack, run from a copy of the project with the tests' own datasets."""
+"""A real Airflow for these tests: the local stack, run from a copy of the project with the tests' own datasets."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class Airflow:
             time.sleep(every)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def airflow() -> Iterator[Airflow]:
     """The stack, up."""
     folder = Path(tempfile.mkdtemp(prefix="millrace-airflow-"))
