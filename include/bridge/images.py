@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 import psycopg
 from airflow.sdk import Connection, get_current_context
@@ -17,19 +19,43 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from include.bridge import dsn
 from include.images.callbacks import Callbacks
 from include.images.doorbell import rings
-from include.images.store import FolderStore
+from include.images.store import FolderStore, Store
+
+if TYPE_CHECKING:
+    from include.images.objects import Objects
 
 WAREHOUSE, CALLBACKS = "warehouse", "image_callbacks"
 
 
-def store() -> FolderStore:
-    """Where pictures lie: $MILLRACE_IMAGES."""
-    return FolderStore(Path(os.environ.get("MILLRACE_IMAGES", "/var/lib/millrace/images")))
+def store() -> Store:
+    """Where pictures lie: $MILLRACE_IMAGES, a folder or a URL as s3://connection@bucket/prefix.
+
+    With a URL, files under way lie in $MILLRACE_SCRATCH, or in a folder of the system's temporary one.
+    """
+    place = folder(os.environ.get("MILLRACE_IMAGES", "/var/lib/millrace/images"))
+    if isinstance(place, Path):
+        return FolderStore(place)
+    from include.images.objects import ObjectStore
+
+    return ObjectStore(place, _scratch())
 
 
-def inbox() -> Path:
-    """The folder that the daily run sweeps."""
-    return Path(os.environ.get("MILLRACE_INBOX", "/var/lib/millrace/inbox")) / "images"
+def inbox() -> Path | Objects:
+    """What the daily run sweeps: $MILLRACE_IMAGES_INBOX, a folder or a URL, or `images` in $MILLRACE_INBOX."""
+    chosen = os.environ.get("MILLRACE_IMAGES_INBOX")
+    return folder(chosen) if chosen else Path(os.environ.get("MILLRACE_INBOX", "/var/lib/millrace/inbox")) / "images"
+
+
+def folder(place: str) -> Path | Objects:
+    """A folder of this machine, or what a URL of Airflow's ObjectStoragePath names, reached at its first use."""
+    if "://" not in place:
+        return Path(place)
+    if place.startswith("file://"):
+        return Path(unquote(urlsplit(place).path))
+    from include.bridge import storage
+    from include.images.objects import Objects
+
+    return Objects(place, lambda: storage.connect(place))
 
 
 def lanes() -> int:
@@ -61,19 +87,22 @@ def warehouse() -> Iterator[psycopg.Connection]:
 
 
 def take_in(connection: psycopg.Connection) -> dict[str, int]:
-    """Take in the form's folder, or on a daily run the inbox; mark stored pictures for new recipes. Returns counts."""
+    """Take in the form's folder, or on a daily run the inbox; mark stored pictures for new recipes. Returns counts.
+
+    A daily run also removes files that nobody needs any more.
+    """
     from include.images import inbox as list_of_work
-    from include.images import sweep
+    from include.images import sweep, tidy
     from include.images.recipes import load_recipes
 
     context: dict[str, Any] = dict(get_current_context())
-    params = context["params"]
-    folder = Path(params["path"]) if params["path"] else None
-    if folder is not None and not folder.is_dir():
-        raise AirflowFailException(f"there is no folder {folder}: trigger the run again with another path")
-    if folder is None and context["dag_run"].run_type == "scheduled" and inbox().is_dir():
-        folder = inbox()
-    counts = sweep.sweep(connection, store(), folder, owner="sweep") if folder else {}
+    params, daily = context["params"], context["dag_run"].run_type == "scheduled"
+    place = folder(params["path"]) if params["path"] else inbox() if daily else None
+    if params["path"] and isinstance(place, Path) and not place.is_dir():
+        raise AirflowFailException(f"there is no folder {place}: trigger the run again with another path")
+    counts = sweep.sweep(connection, store(), place, owner="sweep") if place else {}
+    if daily:
+        counts |= tidy.tidy(connection, store())
     if params["everything"]:
         counts["remade"] = list_of_work.remake(connection, load_recipes().identity)
     return counts
@@ -85,6 +114,17 @@ def share(connection: psycopg.Connection) -> list[dict[str, Any]]:
 
     found = list_of_work.open_batches(connection, lanes())
     return [{"id": str(batch), "number": n, "batches": len(found)} for n, batch in enumerate(found, start=1)]
+
+
+def _scratch() -> Path:
+    chosen = os.environ.get("MILLRACE_SCRATCH")
+    if chosen:
+        return Path(chosen)
+    ours = Path(tempfile.gettempdir()) / f"millrace-images-{os.getuid()}"
+    ours.mkdir(mode=0o700, exist_ok=True)
+    if ours.is_symlink() or ours.lstat().st_uid != os.getuid():
+        raise PermissionError(f"{ours} belongs to somebody else; say $MILLRACE_SCRATCH")
+    return ours
 
 
 class ImagesWaiting(BaseEventTrigger):

@@ -6,16 +6,18 @@ Airflow is not imported: who may do what is decided by the guards that the plugi
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import JSONResponse
 from psycopg_pool import AsyncConnectionPool
 
 from include.images import catalogue
@@ -24,11 +26,13 @@ from include.images.doorbell import CHANNEL
 from include.images.intake import Intake, Refused
 from include.images.limits import LIMITS, Limits
 from include.images.receive import Receiver, receive
-from include.images.store import FolderStore, StoreFull
+from include.images.serve import send
+from include.images.store import NotStored, Store, StoreFault, StoreFull
 
 NOWHERE = Callbacks()
 RETRY_SECONDS = 30
 LOAD_SECONDS = 5.0  # for so long the answer to "is there room?" is used again
+log = logging.getLogger(__name__)
 MEDIA = {"jpg": "image/jpeg", "webp": "image/webp", "avif": "image/avif", "png": "image/png"}
 
 
@@ -37,7 +41,7 @@ class Service:
     """What the routes work with."""
 
     pool: AsyncConnectionPool[Any]
-    store: FolderStore
+    store: Store
     limits: Limits = LIMITS
     callbacks: Callbacks = NOWHERE
     _load: dict[str, tuple[float, int, int]] = field(default_factory=dict)
@@ -120,7 +124,7 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
             row = await catalogue.rendition(connection, image_id, file)
         if row is None:
             raise HTTPException(404, f"image {image_id} has no rendition {file}")
-        return _file(request, here.store, row, v)
+        return await _file(request, here.store, row, v)
 
     @routes.delete("/images/{image_id}", status_code=204, dependencies=may_write)
     async def delete_image(image_id: UUID) -> Response:
@@ -128,13 +132,19 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
         here = service()
         async with here.pool.connection() as connection, connection.transaction():
             gone, digest = await catalogue.delete(connection, image_id)
+            if digest is not None:
+                await catalogue.note_deleted(connection, digest)
         if not gone:
             raise HTTPException(404, f"there is no image {image_id}")
         if digest is not None:
-            async with here.pool.connection() as connection, connection.transaction():
-                await lock(connection, [digest])
-                if not await catalogue.is_kept(connection, digest):
-                    await asyncio.to_thread(here.store.drop_source, digest)
+            try:
+                async with here.pool.connection() as connection, connection.transaction():
+                    await lock(connection, [digest])
+                    if not await catalogue.is_kept(connection, digest):
+                        await asyncio.to_thread(here.store.drop, digest)
+            except StoreFault:
+                log.exception("the files of %s stay until a daily run", digest)
+                return JSONResponse({"detail": "it is deleted; a daily run will remove its files from the store"}, 202)
         return Response(status_code=204)
 
     @routes.post("/images/{image_id}/retry", status_code=202, dependencies=may_write)
@@ -162,6 +172,8 @@ async def _upload(request: Request, here: Service, owner: str, callback_url: str
             raise HTTPException(fault.status, str(fault)) from fault
         except StoreFull as fault:
             raise HTTPException(507, str(fault)) from fault
+        except StoreFault as fault:
+            raise away(fault) from fault
     for one in taken:
         one["url"] = str(request.url_for("get_image", image_id=one["id"]).path)
     refused = [{"file_name": name, "code": fault.code, "reason": str(fault)} for name, fault in receiver.refused]
@@ -187,7 +199,7 @@ async def _enter(
         uploads = []
         for intake, name in kept:
             await asyncio.to_thread(intake.keep)
-            uploads.append(catalogue.Upload(uuid4(), intake.digest, intake.bytes, owner, name, callback_url))
+            uploads.append(catalogue.Upload(uuid4(), intake.digest, intake.size, owner, name, callback_url))
         await catalogue.accept(connection, uploads)
     return [
         {"id": str(one.image_id), "file_name": one.file_name, "state": "accepted", "bytes": one.bytes}
@@ -251,7 +263,7 @@ def _srcset(renditions: list[dict[str, Any]]) -> dict[str, str]:
     return {form: ", ".join(f"{url} {width}w" for width, url in sorted(urls.items())) for form, urls in found.items()}
 
 
-def _file(request: Request, store: FolderStore, row: dict[str, Any], version: str | None) -> Response:
+async def _file(request: Request, store: Store, row: dict[str, Any], version: str | None) -> Response:
     etag = f'"{row["sha256"]}"'
     lasting = version == row["sha256"][:12]
     headers = {
@@ -263,8 +275,21 @@ def _file(request: Request, store: FolderStore, row: dict[str, Any], version: st
     known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
     if etag in known or "*" in known:
         return Response(status_code=304, headers=headers)
+    read = partial(store.read_rendition, row["digest"], row["recipe"], row["file"])
     media = MEDIA[row["file"].rpartition(".")[2]]
-    return FileResponse(store.rendition(row["digest"], row["recipe"], row["file"]), headers=headers, media_type=media)
+    try:
+        return await send(request, read, row["bytes"], headers=headers, media_type=media)
+    except NotStored as fault:
+        raise HTTPException(404, str(fault)) from fault
+    except StoreFault as fault:
+        raise away(fault) from fault
+
+
+def away(fault: StoreFault) -> HTTPException:
+    """503 for a store that can't be reached; what exactly is wrong is for the log."""
+    log.error("%s", fault, exc_info=fault)
+    reason = "the image store can't be reached now; try again later"
+    return HTTPException(503, reason, {"Retry-After": str(RETRY_SECONDS)})
 
 
 def _place(text: str | None) -> catalogue.Place | None:

@@ -118,6 +118,15 @@ async def delete(connection: AsyncConnection[Any], image_id: UUID) -> tuple[bool
         return gone, row[0] if cursor.rowcount else None
 
 
+async def note_deleted(connection: AsyncConnection[Any], digest: str) -> None:
+    """Remember that the source is to be removed from the store, in the transaction that deletes it."""
+    await connection.execute(
+        "INSERT INTO millrace.image_deleted (digest) VALUES (%s)"
+        " ON CONFLICT (digest) DO UPDATE SET deleted_at = clock_timestamp()",
+        [digest],
+    )
+
+
 async def is_kept(connection: AsyncConnection[Any], digest: str) -> bool:
     """Whether anybody keeps that source."""
     async with connection.cursor() as cursor:

@@ -72,6 +72,24 @@ def begin(connection: Connection[Any], batch: UUID, digest: str) -> None:
         )
 
 
+def stall(connection: Connection[Any], batch: UUID, digest: str, code: str, reason: str) -> None:
+    """Enter that the store failed at a picture, which stays claimed.
+
+    That costs an attempt only if another picture was done since the store failed at this one before. So an outage costs
+    none, and a file that can't be had is given up in the end.
+    """
+    connection.execute(
+        "UPDATE millrace.image_source s SET code = %(code)s, reason = %(reason)s, finished_at = clock_timestamp(),"
+        " attempts = attempts - (NOT own)::int,"
+        " state = CASE WHEN own AND attempts >= %(most)s THEN 'failed' ELSE state END"
+        " FROM (SELECT code IS NOT DISTINCT FROM %(code)s AND EXISTS ("
+        "   SELECT FROM millrace.image_source d WHERE d.state = 'done' AND d.finished_at > o.finished_at) AS own"
+        "  FROM millrace.image_source o WHERE digest = %(digest)s) judged"
+        " WHERE digest = %(digest)s AND batch = %(batch)s AND state = 'resizing'",
+        {"code": code, "reason": reason, "most": LIMITS.attempts, "digest": digest, "batch": batch},
+    )
+
+
 def finish(connection: Connection[Any], batch: UUID, digest: str, recipes: str, rendered: Rendered) -> bool:
     """Enter what was made; False, with nothing done, when the batch lost its claim to another."""
     facts = rendered.facts
@@ -113,6 +131,11 @@ def remake(connection: Connection[Any], recipes: str) -> int:
         " WHERE state = 'done' AND recipes IS DISTINCT FROM %s",
         [SWEPT, recipes],
     ).rowcount
+
+
+def hold(connection: Connection[Any], digest: str) -> None:
+    """Hold what happens to a source, uploads and deletion too, until the transaction ends."""
+    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 1))", [f"millrace image {digest}"])
 
 
 def counts(connection: Connection[Any]) -> dict[str, int]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 
 from include.images.errors import ImageError
 from include.images.limits import Limits
-from include.images.store import FolderStore, full
+from include.images.store import Store, full
 
 WRITE_BYTES = 1 << 20
 HEAD_BYTES = 32
@@ -42,19 +43,19 @@ def type_of(head: bytes) -> str | None:
 class Intake:
     """One file under way. `close` removes what was not kept."""
 
-    def __init__(self, store: FolderStore, limits: Limits) -> None:
+    def __init__(self, store: Store, limits: Limits) -> None:
         self._store, self._limits = store, limits
         self._hash = hashlib.sha256()
         self._parts: list[bytes] = []
         self._held = self._written = 0
-        self._path = store.scratch()
         try:
+            self._path = store.scratch() / secrets.token_hex(16)
             self._file: int | None = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
         except OSError as fault:
             raise full(fault) from fault
 
     @property
-    def bytes(self) -> int:
+    def size(self) -> int:
         """Bytes taken so far."""
         return self._written + self._held
 
@@ -68,22 +69,21 @@ class Intake:
         self._hash.update(part)
         self._parts.append(part)
         self._held += len(part)
-        if self.bytes > self._limits.file_bytes:
+        if self.size > self._limits.file_bytes:
             raise Refused(413, "too-large", f"the file is larger than {self._limits.file_bytes / 1e6:g} MB")
         if self._held >= WRITE_BYTES:
             self._flush()
 
     def complete(self) -> None:
         """All of it has come. Raises Refused when it is none of our types."""
-        if not self.bytes:
+        if not self.size:
             raise Refused(400, "empty", "the file is empty")
         self._flush()
 
     def keep(self) -> None:
-        """Put the whole file into the store, on disk before this returns. Blocks; call it off the event loop."""
-        place = self._store.source(self.digest)
-        if not place.exists():
-            self._store.keep(self._path, place)
+        """Put the whole file into the store, lasting when this returns. Blocks; call it off the event loop."""
+        if not self._store.has_source(self.digest):
+            self._store.keep_source(self._path, self.digest)
 
     def close(self) -> None:
         """Let go of the file, and remove it unless it was kept."""

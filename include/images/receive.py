@@ -13,7 +13,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from include.images.intake import Intake, Refused
 from include.images.limits import Limits
-from include.images.store import FolderStore
+from include.images.store import Store
 
 HEADER_BYTES = 16 << 10
 
@@ -21,7 +21,7 @@ HEADER_BYTES = 16 << 10
 class Receiver:
     """Collects the files of one request: `kept` are whole, `refused` are not taken. What is not stored is removed."""
 
-    def __init__(self, store: FolderStore, limits: Limits) -> None:
+    def __init__(self, store: Store, limits: Limits) -> None:
         self._store, self._limits = store, limits
         self.kept: list[tuple[Intake, str]] = []
         self.refused: list[tuple[str, Refused]] = []

@@ -1,4 +1,4 @@
-"""The HTTP interface with a real PostgreSQL and a real folder; the login is Airflow's, tested with a real Airflow."""
+"""The HTTP interface with a real PostgreSQL and a real store; the login is Airflow's, tested with a real Airflow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,24 +17,28 @@ import uvicorn
 from fastapi import FastAPI, Request
 from psycopg_pool import AsyncConnectionPool
 
-from include.images import api, inbox, work
+from include.images import api, inbox, serve, work
 from include.images.callbacks import Callbacks
 from include.images.limits import LIMITS
 from include.images.recipes import Recipe, Recipes
-from include.images.store import FolderStore
+from include.images.store import StoreAway
+from include.images.tidy import tidy
 from stack.ports import free_port
 from tests.images import pictures
+from tests.images.gate import Gate
+from tests.images.places import Place
 
 RECIPES = Recipes(renditions={"large": Recipe(side=100), "small": Recipe(side=50, formats=("webp",))})
 PHOTO = pictures.encoded(pictures.photo())
 TOKEN = {"Authorization": "Bearer token"}
+both_kinds = pytest.mark.parametrize("kind", ["folder", "s3"])
 
 
 class Here:
     """The interface, as one user."""
 
-    def __init__(self, dsn: str, root: Path) -> None:
-        self.dsn, self.store = dsn, FolderStore(root)
+    def __init__(self, dsn: str, place: Place) -> None:
+        self.dsn, self.place, self.store = dsn, place, place.store
         self.limits = LIMITS
         self.service: api.Service | None = None
         self.owner = "ann"
@@ -62,8 +65,8 @@ class Here:
 
 
 @pytest.fixture
-def here(dsn: str, tmp_path: Path) -> Here:
-    return Here(dsn, tmp_path / "store")
+def here(dsn: str, place: Place) -> Here:
+    return Here(dsn, place)
 
 
 @pytest.fixture
@@ -92,10 +95,11 @@ def client(url: str) -> Iterator[httpx.Client]:
 
 
 def stored(here: Here) -> list[str]:
-    """The files in the store."""
-    return sorted(str(file.relative_to(here.store.root)) for file in here.store.root.rglob("*") if file.is_file())
+    """What is in the store, with files under way."""
+    return here.place.stored()
 
 
+@both_kinds
 def test_from_upload_to_renditions(client: httpx.Client, here: Here) -> None:
     answer = client.post("/images", content=PHOTO, headers={"X-File-Name": "a%20b.jpg"})
     assert answer.status_code == 202
@@ -127,8 +131,70 @@ def test_from_upload_to_renditions(client: httpx.Client, here: Here) -> None:
         assert client.get(one["url"], headers={"If-None-Match": file.headers["etag"]}).status_code == 304
         part = client.get(one["url"], headers={"Range": "bytes=10-19"})
         assert (part.status_code, part.content) == (206, file.content[10:20])
+        assert part.headers["content-range"] == f"bytes 10-19/{one['bytes']}"
     bare = client.get(found["renditions"][0]["url"].partition("?")[0])
     assert "immutable" not in bare.headers["cache-control"]
+    before = stored(here)
+    assert len(before) == 4, "the source and its renditions, and nothing under way"
+    here.resize()
+    assert client.post("/images", content=PHOTO).status_code == 202
+    here.resize()
+    assert stored(here) == before, "once more changes nothing"
+
+
+@both_kinds
+def test_a_rendition_is_sent_in_blocks(client: httpx.Client, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = client.post("/images", content=PHOTO).json()["images"][0]["id"]
+    here.resize()
+    url = client.get(f"/images/{image}").json()["renditions"][0]["url"]
+    whole = client.get(url).content
+    size, etag = len(whole), client.get(url).headers["etag"]
+    monkeypatch.setattr(serve, "BLOCK_BYTES", 1000)
+    assert size > 3000
+    for header, status, content in (
+        (None, 200, whole), ("bytes=0-", 206, whole), ("bytes=500-2600", 206, whole[500:2601]),
+        ("bytes=-1500", 206, whole[-1500:]), (f"bytes=-{size + 9}", 206, whole), ("bytes=7-99999999", 206, whole[7:]),
+        ("bytes=0-0,5-9", 200, whole), ("bytes=9-5", 200, whole), ("bytes=-", 200, whole), ("pages=1-2", 200, whole),
+        (f"bytes={size}-", 416, b""), ("bytes=-0", 416, b""),
+    ):  # fmt: skip
+        answer = client.get(url, headers={"Range": header} if header else {})
+        assert (answer.status_code, answer.content) == (status, content), header
+        assert answer.headers["etag"] == etag
+        assert answer.headers["accept-ranges"] == "bytes"
+        assert int(answer.headers["content-length"]) == len(content)
+    ranged = {"Range": "bytes=0-9"}
+    assert client.get(url, headers={**ranged, "If-Range": etag}).status_code == 206
+    assert client.get(url, headers={**ranged, "If-Range": '"other"'}).content == whole
+    assert client.get(url, headers={**ranged, "If-None-Match": f'"x", {etag}'}).status_code == 304
+
+
+def test_a_slow_store_holds_nobody_else_up(client: httpx.Client, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = client.post("/images", content=PHOTO).json()["images"][0]["id"]
+    here.resize()
+    url = client.get(f"/images/{image}").json()["renditions"][0]["url"]
+    read = here.store.read_rendition
+
+    def slow(*place: Any) -> bytes:
+        time.sleep(0.8)
+        return read(*place)
+
+    monkeypatch.setattr(here.store, "read_rendition", slow)
+    threads = [threading.Thread(target=httpx.get, args=(f"{client.base_url}{url}",)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.2)
+    assert client.get("/counts").json()["done"] == 1
+    assert any(thread.is_alive() for thread in threads), "it did not wait for them"
+    for thread in threads:
+        thread.join()
+
+
+def test_a_file_that_is_gone_from_the_store_is_not_found(client: httpx.Client, here: Here) -> None:
+    image = client.post("/images", content=PHOTO).json()["images"][0]["id"]
+    here.resize()
+    found = client.get(f"/images/{image}").json()
+    here.store.drop(found["source"]["digest"])
+    assert client.get(found["renditions"][0]["url"]).status_code == 404
 
 
 def test_several_files_in_one_form(client: httpx.Client, here: Here) -> None:
@@ -192,6 +258,7 @@ def test_back_pressure(client: httpx.Client, here: Here, monkeypatch: pytest.Mon
     assert client.post("/images", content=PHOTO).status_code == 202
 
 
+@both_kinds
 def test_a_full_disk_is_told(client: httpx.Client, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     import errno
     import os
@@ -205,6 +272,7 @@ def test_a_full_disk_is_told(client: httpx.Client, here: Here, monkeypatch: pyte
     assert stored(here) == []
 
 
+@both_kinds
 def test_the_same_bytes_are_kept_and_resized_once(client: httpx.Client, here: Here) -> None:
     first = client.post("/images", content=PHOTO).json()["images"][0]["id"]
     here.resize()
@@ -221,11 +289,12 @@ def test_the_same_bytes_are_kept_and_resized_once(client: httpx.Client, here: He
     assert client.delete(f"/images/{second}").status_code == 404
 
 
-def test_uploads_and_deletes_of_the_same_bytes_at_once(client: httpx.Client, here: Here) -> None:
+@both_kinds
+def test_uploads_and_deletes_of_the_same_bytes_at_once(client: httpx.Client, here: Here, kind: str) -> None:
     faults: list[Any] = []
 
     def again() -> None:
-        for _ in range(15):
+        for _ in range(15 if kind == "folder" else 5):
             image = client.post("/images", content=PHOTO).json()["images"][0]["id"]
             if client.delete(f"/images/{image}").status_code != 204:
                 faults.append(image)
@@ -302,3 +371,72 @@ def test_names_are_shown_clean(request: Any) -> None:
     assert clean_name("", LIMITS) == "upload"
     assert len(clean_name("ä" * 999, LIMITS)) == LIMITS.name_characters
     assert Request is not None
+
+
+@pytest.mark.parametrize("kind", ["gate"])
+def test_a_store_out_of_reach_is_told_and_nothing_is_lost(client: httpx.Client, here: Here, gate: Gate) -> None:
+    image = client.post("/images", content=PHOTO).json()["images"][0]["id"]
+    gate.shut()
+    other = pictures.encoded(pictures.photo(seed=2))
+    answer = client.post("/images", content=other)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
+    assert "can't be reached" in answer.json()["detail"]
+    assert client.get("/counts").json()["accepted"] == 1, "no row without its file"
+    with pytest.raises(StoreAway, match="can't be used"):
+        here.resize()
+    assert client.get(f"/images/{image}").json()["state"] == "resizing"
+    gate.open()
+    assert len(stored(here)) == 1, "nothing is left under way"
+    with psycopg.connect(here.dsn, autocommit=True) as connection:
+        ((batch, attempts),) = connection.execute("SELECT batch, attempts FROM millrace.image_source")
+        assert attempts == 0, "an outage costs no attempt"
+        assert work.resize_batch(connection, here.store, RECIPES, batch)["done"] == 1
+    url = client.get(f"/images/{image}").json()["renditions"][0]["url"]
+    gate.shut()
+    assert client.get(url).status_code == 503
+    assert client.delete(f"/images/{image}").status_code == 202
+    assert client.get(f"/images/{image}").status_code == 404
+    gate.open()
+    assert len(stored(here)) == 4
+    assert client.post("/images", content=other).status_code == 202
+    with psycopg.connect(here.dsn, autocommit=True) as connection:
+        assert tidy(connection, here.store)["deleted"] == 0
+        assert tidy(connection, here.store, age_seconds=0)["deleted"] == 1
+        assert tidy(connection, here.store, age_seconds=0)["deleted"] == 0
+    assert len(stored(here)) == 1
+
+
+@pytest.mark.parametrize("kind", ["gate"])
+def test_an_upload_that_breaks_in_the_middle_leaves_nothing(client: httpx.Client, here: Here, gate: Gate) -> None:
+    assert client.post("/images", content=PHOTO).status_code == 202
+    before = stored(here)
+    large = pictures.encoded(pictures.photo(1600, 1200, seed=3), quality=95)
+    gate.left = len(large) // 2
+    assert client.post("/images", content=large).status_code == 503
+    gate.open()
+    assert stored(here) == before
+    answer = client.post("/images", content=large)
+    assert answer.status_code == 202
+    here.resize()
+    assert client.get(answer.headers["location"]).json()["state"] == "done"
+
+
+def test_a_picture_deleted_during_the_work_goes_in_the_end(client: httpx.Client, here: Here) -> None:
+    image = client.post("/images", content=PHOTO).json()["images"][0]
+    with psycopg.connect(here.dsn, autocommit=True) as connection:
+        (batch,) = inbox.open_batches(connection, 1)
+        made: list[str] = []
+        keep, first = here.store.keep_rendition, threading.Lock()
+
+        def delete_first(*what: Any) -> None:
+            with first:
+                if not made:
+                    assert client.delete(f"/images/{image['id']}").status_code == 204
+                made.append(what[-1])
+            keep(*what)
+
+        here.store.keep_rendition = delete_first  # type: ignore[method-assign]
+        assert work.resize_batch(connection, here.store, RECIPES, batch)["done"] == 0
+        assert len(stored(here)) == len(made) == 3
+        tidy(connection, here.store, age_seconds=0)
+    assert stored(here) == []
