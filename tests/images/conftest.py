@@ -16,7 +16,7 @@ from tests.images.places import Place, open_store, s3
 SERVER = """
 import signal
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
-server = ThreadedMotoServer("127.0.0.1", 0)
+server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
 server.start()
 print(server.get_host_and_port()[1], flush=True)
 signal.pause()
