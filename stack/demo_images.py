@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
@@ -12,7 +13,7 @@ from samples.pictures import encoded, photo
 from stack.api import AirflowApi
 
 # A name, and what makes each another kind of picture.
-PICTURES = {
+PICTURES: dict[str, Callable[[int], bytes]] = {
     "landscape.jpg": lambda seed: encoded(photo(2400, 1600, seed), quality=90),
     "portrait.jpg": lambda seed: encoded(photo(1500, 2000, seed + 1), quality=90),
     "logo.png": lambda seed: encoded(photo(640, 640, seed + 2).convert("RGBA"), "PNG"),

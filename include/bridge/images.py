@@ -131,7 +131,7 @@ class ImagesWaiting(BaseEventTrigger):
     """Fires when pictures wait. The event is only a doorbell: what there is to do, the task finds in the database."""
 
     def __init__(self, conn_id: str = WAREHOUSE) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.conn_id = conn_id
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -142,4 +142,4 @@ class ImagesWaiting(BaseEventTrigger):
         """Ring whenever pictures wait."""
         found = await Connection.async_get(self.conn_id)
         async for _ in rings(dsn(found, "millrace-doorbell")):
-            yield TriggerEvent({})
+            yield TriggerEvent({})  # type: ignore[no-untyped-call]

@@ -85,8 +85,8 @@ def _look(path: Path, image: Image.Image, limits: Limits) -> Source:
     _check_size(path, image, limits)
     frames = _count_frames(image, limits)
     exif = _exif(image)
-    orientation = exif.get(ExifTags.Base.Orientation, 1)
-    orientation = orientation if orientation in range(1, 9) else 1
+    stored = exif.get(ExifTags.Base.Orientation)
+    orientation = stored if isinstance(stored, int) and 1 <= stored <= 8 else 1
     width, height = image.size if orientation not in TURNED else image.size[::-1]
     icc = image.info.get("icc_profile")
     kept = {int(tag): str(exif[tag])[:500] for tag in COPYRIGHT_TAGS if exif.get(tag)}
@@ -154,7 +154,7 @@ def _has_alpha(image: Image.Image) -> bool:
 def draft(source: Source, size: tuple[int, int]) -> None:
     """Let the JPEG decoder scale down while it decodes, but leave DRAFT times `size` (width, height as stored)."""
     if source.image.format in ("JPEG", "MPO"):
-        source.image.draft(None, tuple(max(1, round(side * DRAFT)) for side in size))
+        source.image.draft(None, (max(1, round(size[0] * DRAFT)), max(1, round(size[1] * DRAFT))))
 
 
 def to_eight_bits(image: Image.Image) -> Image.Image:

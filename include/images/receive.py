@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from types import TracebackType
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from fastapi import Request
@@ -14,6 +15,9 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from include.images.intake import Intake, Refused
 from include.images.limits import Limits
 from include.images.store import Store
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 HEADER_BYTES = 16 << 10
 
@@ -114,7 +118,7 @@ class _Form:
         self._field, self._value, self._disposition = b"", b"", b""
         self._is_file = self.ended = False
 
-    def callbacks(self) -> dict[str, object]:
+    def callbacks(self) -> MultipartCallbacks:
         return {
             "on_part_begin": self._begin, "on_header_field": self._header_field, "on_header_value": self._header_value,
             "on_header_end": self._header_end, "on_headers_finished": self._headers, "on_part_data": self._data,

@@ -25,8 +25,10 @@ COMMENT ON TABLE millrace.image_source IS
 COMMENT ON COLUMN millrace.image_source.attempts IS 'How often a task has begun it.';
 COMMENT ON COLUMN millrace.image_source.priority IS '0: uploaded; 1: from a folder, or made anew by other recipes.';
 COMMENT ON COLUMN millrace.image_source.recipes IS 'Identity of the recipes that its renditions were made by.';
-COMMENT ON COLUMN millrace.image_source.batch IS 'The batch that has claimed it; the claim is void after claimed_until.';
-COMMENT ON COLUMN millrace.image_source.still IS 'An animation over the limits, of which only the first frame was used.';
+COMMENT ON COLUMN millrace.image_source.batch IS
+'The batch that has claimed it; the claim is void after claimed_until.';
+COMMENT ON COLUMN millrace.image_source.still IS
+'An animation over the limits, of which only the first frame was used.';
 
 CREATE INDEX image_source_waiting ON millrace.image_source (priority, accepted_at) WHERE state IN ('accepted', 'resizing');
 CREATE INDEX image_source_batch ON millrace.image_source (batch) WHERE state = 'resizing';
@@ -50,7 +52,7 @@ CREATE INDEX image_by_owner ON millrace.image (owner);
 CREATE INDEX image_by_callback ON millrace.image (callback_due) WHERE callback_due IS NOT NULL;
 
 COMMENT ON COLUMN millrace.image.callback_due IS
-'When to call callback_url, once the picture is done or failed; NULL: delivered, given up, or never asked for.';
+'When to call callback_url, once the picture is done or failed; empty: delivered, given up, or never asked for.';
 COMMENT ON COLUMN millrace.image.callback_answer IS 'What the last call came to.';
 COMMENT ON COLUMN millrace.image.file_name IS 'As the user called it. Never part of a path.';
 
@@ -67,3 +69,23 @@ CREATE TABLE millrace.image_rendition (
     animated boolean NOT NULL,
     PRIMARY KEY (digest, name, format)
 );
+
+-- Deleted pictures whose files are to be removed from the store once more.
+CREATE TABLE millrace.image_deleted (
+    digest text PRIMARY KEY,
+    deleted_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+COMMENT ON TABLE millrace.image_deleted IS
+'Sources that were deleted. Their files are removed at once, and again by a daily run a day later: the store may have
+been out of reach, or a task may have been making renditions.';
+
+-- Files that were swept, so that a file that is still the same need not be read again.
+CREATE TABLE millrace.image_swept (
+    place text PRIMARY KEY,
+    mark text NOT NULL,
+    digest text NOT NULL
+);
+
+COMMENT ON COLUMN millrace.image_swept.place IS 'Path or URL of the file.';
+COMMENT ON COLUMN millrace.image_swept.mark IS 'Size, and time of change or ETag, as they were when it was read.';
