@@ -14,7 +14,7 @@ CREATE TABLE millrace.image_source (
     width integer,
     height integer,
     frames integer,
-    still boolean NOT NULL DEFAULT false,
+    still boolean NOT NULL DEFAULT FALSE,
     placeholder text,
     accepted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     finished_at timestamptz
@@ -30,7 +30,8 @@ COMMENT ON COLUMN millrace.image_source.batch IS
 COMMENT ON COLUMN millrace.image_source.still IS
 'An animation over the limits, of which only the first frame was used.';
 
-CREATE INDEX image_source_waiting ON millrace.image_source (priority, accepted_at) WHERE state IN ('accepted', 'resizing');
+CREATE INDEX image_source_waiting ON millrace.image_source (priority, accepted_at)
+WHERE state IN ('accepted', 'resizing');
 CREATE INDEX image_source_batch ON millrace.image_source (batch) WHERE state = 'resizing';
 
 CREATE TABLE millrace.image (
