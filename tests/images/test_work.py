@@ -205,9 +205,9 @@ def test_a_worker_killed_at_any_moment_loses_nothing(
     warehouse: psycopg.Connection, dsn: str, place: Place, kind: str, tmp_path: Path
 ) -> None:
     store = place.store
-    digests = deliver(tmp_path / "in", *(pictures.encoded(pictures.photo(seed=n)) for n in range(8)))
+    digests = deliver(tmp_path / "in", *(pictures.encoded(pictures.photo(seed=n)) for n in range(6)))
     sweep(warehouse, store, tmp_path / "in", owner="me")
-    begin, kills = (0.4, 5) if kind == "folder" else (1.0, 3)  # seconds until the program works
+    begin, kills = (0.4, 4) if kind == "folder" else (1.0, 3)  # seconds until the program works
     program = (
         "import json, sys, psycopg; from include.images import inbox, work;"
         "from include.images.recipes import load_recipes; from tests.images.places import open_store\n"
