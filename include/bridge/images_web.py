@@ -16,7 +16,6 @@ from include.bridge import dsn, images
 from include.images import api, pages
 
 DAG = "resize_images"
-CONNECTIONS = 8
 
 
 def _owner(user: GetUserDep) -> str:
@@ -34,7 +33,7 @@ GUARDS = api.Guards(
 async def serving(app: FastAPI) -> AsyncIterator[None]:
     """Mount the routes and keep a pool of connections while the server runs."""
     where = dsn(Connection.get(images.WAREHOUSE), "millrace-api")
-    pool: AsyncConnectionPool[Any] = AsyncConnectionPool(where, min_size=0, max_size=CONNECTIONS, open=False)
+    pool: AsyncConnectionPool[Any] = AsyncConnectionPool(where, min_size=0, max_size=api.CONNECTIONS, open=False)
     await pool.open(wait=False)
     service = api.Service(pool, images.store(), callbacks=images.callbacks())
     app.include_router(api.router(lambda: service, GUARDS))

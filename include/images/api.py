@@ -31,6 +31,7 @@ from include.images.store import NotStored, Store, StoreFault, StoreFull
 
 NOWHERE = Callbacks()
 RETRY_SECONDS = 30
+CONNECTIONS, STORING = 8, 5  # connections of the pool, and how many of them uploads may hold
 LOAD_SECONDS = 5.0  # for so long the answer to "is there room?" is used again
 log = logging.getLogger(__name__)
 MEDIA = {"jpg": "image/jpeg", "webp": "image/webp", "avif": "image/avif", "png": "image/png"}
@@ -45,6 +46,8 @@ class Service:
     limits: Limits = LIMITS
     callbacks: Callbacks = NOWHERE
     _load: dict[str, tuple[float, int, int]] = field(default_factory=dict)
+    # Who stores holds a connection, perhaps for long: others must find one meanwhile.
+    storing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STORING))
 
     async def check_room(self, owner: str) -> None:
         """Raise HTTPException when the queue or the owner's share is full."""
@@ -167,7 +170,8 @@ async def _upload(request: Request, here: Service, owner: str, callback_url: str
     with Receiver(here.store, here.limits) as receiver:
         try:
             await receive(request, receiver)
-            taken = await _enter(here, receiver.kept, owner, callback_url)
+            async with here.storing:
+                taken = await _enter(here, receiver.kept, owner, callback_url)
         except Refused as fault:
             raise HTTPException(fault.status, str(fault)) from fault
         except StoreFull as fault:
