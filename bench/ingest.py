@@ -34,7 +34,7 @@ from bench.traits import traits_of
 from stack.errors import StackError
 from stack.settings import REPOSITORY
 
-QUICK_MB, QUICK_SMALL_MB, QUICK_SETTLE_SECONDS = 50.0, 10.0, 0.3
+QUICK_MB, QUICK_SMALL_MB, QUICK_SETTLE_SECONDS = 30.0, 10.0, 0.3
 PICTURE = REPOSITORY / "docs" / "ingest-bench.svg"
 
 
