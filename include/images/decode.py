@@ -17,7 +17,7 @@ from PIL import ExifTags, Image, ImageCms
 from include.images.errors import Rejected
 from include.images.limits import FORMATS, Limits
 
-DRAFT = 1.5  # a JPEG is decoded at the smallest scale that is still this much larger than what is wanted
+DRAFT = 1.4  # a JPEG is decoded at the smallest scale that is still this much larger than what is wanted
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 TRANSPOSE = {

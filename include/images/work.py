@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,7 +19,7 @@ from include.images.errors import ImageError
 from include.images.limits import LIMITS
 from include.images.recipes import Recipes
 from include.images.render import Rendition
-from include.images.sandbox import render_safely
+from include.images.sandbox import Sandbox
 from include.images.store import Store, StoreFault, full
 
 LONGEST_SECONDS = 300.0  # after this a task ends, and the next run goes on
@@ -38,25 +39,38 @@ def resize_batch(
     """
     began = time.monotonic()
     counts: Counter[str] = Counter(done=0, failed=0)
-    while True:
-        _work_off(connection, store, recipes, batch, counts)
-        if time.monotonic() - began > LONGEST_SECONDS or (lanes_free and inbox.waiting(connection) > inbox.BATCH):
-            break
-        if not inbox.claim(connection, batch):
-            break
+    with Sandbox(recipes) as sandbox:
+        here = _Here(connection, store, recipes, batch, sandbox)
+        while True:
+            _work_off(here, counts)
+            if time.monotonic() - began > LONGEST_SECONDS or (lanes_free and inbox.waiting(connection) > inbox.BATCH):
+                break
+            if not inbox.claim(connection, batch):
+                break
     return {**counts, "seconds": round(time.monotonic() - began, 3)}
 
 
-def _work_off(connection: Connection[Any], store: Store, recipes: Recipes, batch: UUID, counts: Counter[str]) -> None:
+@dataclass(frozen=True)
+class _Here:
+    """What a batch is worked on with."""
+
+    connection: Connection[Any]
+    store: Store
+    recipes: Recipes
+    batch: UUID
+    sandbox: Sandbox
+
+
+def _work_off(here: _Here, counts: Counter[str]) -> None:
     """Make what is claimed now. A picture that the store fails at is passed over; so many in a row end it."""
     fault: StoreFault | None = None
     stalls = 0
-    for digest, attempts in inbox.batch_of(connection, batch):
+    for digest, attempts in inbox.batch_of(here.connection, here.batch):
         try:
-            counts[_resize(connection, store, recipes, batch, digest, attempts)] += 1
+            counts[_resize(here, digest, attempts)] += 1
             stalls = 0
         except StoreFault as error:
-            inbox.stall(connection, batch, digest, error.code, str(error))
+            inbox.stall(here.connection, here.batch, digest, error.code, str(error))
             fault, stalls = error, stalls + 1
             if stalls >= STALLS:
                 break
@@ -64,37 +78,35 @@ def _work_off(connection: Connection[Any], store: Store, recipes: Recipes, batch
         raise fault
 
 
-def _resize(
-    connection: Connection[Any], store: Store, recipes: Recipes, batch: UUID, digest: str, attempts: int
-) -> str:
+def _resize(here: _Here, digest: str, attempts: int) -> str:
     """`done`, `failed` for now or for good, or `lost` to another batch. Raises StoreFault."""
     if attempts >= LIMITS.attempts:
         reason = f"its worker died {attempts} times while it was resized"
-        inbox.fail(connection, batch, digest, "killed", reason, final=True)
+        inbox.fail(here.connection, here.batch, digest, "killed", reason, final=True)
         return "failed"
-    inbox.begin(connection, batch, digest)
+    inbox.begin(here.connection, here.batch, digest)
     try:
-        return "done" if _render(connection, store, recipes, batch, digest) else "lost"
+        return "done" if _render(here, digest) else "lost"
     except StoreFault:
         raise
     except ImageError as error:
-        inbox.fail(connection, batch, digest, error.code, str(error), final=error.permanent)
+        inbox.fail(here.connection, here.batch, digest, error.code, str(error), final=error.permanent)
         return "failed"
 
 
-def _render(connection: Connection[Any], store: Store, recipes: Recipes, batch: UUID, digest: str) -> bool:
+def _render(here: _Here, digest: str) -> bool:
     try:
-        folder = Path(tempfile.mkdtemp(dir=store.scratch(), prefix="resize-"))
+        folder = Path(tempfile.mkdtemp(dir=here.store.scratch(), prefix="resize-"))
     except OSError as fault:
         raise full(fault) from fault
 
     def keep(one: Rendition) -> None:
-        store.keep_rendition(folder / one.file, digest, one.recipe, one.file)
+        here.store.keep_rendition(folder / one.file, digest, one.recipe, one.file)
 
     try:
-        rendered = render_safely(store.source(digest, folder), recipes, folder)
+        rendered = here.sandbox.render(here.store.source(digest, folder), folder)
         with ThreadPoolExecutor(KEEPS) as pool:  # ended before the next fork
             list(pool.map(keep, rendered.renditions))
-        return inbox.finish(connection, batch, digest, recipes.identity, rendered)
+        return inbox.finish(here.connection, here.batch, digest, here.recipes.identity, rendered)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

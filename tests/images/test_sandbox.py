@@ -16,7 +16,7 @@ from include.images import sandbox
 from include.images.errors import Killed, Rejected
 from include.images.limits import LIMITS
 from include.images.recipes import load_recipes
-from include.images.sandbox import render_safely
+from include.images.sandbox import Sandbox, render_safely
 from tests.images import pictures
 
 
@@ -82,3 +82,57 @@ def test_no_child_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(Killed):
         run(tmp_path, monkeypatch, lambda: time.sleep(60), wall_seconds=0.2)
     assert children() == before
+
+
+def test_one_child_goes_on_and_a_dead_one_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = children()
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    good.write_bytes(pictures.encoded(pictures.photo()))
+    bad.write_bytes(b"nothing of the kind")
+    real = sandbox.render
+
+    def render(path: Path, *rest: Any) -> Any:
+        if path.name == "killer":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(path, *rest)
+
+    monkeypatch.setattr(sandbox, "render", render)
+    with Sandbox(load_recipes()) as here:
+        first = here.render(good, tmp_path)
+        (child,) = children() - before
+        with pytest.raises(Rejected):
+            here.render(bad, tmp_path)
+        assert here.render(good, tmp_path) == first
+        assert children() - before == {child}
+        with pytest.raises(Killed):
+            here.render(tmp_path / "killer", tmp_path)
+        assert here.render(good, tmp_path) == first
+        assert children() - before != {child}
+    assert children() == before
+
+
+def test_a_child_is_replaced_after_so_many_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "PICTURES", 2)
+    (tmp_path / "source").write_bytes(pictures.encoded(pictures.photo()))
+    before, seen = children(), set()
+    with Sandbox(load_recipes()) as here:
+        for _ in range(5):
+            here.render(tmp_path / "source", tmp_path)
+            seen |= children() - before
+    assert len(seen) >= 2
+
+
+def test_each_picture_has_its_own_cpu_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = sandbox.render
+
+    def render(*arguments: Any) -> Any:
+        end = time.process_time() + 0.7
+        while time.process_time() < end:
+            pass
+        return real(*arguments)
+
+    monkeypatch.setattr(sandbox, "render", render)
+    (tmp_path / "source").write_bytes(pictures.encoded(pictures.photo()))
+    with Sandbox(load_recipes(), replace(LIMITS, cpu_seconds=2)) as here:
+        for _ in range(4):
+            here.render(tmp_path / "source", tmp_path)

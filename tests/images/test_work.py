@@ -21,6 +21,7 @@ from include.images import inbox, work
 from include.images.errors import Killed
 from include.images.limits import LIMITS
 from include.images.recipes import Recipe, Recipes, load_recipes
+from include.images.sandbox import Sandbox
 from include.images.store import FolderStore, Store, StoreAway, StoreFull, source_key
 from include.images.sweep import sweep
 from include.images.tidy import tidy
@@ -138,7 +139,7 @@ def test_a_killed_child_is_tried_three_times(
     def die(*_: object) -> None:
         raise Killed("timeout", "it took too long")
 
-    monkeypatch.setattr(work, "render_safely", die)
+    monkeypatch.setattr(Sandbox, "render", die)
     do_all(warehouse, store)
     assert states(warehouse) == {digest: ("failed", "timeout")}
     assert warehouse.execute("SELECT attempts FROM millrace.image_source").fetchone() == (LIMITS.attempts,)
@@ -149,14 +150,14 @@ def test_a_picture_that_kills_its_worker_is_given_up(
 ) -> None:
     killer, *others = deliver(tmp_path / "in", *(pictures.encoded(pictures.photo(seed=n)) for n in range(3)))
     sweep(warehouse, store, tmp_path / "in", owner="me")
-    real = work.render_safely
+    real = Sandbox.render
 
-    def die(path: Path, *rest: Any) -> Any:
+    def die(self: Sandbox, path: Path, folder: Path) -> Any:
         if path == store.source(killer, tmp_path):
             raise SystemExit(9)
-        return real(path, *rest)
+        return real(self, path, folder)
 
-    monkeypatch.setattr(work, "render_safely", die)
+    monkeypatch.setattr(Sandbox, "render", die)
     for _ in range(LIMITS.attempts):
         with pytest.raises(SystemExit):
             do_all(warehouse, store)
