@@ -1,8 +1,8 @@
 """Renders pictures in a child process that may fail, loop, or eat memory without harm to the worker.
 
 A C call can not be interrupted from Python, so no time-out inside the process holds. The kernel limits the child in
-memory, CPU time and file size; the parent kills it by the clock. Its only way back is a pipe with JSON. To start a child
-takes as long as some pictures do, so it goes on to the next; after a fault, or when it has grown, a new one does.
+memory, CPU time and file size; the parent kills it by the clock. Its only way back is a pipe with JSON. Starting one
+takes as long as some pictures do, so it goes on to the next; after a fault, or when it has grown, it is replaced.
 """
 
 from __future__ import annotations

@@ -155,11 +155,6 @@ def kill(airflow: Airflow, name: str) -> None:
         psutil.Process(found.pid).kill()
 
 
-def kill_tasks(airflow: Airflow) -> None:
-    for process in airflow.task_processes():
-        process.kill()
-
-
 def kill_backends(airflow: Airflow) -> None:
     """End every session of the warehouse."""
     with airflow.warehouse() as connection:
@@ -171,7 +166,7 @@ def kill_backends(airflow: Airflow) -> None:
 
 @pytest.mark.faults
 @pytest.mark.parametrize("blow", [
-    kill_tasks, kill_backends, lambda airflow: kill(airflow, "api-server"), lambda airflow: kill(airflow, "scheduler"),
+    Airflow.kill_tasks, kill_backends, lambda airflow: kill(airflow, "api-server"), lambda airflow: kill(airflow, "scheduler"),
     lambda airflow: kill(airflow, "triggerer"), lambda airflow: kill(airflow, "postgres"),
 ], ids=["tasks", "backends", "api-server", "scheduler", "triggerer", "postgres"])  # fmt: skip
 def test_what_was_answered_202_is_never_lost(images: Images, blow: Callable[[Airflow], None]) -> None:
