@@ -166,8 +166,9 @@ def kill_backends(airflow: Airflow) -> None:
 
 @pytest.mark.faults
 @pytest.mark.parametrize("blow", [
-    Airflow.kill_tasks, kill_backends, lambda airflow: kill(airflow, "api-server"), lambda airflow: kill(airflow, "scheduler"),
-    lambda airflow: kill(airflow, "triggerer"), lambda airflow: kill(airflow, "postgres"),
+    Airflow.kill_tasks, kill_backends, lambda airflow: kill(airflow, "api-server"),
+    lambda airflow: kill(airflow, "scheduler"), lambda airflow: kill(airflow, "triggerer"),
+    lambda airflow: kill(airflow, "postgres"),
 ], ids=["tasks", "backends", "api-server", "scheduler", "triggerer", "postgres"])  # fmt: skip
 def test_what_was_answered_202_is_never_lost(images: Images, blow: Callable[[Airflow], None]) -> None:
     accepted: list[str] = []
