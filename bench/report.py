@@ -54,6 +54,15 @@ class Line:
         ]  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Sheet:
+    """A table of its own; the first column says of what a row is."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
 @dataclass
 class Result:
     """All that a benchmark found."""
@@ -64,23 +73,35 @@ class Result:
     figures: list[Figure]
     profile: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    sheets: list[Sheet] = field(default_factory=list)
+
+    def all_sheets(self) -> list[Sheet]:
+        """Every table but that of the figures."""
+        first = [Sheet(self.title, COLUMNS, [line.cells() for line in self.lines])] if self.lines else []
+        return [*first, *self.sheets]
 
 
 def show(result: Result, console: Console) -> None:
     """Print it."""
-    table = Table(title=result.title, title_justify="left")
-    for number, name in enumerate(COLUMNS):
-        table.add_column(name, justify="left" if number < 2 else "right", overflow="fold")
-    for line in result.lines:
-        table.add_row(*line.cells())
+    tables = [_table(sheet) for sheet in result.all_sheets()]
     bounds = Table(title="Figures", title_justify="left")
     for name in ("figure", "value", "must", "aim", ""):
         bounds.add_column(name, justify="left" if name in ("figure", "") else "right")
     for figure in result.figures:
         bounds.add_row(*_figure_cells(figure))
-    console.print(table, bounds, *result.notes, sep="\n")
+    console.print(*tables, bounds, *result.notes, sep="\n")
     for part, cost in _costs(result.profile):
         console.print(f"{part}: {cost}")
+
+
+def _table(sheet: Sheet) -> Table:
+    table = Table(title=sheet.title, title_justify="left")
+    left = 2 if sheet.columns == COLUMNS else 1
+    for number, name in enumerate(sheet.columns):
+        table.add_column(name, justify="left" if number < left else "right", overflow="fold")
+    for row in sheet.rows:
+        table.add_row(*row)
+    return table
 
 
 def write(result: Result, folder: Path, name: str) -> None:
@@ -99,7 +120,10 @@ def last_line(figures: Sequence[Figure]) -> str:
 
 
 def _markdown(result: Result) -> str:
-    parts = [f"# {result.title}", _rows(COLUMNS, [line.cells() for line in result.lines])]
+    parts = [f"# {result.title}"]
+    for sheet in result.all_sheets():
+        parts += [f"## {sheet.title}"] if sheet.title != result.title else []
+        parts.append(_rows(sheet.columns, sheet.rows))
     parts.append(_rows(("figure", "value", "must", "aim", ""), [_figure_cells(figure) for figure in result.figures]))
     parts += ["\n".join(f"- {note}" for note in result.notes)] if result.notes else []
     if result.profile:

@@ -53,9 +53,9 @@ class Peer:
         return hashlib.sha256(content).hexdigest()[:12]
 
 
-def pins(name: str) -> list[str]:
+def pins(name: str, source: Path = PINS) -> list[str]:
     """The requirements of one peer."""
-    lines = [line.partition("  # ") for line in PINS.read_text().splitlines()]
+    lines = [line.partition("  # ") for line in source.read_text().splitlines()]
     return [requirement for requirement, _, peer in lines if peer == name]
 
 
@@ -100,11 +100,12 @@ def _pgloader(place: Place, file: Path) -> list[str]:
     return [sys.executable, str(HERE / "pgloader.py")]
 
 
-def python_of(name: str, folder: Path) -> Path:
+def python_of(name: str, folder: Path, source: Path = PINS) -> Path:
     """The Python of a peer's venv, made when it misses or its pins changed. Raises Absent when it can't be made."""
     home = folder / name
     python, stamp = home / "bin" / "python", home / "pins"
-    wanted = "\n".join(pins(name))
+    requirements = pins(name, source)
+    wanted = "\n".join(requirements)
     if stamp.exists() and stamp.read_text() == wanted:
         return python
     uv = Path(sys.executable).with_name("uv")
@@ -114,7 +115,7 @@ def python_of(name: str, folder: Path) -> Path:
         command = [str(uv), "pip", "install", "-q", "--system-certs", "--python", str(python)]
     try:
         done = subprocess.run(
-            [*command, *pins(name)], capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
+            [*command, *requirements], capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
         raise Absent("not installed: it took too long") from None
