@@ -1,14 +1,15 @@
 """The burst part: many uploads at once, until every picture is done; and Airflow's share of the time.
 
 Airflow's share is the time from the start of the first run of the DAG to the end of the last one, less the work of the
-busier of the two lanes in which `resize` tasks run side by side. A task's work is what it says itself (`seconds`, from
-claimed batch to last row); it belongs to the lane that was free first when it began. All the rest is Airflow's:
-scheduling, starting processes, imports, claiming and counting, and lanes that stood still. Divided by that lane's work
-it is the overhead of each picture in per cent, as each picture has its part of both.
+busiest of the lanes in which `resize` tasks run side by side. A task's work is what it says itself (`seconds`, from its
+first look at the list of work to its last); it belongs to the lane that was free first when it began. All the rest is
+Airflow's: scheduling, starting processes, imports, claiming and counting, and lanes that stood still. Divided by that
+lane's work it is the overhead of each picture in per cent, as each picture has its part of both.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from include.images.recipes import load_recipes
 from stack.errors import StackError
 
 FULL, QUICK = 2000, 100
-LANES = 2
+LANES = os.cpu_count() or 1  # as `resize` has them
 PICTURE_SECONDS = 0.5  # that a picture may take, and a minute more
 LOOK_SECONDS = 1.0
 

@@ -19,7 +19,7 @@ from stack.api import AirflowApi
 from stack.errors import StackError
 
 DAG = "resize_images"
-PREFIX = "/millrace"
+PREFIX = "millrace"
 START_SECONDS = 120.0
 IDLE_SECONDS = 180.0
 POLL_SECONDS = 0.5
@@ -37,36 +37,28 @@ class Door:
         self.api = AirflowApi(place.settings)
         self.api.login()
         self.token = self._token()
-        headers = {"Authorization": f"Bearer {self.token}"}
-        self.http = httpx.Client(base_url=place.settings.url + PREFIX, headers=headers, timeout=60, trust_env=False)
         self.database = psycopg.connect(place.dsn(WAREHOUSE), autocommit=True)
         self._await_start()
 
     @property
     def store(self) -> Path:
         """The folder of the image store."""
-        settings = self.place.settings
-        return Path(getattr(settings, "images", settings.state / "images"))
+        return self.place.settings.images
 
     def order(self, file: Path, count: int, clients: int, *, form: bool = False) -> Order:
         """Uploads to this door."""
-        return Order(f"{self.place.settings.url}{PREFIX}/images", str(file), count, clients, form, self.token)
+        return Order(f"{self.place.settings.url}/{PREFIX}/images", str(file), count, clients, form, self.token)
 
     def post(self, file: Path, mark: bytes) -> str:
         """Upload one picture, told from others by a comment; returns its id."""
         data = file.read_bytes()
         comment = b"\xff\xfe" + (len(mark) + 2).to_bytes(2, "big") + mark
-        answer = self.http.post("/images", content=data[:2] + comment + data[2:])
-        if answer.status_code != 202:
-            raise StackError(f"POST {PREFIX}/images answered {answer.status_code}: {answer.text[:200]}")
-        return str(answer.json()["images"][0]["id"])
+        answer = self.api.call("POST", f"{PREFIX}/images", content=data[:2] + comment + data[2:])
+        return str(answer["images"][0]["id"])
 
     def image(self, image_id: str) -> dict[str, Any]:
         """One picture as the interface shows it."""
-        answer = self.http.get(f"/images/{image_id}")
-        if answer.is_error:
-            raise StackError(f"GET {PREFIX}/images/{image_id} answered {answer.status_code}: {answer.text[:200]}")
-        found: dict[str, Any] = answer.json()
+        found: dict[str, Any] = self.api.call("GET", f"{PREFIX}/images/{image_id}")
         return found
 
     def counts(self) -> dict[str, int]:
@@ -131,13 +123,11 @@ class Door:
 
         def ready() -> bool | None:
             found = self.api.get(f"dags/{DAG}")
-            return bool(found and not found.get("is_stale") and self.http.get("/counts").status_code == 200) or None
+            return bool(found and not found.get("is_stale")) or None
 
         if not wait_for(ready, START_SECONDS):
-            seen = self.http.get("/counts").status_code
-            raise StackError(
-                f"after {START_SECONDS:.0f} s Airflow does not show DAG {DAG}, or {PREFIX}/counts answers {seen}"
-            )
+            raise StackError(f"Airflow does not show DAG {DAG} after {START_SECONDS:.0f} s")
+        self.api.call("GET", f"{PREFIX}/counts")
 
 
 def wait_for(look: Callable[[], Thing | None], seconds: float, pause: float = POLL_SECONDS) -> Thing | None:

@@ -82,7 +82,7 @@ def of_burst(found: burst.Found) -> list[Sheet]:
         "runs of the DAG": str(found.runs),
         "resize tasks": str(found.tasks),
         "first run's start to last run's end, s": _number(found.run_seconds, 1),
-        "work of the busier lane, s": _number(found.lane_seconds, 1),
+        "work of the busiest lane, s": _number(found.lane_seconds, 1),
         "work of all resize tasks, s": _number(found.work_seconds, 1),
         "work per picture, ms": _number(1000 * found.work_seconds / max(found.done, 1), 1),
         "Airflow's share, s": _number(found.run_seconds - found.lane_seconds, 1),
