@@ -110,8 +110,8 @@ class Team:
             self.workers = [Worker(command, environment, log) for _ in range(CORES)]
             for worker in self.workers:
                 _await([worker], READY_SECONDS)
-                if worker.take() != ["ready"]:
-                    raise StackError(f"a worker did not say that it is ready, see {log}")
+                while "ready" not in worker.take():
+                    _await([worker], READY_SECONDS)
         except BaseException:
             self.__exit__()
             raise

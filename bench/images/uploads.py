@@ -69,9 +69,8 @@ class UploadPart:
     def __init__(self, folder: Path, door: Door, scale: Scale, say: Say) -> None:
         self.folder, self.door, self.scale, self.say = folder, door, scale, say
         self.found = Found()
-        pictures = make(folder, KINDS[0], 4)
-        self.file = min(pictures, key=lambda picture: abs(picture.stat().st_size - SIZE_BYTES))
-        self.pictures = pictures
+        self.pictures = make(folder, KINDS[0], 2)
+        self.file = min(self.pictures, key=lambda picture: abs(picture.stat().st_size - SIZE_BYTES))
         self.found.megabytes = self.file.stat().st_size / 1e6
 
     def run(self) -> Found:
@@ -82,12 +81,13 @@ class UploadPart:
             with MemoryWatch(self.api_processes()) as idle:
                 pass
             self.found.idle_rss, self.found.idle_pss = idle.first_rss, idle.first_pss
-            for number in range(self.scale.rounds):
-                self.sink()
-                self.ours(BODY, form=False)
-                self.ours(FORM, form=True)
-                if number == 0:
-                    self.ticket()
+            with Resizing(self.folder, self.pictures):
+                for number in range(self.scale.rounds):
+                    self.sink()
+                    self.ours(BODY, form=False)
+                    self.ours(FORM, form=True)
+                    if number == 0:
+                        self.ticket()
         finally:
             self.door.empty()
             self.door.pause(False)
@@ -120,7 +120,7 @@ class UploadPart:
         upload(Order(order.url, order.file, WARM_UPLOADS, 1, order.form, order.token))
         if order.token:
             self.door.empty()
-        with Resizing(self.folder, self.pictures), MemoryWatch(processes) as watch:
+        with MemoryWatch(processes) as watch:
             done = upload(order)
         if done.refused:
             raise StackError(f"{name}: {done.refused} of {order.count} uploads were refused: {done.faults[0]}")
