@@ -1,8 +1,8 @@
 """Pictures that look to an encoder and to a resizer like a camera's: made once by seed, then kept.
 
 Flat shapes that cover each other, large and small (the edges and areas of a scene), under clouds whose spectrum falls
-as 1/f, as that of natural pictures does; softened as by a lens, with a sensor's noise, as JPEG 4:2:0 with a camera's
-quality. The noise is what makes the file as large as a camera's: 2.4 bits a pixel or so.
+as 1/f, as that of natural pictures does, here strong and there weak; softened as by a lens, with a sensor's noise, as
+JPEG 4:2:0 with a camera's quality. The files are as large as a camera's: about two bits a pixel.
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ from PIL import Image, ImageDraw, ImageFilter
 from stack.errors import StackError
 
 VERSION = 1  # goes up when the same seed comes out otherwise
-NOISE, QUALITIES = 3.2, (90, 91, 92, 93)
-SHAPES, LEAST_RADIUS = 2500, 10.0
+NOISE, QUALITIES = 2.0, (90, 91, 92, 93)
+SHAPES, LEAST_RADIUS = 3000, 12.0
+GROUND_SHAPES = 60  # large ones, behind the others
+GREYNESS = 0.6  # how far colours are drawn towards grey: real scenes are seldom gaudy
+TEXTURE, COLOUR = 0.10, 2.5  # strength of the clouds: share of the brightness, and steps of 255 in each colour
 COARSE = 4  # clouds of colour are made at a quarter of the size: eyes and cameras see colour less sharply
 
 
@@ -62,10 +65,10 @@ def photo(width: int, height: int, seed: int) -> Image.Image:
     """One picture, always the same for the same seed."""
     chance = np.random.default_rng([seed, width, height])
     pixels = np.asarray(_leaves(chance, width, height), np.float32) * 0.75 + 32
-    pixels *= 1 + 0.22 * clouds(chance, width, height)[..., None]
+    strength = TEXTURE * np.clip(0.5 + _coarse(chance, width, height), 0, 2)
+    pixels *= (1 + strength * clouds(chance, width, height))[..., None]
     for channel in range(3):
-        coarse = Image.fromarray(clouds(chance, width // COARSE, height // COARSE))
-        pixels[..., channel] += 7 * np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC))
+        pixels[..., channel] += COLOUR * _coarse(chance, width, height)
     soft = Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(0.7))
     seen = np.asarray(soft, np.float32)
     seen += NOISE * chance.standard_normal((height, width, 1), np.float32) * np.sqrt(seen / 128 + 0.1)
@@ -82,6 +85,12 @@ def clouds(chance: np.random.Generator, width: int, height: int) -> np.ndarray:
     return field / field.std()
 
 
+def _coarse(chance: np.random.Generator, width: int, height: int) -> np.ndarray:
+    """Clouds without the finest detail."""
+    small = Image.fromarray(clouds(chance, width // COARSE, height // COARSE))
+    return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
+
+
 def _leaves(chance: np.random.Generator, width: int, height: int) -> Image.Image:
     """Discs and polygons that cover each other; small ones are many, as in a scene with near and far things."""
     image = Image.new("RGB", (width, height), (128, 128, 128))
@@ -89,9 +98,11 @@ def _leaves(chance: np.random.Generator, width: int, height: int) -> Image.Image
     largest = width / 4
     share = chance.random(SHAPES)
     radii = (LEAST_RADIUS**-2 + share * (largest**-2 - LEAST_RADIUS**-2)) ** -0.5  # density falls as r^-3
+    radii = np.concatenate([chance.uniform(largest / 4, largest, GROUND_SHAPES), radii])
     for radius in radii:
         x, y = chance.uniform(0, width), chance.uniform(0, height)
-        colour = tuple(int(value) for value in chance.integers(10, 246, 3))
+        bright, tint = chance.uniform(10, 245), chance.uniform(10, 245, 3)
+        colour = tuple(int(value) for value in GREYNESS * bright + (1 - GREYNESS) * tint)
         if chance.random() < 0.5:
             pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
         else:
