@@ -51,7 +51,7 @@ def _quality(found: engine.Found) -> Sheet:
 
 def of_uploads(found: uploads.Found) -> list[Sheet]:
     """Answers and memory by server."""
-    columns = ["server", "uploads", "requests/s", "p50 s", "p99 s", "peak RSS MB", "peak PSS MB"]
+    columns = ["server", "uploads", "requests/s", "p50 s", "p99 s", "CPU ms an upload", "peak RSS MB", "peak PSS MB"]
     rows = []
     for name in (uploads.SINK, uploads.BODY, uploads.FORM, uploads.TICKET):
         runs = found.runs.get(name, [])
@@ -60,7 +60,7 @@ def of_uploads(found: uploads.Found) -> list[Sheet]:
         speed = median(len(one.seconds) / one.all_seconds for one in runs)
         rows.append([
             name, f"{len(runs)} x {len(runs[0].seconds)}", _number(speed, 1),
-            *(_number(found.seconds(name, percent), 2) for percent in (50, 99)),
+            *(_number(found.seconds(name, percent), 2) for percent in (50, 99)), _number(median(found.cpu_ms[name]), 1),
             _number(found.peak_rss.get(name), 0, 1e6), _number(found.peak_pss.get(name), 0, 1e6),
         ])  # fmt: skip
     return [Sheet("Uploads while two processes resize", columns, rows)]

@@ -50,6 +50,7 @@ class Found:
     idle_pss: int | None = None
     peak_rss: dict[str, int] = field(default_factory=dict)
     peak_pss: dict[str, int | None] = field(default_factory=dict)
+    cpu_ms: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # of the server, an upload
     megabytes: float = 0.0
 
     def seconds(self, name: str, percent: float) -> float | None:
@@ -96,9 +97,8 @@ class UploadPart:
     def ours(self, name: str, *, form: bool) -> None:
         """Airflow's API server with Millrace's routes."""
         order = self.door.order(self.file, self.scale.uploads, CLIENTS, form=form)
-        before = sum(self.door.counts().values())
         done = self.measure(name, order, self.api_processes())
-        kept = sum(self.door.counts().values()) - before
+        kept = sum(self.door.counts().values())
         if kept != self.scale.uploads or len(set(done.ids)) != kept:
             raise StackError(f"{name}: of {self.scale.uploads} uploads {len(set(done.ids))} have ids, {kept} are kept")
         self.door.empty()
@@ -120,11 +120,14 @@ class UploadPart:
         upload(Order(order.url, order.file, WARM_UPLOADS, 1, order.form, order.token))
         if order.token:
             self.door.empty()
+        before = cpu_seconds(processes)
         with MemoryWatch(processes) as watch:
             done = upload(order)
+        spent = cpu_seconds(processes) - before
         if done.refused:
             raise StackError(f"{name}: {done.refused} of {order.count} uploads were refused: {done.faults[0]}")
         self.found.runs[name].append(done)
+        self.found.cpu_ms[name].append(1000 * spent / order.count)
         self.found.peak_rss[name] = max(self.found.peak_rss.get(name, 0), watch.peak_rss)
         self.found.peak_pss[name] = watch.peak_pss
         self.say(f"  p50 {done.percentile(50):.2f} s, p99 {done.percentile(99):.2f} s")
@@ -133,6 +136,12 @@ class UploadPart:
     def api_processes(self) -> list[int]:
         """The processes of Airflow's API server."""
         return descendants(snapshot(), self.door.place.component("api-server"))
+
+
+def cpu_seconds(pids: list[int]) -> float:
+    """CPU of these processes so far."""
+    processes = snapshot()
+    return sum(processes[pid].cpu_seconds for pid in pids if pid in processes)
 
 
 def notes(found: Found) -> list[str]:
