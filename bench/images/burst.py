@@ -3,8 +3,10 @@
 Airflow's share is the time from the start of the first run of the DAG to the end of the last one, less the work of the
 busiest of the lanes in which `resize` tasks run side by side. A task's work is what it says itself (`seconds`, from its
 first look at the list of work to its last); it belongs to the lane that was free first when it began. All the rest is
-Airflow's: scheduling, starting processes, imports, claiming and counting, and lanes that stood still. Divided by that
-lane's work it is the overhead of each picture in per cent, as each picture has its part of both.
+Airflow's: scheduling, starting processes, imports, claiming and counting, and lanes that stood still.
+
+A picture's overhead in per cent is its part of Airflow's share over its own work: Airflow's share over the work of all
+`resize` tasks. The table also has it over the busiest lane's work, which is by how much the whole took longer.
 """
 
 from __future__ import annotations
@@ -47,10 +49,13 @@ class Found:
 
     @property
     def overhead_percent(self) -> float | None:
-        """Airflow's share of the time in per cent of the pictures' own."""
-        if not self.lane_seconds:
-            return None
-        return 100 * (self.run_seconds - self.lane_seconds) / self.lane_seconds
+        """Airflow's share of the time in per cent of the work on all pictures."""
+        return 100 * self.airflow_seconds / self.work_seconds if self.work_seconds else None
+
+    @property
+    def airflow_seconds(self) -> float:
+        """Airflow's share of the time."""
+        return self.run_seconds - self.lane_seconds
 
 
 def measure(folder: Path, door: Door, count: int, say: Callable[[str], None]) -> Found:

@@ -85,7 +85,11 @@ def of_burst(found: burst.Found) -> list[Sheet]:
         "work of the busiest lane, s": _number(found.lane_seconds, 1),
         "work of all resize tasks, s": _number(found.work_seconds, 1),
         "work per picture, ms": _number(1000 * found.work_seconds / max(found.done, 1), 1),
-        "Airflow's share, s": _number(found.run_seconds - found.lane_seconds, 1),
+        "Airflow's share, s": _number(found.airflow_seconds, 1),
+        "Airflow's share per picture, ms": _number(1000 * found.airflow_seconds / max(found.done, 1), 1),
+        "Airflow's share over the busiest lane's work, %": _number(
+            100 * found.airflow_seconds / found.lane_seconds if found.lane_seconds else None, 1
+        ),
     }
     return [Sheet("A burst of uploads", ["fact", ""], [list(fact) for fact in facts.items()])]
 
