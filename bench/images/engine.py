@@ -114,11 +114,13 @@ def _judge(folder: Path, out: Path, pictures: Sequence[Path], found: Found, say:
         for suffix in ("jpg", "webp"):
             files = (out / name).glob(f"*/*.{suffix}")
             found.bytes[name, suffix] = sum(file.stat().st_size for file in files)
-    say("quality of the JPEG renditions")
-    found.encoded = quality.judge(pictures, {name: out / name for name in names}, "jpg")
+    folders = {(name, "jpg"): out / name for name in names}
     for peer in JUDGED:
         if peer.name in names:
+            folders[peer.name, "png"] = out / f"{peer.name}-png"
             with peer.team(folder, chain.LOSSLESS) as team:
-                team.run(_jobs(out / f"{peer.name}-png", pictures, 1))
-    say("quality of the resizing alone")
-    found.resized = quality.judge(pictures, {name: out / f"{name}-png" for name in names}, "png")
+                team.run(_jobs(folders[peer.name, "png"], pictures, 1))
+    say("quality")
+    scores = quality.judge(pictures, folders)
+    found.resized = {name: scores[name, "png"] for name in names}
+    found.encoded = {name: scores[name, "jpg"] for name in names}

@@ -60,13 +60,16 @@ class Scores:
         return min((self.values[place] - other.values[place] for place in both), default=None)
 
 
-def judge(pictures: Sequence[Path], folders: dict[str, Path], suffix: str) -> dict[str, Scores]:
-    """The scores by contender, whose renditions lie in `<folder>/<picture's stem>/<rendition>.<suffix>`."""
-    found = {name: Scores() for name in folders}
+Contender = tuple[str, str]  # name, and the suffix of its renditions
+
+
+def judge(pictures: Sequence[Path], folders: dict[Contender, Path]) -> dict[Contender, Scores]:
+    """The scores of the renditions that lie in `<folder>/<picture's stem>/<rendition>.<suffix>`."""
+    found = {contender: Scores() for contender in folders}
     for picture in pictures:
         reference = Reference(picture)
-        for name, folder in folders.items():
+        for contender, folder in folders.items():
             for rendition, side in SIDES.items():
-                value = reference.score(folder / picture.stem / f"{rendition}.{suffix}", side)
-                found[name].values[picture.stem, rendition] = value
+                value = reference.score(folder / picture.stem / f"{rendition}.{contender[1]}", side)
+                found[contender].values[picture.stem, rendition] = value
     return found
