@@ -11,7 +11,7 @@ from bench.images.door import Door, wait_for
 from bench.images.photos import SMALL, make
 from stack.errors import StackError
 
-FULL, QUICK = 5, 3
+FULL, QUICK = 5, 2
 MOST_SECONDS = 60.0
 LOOK_SECONDS = 0.1
 REST_SECONDS = 2.0

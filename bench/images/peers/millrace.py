@@ -1,6 +1,6 @@
 """Millrace's engine as its tasks run it: each picture in a child process with limits.
 
-It imports what a task imports, Airflow included, as forking a large process takes longer than forking a small one.
+It imports what a task imports, Airflow included, since forking a large process takes longer than forking a small one.
 """
 
 from __future__ import annotations
