@@ -69,7 +69,7 @@ class Bench:
         self.machine |= machine.software(PACKAGES, PINS)
 
     def look_for_others(self) -> None:
-        """Note it when the machine is busy already: who is alone with his threads then gets less of it than others."""
+        """Note it when the machine is busy already: a contender with one thread then gets a smaller share of it."""
         busy = psutil.cpu_percent(LOOK_SECONDS)
         if busy > BUSY_PERCENT:
             self.notes.append(
