@@ -39,6 +39,7 @@ class Door:
         self.token = self._token()
         self.database = psycopg.connect(place.dsn(WAREHOUSE), autocommit=True)
         self._await_start()
+        self.empty()  # of what a benchmark that was stopped left to do
 
     @property
     def store(self) -> Path:
