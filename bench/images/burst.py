@@ -69,7 +69,9 @@ def measure(folder: Path, door: Door, count: int, say: Callable[[str], None]) ->
     if uploads.refused:
         raise StackError(f"{uploads.refused} of {count} uploads were refused: {uploads.faults[0]}")
     say(f"  all answered 202 in {uploads.all_seconds:.1f} s, p99 {uploads.percentile(99):.2f} s")
-    wait_for(lambda: _all_ended(door, count), 60 + count * PICTURE_SECONDS, LOOK_SECONDS)
+    limit = 60 + count * PICTURE_SECONDS
+    if not wait_for(lambda: _all_ended(door, count), limit, LOOK_SECONDS):
+        raise StackError(f"{limit:.0f} s after the last answer to {count} uploads there are {door.counts()}")
     door.await_idle()
     found = _account(door, uploads, began)
     say(f"  {found.done} done {time.time() - began:.1f} s after the first upload, {found.missing} missing")
