@@ -26,6 +26,7 @@ from bench.images.photos import SMALL, make
 from bench.images.uploads import CLIENTS
 from bench.runs import ChunkLoad, lanes_of
 from include.images.recipes import load_recipes
+from include.images.store import rendition_key
 from stack.errors import StackError
 
 FULL, QUICK = 2000, 100
@@ -119,7 +120,7 @@ def _done(door: Door, ids: Sequence[str]) -> set[str]:
     ).fetchall()
     whole: dict[str, int] = {}
     for image_id, digest, recipe, file, size in rows:
-        path = door.store / "rendition" / digest[:2] / digest / recipe / file
+        path = door.store / rendition_key(digest, recipe, file)
         whole[image_id] = whole.get(image_id, 0) + (path.exists() and path.stat().st_size == size)
     return {image_id for image_id, count in whole.items() if count == wanted}
 

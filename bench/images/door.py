@@ -77,8 +77,8 @@ class Door:
         self.database.execute(
             "TRUNCATE millrace.image_rendition, millrace.image, millrace.image_source RESTART IDENTITY CASCADE"
         )
-        for name in ("source", "rendition", "incoming"):
-            shutil.rmtree(self.store / name, ignore_errors=True)
+        for folder in self.store.glob("*/*"):  # the folders above stay: without them the store counts as not mounted
+            shutil.rmtree(folder, ignore_errors=True)
 
     def await_idle(self) -> None:
         """Wait until no run of the DAG is under way."""
