@@ -1,4 +1,4 @@
-"""Millrace's engine as its tasks run it: each picture in a child process with limits.
+"""Millrace's engine as its tasks run it: in a child process with limits.
 
 It imports what a task imports, Airflow included, since forking a large process takes longer than forking a small one.
 """
@@ -11,21 +11,22 @@ from pathlib import Path
 from bench.images.chain import recipes
 from include.bridge import images as _task  # noqa: F401
 from include.images.errors import ImageError
-from include.images.sandbox import render_safely
+from include.images.sandbox import Sandbox
 
 
 def main() -> None:
     """Answer each line."""
     wanted = recipes(sys.argv[1])
     print("ready", flush=True)
-    for line in sys.stdin:
-        picture, folder = map(Path, line.rstrip("\n").split("\t"))
-        try:
-            render_safely(picture, wanted, folder)
-        except ImageError as error:
-            print(f"fault {picture.name}: {error}", flush=True)
-        else:
-            print("done", flush=True)
+    with Sandbox(wanted) as sandbox:
+        for line in sys.stdin:
+            picture, folder = map(Path, line.rstrip("\n").split("\t"))
+            try:
+                sandbox.render(picture, folder)
+            except ImageError as error:
+                print(f"fault {picture.name}: {error}", flush=True)
+            else:
+                print("done", flush=True)
 
 
 if __name__ == "__main__":
