@@ -77,7 +77,7 @@ def account() -> dict[str, int]:
     schedule=AssetOrTimeSchedule(timetable=CronTriggerTimetable("30 2 * * *", timezone="UTC"), assets=[uploads]),
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
-    max_active_runs=1,
+    max_active_runs=2,  # a run whose worker is gone does not hold up the next one until Airflow notices
     tags=["images"],
     default_args={
         "owner": "data",

@@ -74,9 +74,8 @@ class Worker:
         return [line for line in words if line in ("ready", "done")]
 
     def cpu_seconds(self) -> float:
-        """CPU so far of the process and of the children that it has waited for."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return sum(map(int, fields[11:15])) / TICKS
+        """CPU so far of the process, of the children that it has waited for, and of those that live."""
+        return _cpu_seconds(self.process.pid)
 
     def close(self) -> int:
         """End the process; returns the largest resident memory of it and of its children, in bytes."""
@@ -140,6 +139,13 @@ class Team:
         for job in waiting:
             worker.send(job)
             return
+
+
+def _cpu_seconds(pid: int) -> float:
+    home = Path(f"/proc/{pid}")
+    fields = (home / "stat").read_text().rpartition(")")[2].split()
+    children = " ".join(file.read_text() for file in home.glob("task/*/children")).split()
+    return sum(map(int, fields[11:15])) / TICKS + sum(_cpu_seconds(int(child)) for child in children)
 
 
 def _await(workers: Sequence[Worker], seconds: float) -> list[Worker]:

@@ -101,7 +101,7 @@ def _program(kind: str, package: str, *names: str) -> Command:
     return command
 
 
-MILLRACE = Peer("millrace", "Millrace, a child process a picture", _python("millrace.py"))
+MILLRACE = Peer("millrace", "Millrace, in a child process", _python("millrace.py"))
 SHARP = Peer("sharp", "sharp, one decode, raw pixels between", _sharp)
 PYVIPS = Peer("pyvips", "pyvips, one decode, thumbnails of thumbnails", _pyvips)
 NAIVE = Peer("naive", "Pillow, open and LANCZOS a rendition", _python("naive.py"), slow=True)
