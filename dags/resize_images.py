@@ -6,7 +6,7 @@ watcher listens to PostgreSQL), once for many uploads, and sweeps the folder `im
 | task | what it does |
 | --- | --- |
 | `claim` | takes in the folder of the form, or on a daily run the inbox; shares what waits among the tasks to come; a daily run also removes what deleted pictures and dead processes left |
-| `resize` | one mapped task a batch: each picture in a child process with limits, all renditions of one decode; goes on with what comes in meanwhile |
+| `resize` | one mapped task a batch: in a child process with limits, all renditions of one decode; goes on with what comes in meanwhile |
 | `account` | calls back who asked for it, counts done, failed and waiting |
 
 **Rerun:** always safe. What is done is not done twice; what a dead task had claimed is claimed again within minutes.

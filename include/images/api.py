@@ -23,6 +23,7 @@ from psycopg_pool import AsyncConnectionPool
 from include.images import catalogue
 from include.images.callbacks import Callbacks
 from include.images.doorbell import CHANNEL
+from include.images.inbox import HOLD
 from include.images.intake import Intake, Refused
 from include.images.limits import LIMITS, Limits
 from include.images.receive import Receiver, receive
@@ -214,7 +215,7 @@ async def _enter(
 async def lock(connection: Any, digests: list[str]) -> None:
     """Hold what happens to these sources until the transaction ends."""
     for digest in digests:
-        await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 1))", [f"millrace image {digest}"])
+        await connection.execute(HOLD, [digest])
 
 
 def check_callback(here: Service, url: str | None) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 BATCH = 32  # pictures that are claimed at a time: some seconds of work
 CLAIM_SECONDS = 180.0  # longer than any one picture may take
 UPLOADED, SWEPT = 0, 1  # priority: what somebody waits for comes before a folder or a change of recipes
+HOLD = "SELECT pg_advisory_xact_lock(hashtextextended('millrace image ' || %s::text, 1))"
 _FREE = "(state = 'accepted' OR state = 'resizing' AND claimed_until < clock_timestamp())"
 
 
@@ -135,7 +136,7 @@ def remake(connection: Connection[Any], recipes: str) -> int:
 
 def hold(connection: Connection[Any], digest: str) -> None:
     """Hold what happens to a source, uploads and deletion too, until the transaction ends."""
-    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 1))", [f"millrace image {digest}"])
+    connection.execute(HOLD, [digest])
 
 
 def counts(connection: Connection[Any]) -> dict[str, int]:

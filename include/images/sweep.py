@@ -11,8 +11,7 @@ from uuid import uuid4
 
 from psycopg import Connection
 
-from include.images.doorbell import CHANNEL
-from include.images.inbox import SWEPT, hold
+from include.images.inbox import SWEPT, hold, ring
 from include.images.intake import Intake, Refused
 from include.images.limits import LIMITS, Limits
 from include.images.objects import Objects
@@ -104,7 +103,7 @@ def _take(connection: Connection[Any], store: Store, file: Found, owner: str, li
                     "INSERT INTO millrace.image (image_id, digest, owner, file_name) VALUES (%s, %s, %s, %s)",
                     [uuid4(), intake.digest, owner, clean_name(_name(file.place), limits)],
                 )
-                connection.execute("SELECT pg_notify(%s, '')", [CHANNEL])
+                ring(connection)
             if file.mark is not None:
                 connection.execute(
                     "INSERT INTO millrace.image_swept (place, mark, digest) VALUES (%s, %s, %s) ON CONFLICT (place)"
