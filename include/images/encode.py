@@ -7,10 +7,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from PIL import Image, ImageColor
+from PIL import AvifImagePlugin, Image, ImageColor, WebPImagePlugin
 
 from include.images.recipes import ALPHA, Recipe
 
+# Imported here, as Pillow would else import the plugins of all formats in every child process.
+Image.preinit()
+PLUGINS = (AvifImagePlugin, WebPImagePlugin)
 SMALL_PIXELS = 256 * 256  # colour is kept in full where few pixels are left
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image, ImageColor, ImageFilter
 
-from include.images import decode
+from include.images import decode, lanczos
 from include.images.crop import window
 from include.images.decode import Facts, Source, open_source
 from include.images.encode import Timing, encode
@@ -20,7 +20,6 @@ from include.images.geometry import Layout, Size, layout
 from include.images.limits import LIMITS, Limits
 from include.images.recipes import ANIMATED, SUFFIX, Recipe, Recipes
 
-GAP = 3.0  # a picture that no decoder scaled is first reduced to this multiple of its size by averaging
 PLACEHOLDER = 16  # pixels of the longer side
 
 
@@ -121,8 +120,8 @@ def resize(image: Image.Image, size: Size) -> Image.Image:
     if image.size == size:
         return image
     if image.mode != "RGBA":
-        return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=GAP)
-    return image.convert("RGBa").resize(size, Image.Resampling.LANCZOS, reducing_gap=GAP).convert("RGBA")
+        return lanczos.resize(image, size)
+    return lanczos.resize(image.convert("RGBa"), size).convert("RGBA")
 
 
 def _finish(image: Image.Image, recipe: Recipe, found: Layout) -> Image.Image:

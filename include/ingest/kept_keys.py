@@ -16,8 +16,8 @@ import numpy as np
 from numba import types
 from psycopg import Connection, Cursor, sql
 
+from include.compiled import INT, compiled
 from include.ingest import staging
-from include.ingest.compiled import INT, compiled
 from include.ingest.plan import Plan
 from include.ingest.rows import Reader
 from include.ingest.spool import read_keyed
