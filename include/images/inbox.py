@@ -6,10 +6,11 @@ often a picture was begun is counted, so that one which kills its worker is give
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
-from psycopg import Connection
+from psycopg import Connection, Cursor
 
 from include.images.doorbell import CHANNEL
 from include.images.limits import LIMITS
@@ -64,12 +65,21 @@ def batch_of(connection: Connection[Any], batch: UUID) -> list[tuple[str, int]]:
 
 def begin(connection: Connection[Any], batch: UUID, digest: str) -> None:
     """Say that this picture is begun, and that the batch is still being worked on."""
+    _count(connection, batch, digest, 1)
+
+
+def rest(connection: Connection[Any], batch: UUID, digest: str) -> None:
+    """Take `begin` back: nothing is done with this picture now, so it is not to blame if its worker dies."""
+    _count(connection, batch, digest, -1)
+
+
+def _count(connection: Connection[Any], batch: UUID, digest: str, change: int) -> None:
     with connection.transaction():
         connection.execute("SET LOCAL synchronous_commit = off")  # lost in a crash, it is only counted once less
         connection.execute(
-            "UPDATE millrace.image_source SET attempts = attempts + (digest = %s)::int,"
+            "UPDATE millrace.image_source SET attempts = attempts + CASE WHEN digest = %s THEN %s ELSE 0 END,"
             " claimed_until = clock_timestamp() + %s * interval '1 second' WHERE batch = %s AND state = 'resizing'",
-            [digest, CLAIM_SECONDS, batch],
+            [digest, change, CLAIM_SECONDS, batch],
         )
 
 
@@ -91,26 +101,30 @@ def stall(connection: Connection[Any], batch: UUID, digest: str, code: str, reas
     )
 
 
-def finish(connection: Connection[Any], batch: UUID, digest: str, recipes: str, rendered: Rendered) -> bool:
-    """Enter what was made; False, with nothing done, when the batch lost its claim to another."""
-    facts = rendered.facts
+def finish(connection: Connection[Any], batch: UUID, recipes: str, made: Mapping[str, Rendered]) -> int:
+    """Enter what was made of some sources, by digest, at once. Returns how many the batch had not lost."""
     with connection.transaction(), connection.cursor() as cursor:
-        done = cursor.execute(
-            "UPDATE millrace.image_source SET state = 'done', code = NULL, reason = NULL, batch = NULL, recipes = %s,"
-            " format = %s, width = %s, height = %s, frames = %s, still = %s, placeholder = %s,"
-            " finished_at = clock_timestamp() WHERE digest = %s AND batch = %s AND state = 'resizing'",
-            [recipes, facts.format, facts.width, facts.height, facts.frames, rendered.still, rendered.placeholder,
-             digest, batch],
-        ).rowcount  # fmt: skip
-        if not done:
-            return False
-        cursor.execute("DELETE FROM millrace.image_rendition WHERE digest = %s", [digest])
-        cursor.executemany(
-            "INSERT INTO millrace.image_rendition (digest, name, format, recipe, file, width, height, bytes, sha256,"
-            " animated) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            [(digest, one.name, one.format, one.recipe, one.file, one.width, one.height, one.bytes, one.digest,
-              one.animated) for one in rendered.renditions],
-        )  # fmt: skip
+        return sum(_finish(cursor, batch, recipes, digest, rendered) for digest, rendered in made.items())
+
+
+def _finish(cursor: Cursor[Any], batch: UUID, recipes: str, digest: str, rendered: Rendered) -> bool:
+    facts = rendered.facts
+    done = cursor.execute(
+        "UPDATE millrace.image_source SET state = 'done', code = NULL, reason = NULL, batch = NULL, recipes = %s,"
+        " format = %s, width = %s, height = %s, frames = %s, still = %s, placeholder = %s,"
+        " finished_at = clock_timestamp() WHERE digest = %s AND batch = %s AND state = 'resizing'",
+        [recipes, facts.format, facts.width, facts.height, facts.frames, rendered.still, rendered.placeholder,
+         digest, batch],
+    ).rowcount  # fmt: skip
+    if not done:
+        return False
+    cursor.execute("DELETE FROM millrace.image_rendition WHERE digest = %s", [digest])
+    cursor.executemany(
+        "INSERT INTO millrace.image_rendition (digest, name, format, recipe, file, width, height, bytes, sha256,"
+        " animated) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        [(digest, one.name, one.format, one.recipe, one.file, one.width, one.height, one.bytes, one.digest,
+          one.animated) for one in rendered.renditions],
+    )  # fmt: skip
     return True
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
@@ -18,7 +19,9 @@ from fsspec.dircache import DirCache
 
 from include.images.errors import ImageError
 from include.images.store import (
+    AT_ONCE,
     LEFTOVER_SECONDS,
+    Made,
     NotStored,
     StoreAway,
     StoreFull,
@@ -178,9 +181,10 @@ class ObjectStore:
                 raise Damaged("its file is not what was uploaded: it came back from the store changed")
         return file
 
-    def keep_rendition(self, fresh: Path, digest: str, recipe: str, file: str) -> None:
-        """Store a finished file as that rendition."""
-        self.objects.put(fresh, rendition_key(digest, recipe, file))
+    def keep_renditions(self, made: Sequence[Made]) -> None:
+        """Store finished files, some at once."""
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            list(pool.map(lambda one: self.objects.put(one.path, one.key), made))
 
     def read_rendition(self, digest: str, recipe: str, file: str, first: int, length: int) -> bytes:
         """So many bytes of a rendition from byte `first` on."""

@@ -9,11 +9,14 @@ import errno
 import os
 import shutil
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from include.images.errors import ImageError
 
+AT_ONCE = 8  # files that are stored at once: each waits for a disk or a server
 LEFTOVER_SECONDS = 86_400.0  # a file under way that is older was left by a process that died
 
 
@@ -40,6 +43,20 @@ class NotStored(ImageError):
     permanent = True
 
 
+class Made(NamedTuple):
+    """A finished file of the scratch folder, and which rendition it is."""
+
+    path: Path
+    digest: str
+    recipe: str
+    file: str
+
+    @property
+    def key(self) -> str:
+        """Where it belongs, below the root of a store."""
+        return rendition_key(self.digest, self.recipe, self.file)
+
+
 class Store(Protocol):
     """What the image service asks of a store. Every method blocks; all may raise StoreFault."""
 
@@ -59,8 +76,11 @@ class Store(Protocol):
         """A source as a file of this machine: the stored one itself, or a copy in `folder`. Raises NotStored."""
         ...
 
-    def keep_rendition(self, fresh: Path, digest: str, recipe: str, file: str) -> None:
-        """Store a finished file of the scratch folder as that rendition, in place of an earlier one."""
+    def keep_renditions(self, made: Sequence[Made]) -> None:
+        """Store finished files of the scratch folder, in place of earlier ones: all lasting when this returns.
+
+        After a fault some of them may be stored. No thread of this is alive when it returns.
+        """
         ...
 
     def read_rendition(self, digest: str, recipe: str, file: str, first: int, length: int) -> bytes:
@@ -115,9 +135,16 @@ class FolderStore:
             raise NotStored("its file is not in the store any more")
         return place
 
-    def keep_rendition(self, fresh: Path, digest: str, recipe: str, file: str) -> None:
-        """Give a finished file its lasting name, on disk before this returns."""
-        self._keep(fresh, self.root / rendition_key(digest, recipe, file))
+    def keep_renditions(self, made: Sequence[Made]) -> None:
+        """Give finished files their lasting names. The disk is waited for once, or twice, for all of them."""
+        places = {one.path: self.root / one.key for one in made}
+        folders = {folder for place in places.values() for folder in place.parents if self.root in folder.parents}
+        try:
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                list(pool.map(_name, places, places.values()))
+                list(pool.map(_sync_folder, [*folders, self.root]))
+        except OSError as fault:
+            raise full(fault) from fault
 
     def read_rendition(self, digest: str, recipe: str, file: str, first: int, length: int) -> bytes:
         """So many bytes of a rendition from byte `first` on."""
@@ -145,9 +172,7 @@ class FolderStore:
     def _keep(self, fresh: Path, place: Path) -> None:
         try:
             _make(place.parent)
-            with fresh.open("rb") as file:
-                os.fsync(file.fileno())
-            fresh.replace(place)
+            _name(fresh, place)
             _sync_folder(place.parent)
         except OSError as fault:
             raise full(fault) from fault
@@ -174,6 +199,17 @@ def remove_leftovers(folder: Path, age_seconds: float) -> int:
     return count
 
 
+def _name(fresh: Path, place: Path) -> None:
+    """Give a file a name once its bytes are on disk."""
+    with fresh.open("rb") as file:
+        os.fsync(file.fileno())
+    try:
+        fresh.replace(place)
+    except FileNotFoundError:  # the first of its folder, or somebody deletes the picture just now
+        place.parent.mkdir(parents=True, exist_ok=True)
+        fresh.replace(place)
+
+
 def _make(folder: Path) -> None:
     """Make a folder and those above it, each on disk before this returns."""
     if folder.is_dir():
@@ -184,7 +220,10 @@ def _make(folder: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:  # somebody has deleted the picture
+        return
     try:
         os.fsync(handle)
     finally:

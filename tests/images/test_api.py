@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -21,7 +21,7 @@ from include.images import api, inbox, serve, work
 from include.images.callbacks import Callbacks
 from include.images.limits import LIMITS
 from include.images.recipes import Recipe, Recipes
-from include.images.store import StoreAway
+from include.images.store import Made, StoreAway
 from include.images.tidy import tidy
 from stack.ports import free_port
 from tests.images import pictures
@@ -425,18 +425,15 @@ def test_a_picture_deleted_during_the_work_goes_in_the_end(client: httpx.Client,
     image = client.post("/images", content=PHOTO).json()["images"][0]
     with psycopg.connect(here.dsn, autocommit=True) as connection:
         (batch,) = inbox.open_batches(connection, 1)
-        made: list[str] = []
-        keep, first = here.store.keep_rendition, threading.Lock()
+        keep = here.store.keep_renditions
 
-        def delete_first(*what: Any) -> None:
-            with first:
-                if not made:
-                    assert client.delete(f"/images/{image['id']}").status_code == 204
-                made.append(what[-1])
-            keep(*what)
+        def delete_first(made: Sequence[Made]) -> None:
+            assert len(made) == 3
+            assert client.delete(f"/images/{image['id']}").status_code == 204
+            keep(made)
 
-        here.store.keep_rendition = delete_first  # type: ignore[method-assign]
+        here.store.keep_renditions = delete_first  # type: ignore[method-assign]
         assert work.resize_batch(connection, here.store, RECIPES, batch)["done"] == 0
-        assert len(stored(here)) == len(made) == 3
+        assert len(stored(here)) == 3
         tidy(connection, here.store, age_seconds=0)
     assert stored(here) == []

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -22,7 +23,7 @@ from include.images.errors import Killed
 from include.images.limits import LIMITS
 from include.images.recipes import Recipe, Recipes, load_recipes
 from include.images.sandbox import Sandbox
-from include.images.store import FolderStore, Store, StoreAway, StoreFull, source_key
+from include.images.store import FolderStore, Made, Store, StoreAway, StoreFull, source_key
 from include.images.sweep import sweep
 from include.images.tidy import tidy
 from tests.images import pictures
@@ -164,6 +165,43 @@ def test_a_picture_that_kills_its_worker_is_given_up(
         warehouse.execute("UPDATE millrace.image_source SET claimed_until = now() - interval '1 second'")
     do_all(warehouse, store)
     assert states(warehouse) == {killer: ("failed", "killed"), **dict.fromkeys(others, ("done", None))}
+
+
+def test_pictures_that_wait_for_the_store_are_not_to_blame_for_a_death(
+    warehouse: psycopg.Connection, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver(tmp_path / "in", *(pictures.encoded(pictures.photo(60, 40, seed=n)) for n in range(4)))
+    sweep(warehouse, store, tmp_path / "in", owner="me")
+
+    def die(*_: object) -> None:
+        raise SystemExit(9)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "keep_renditions", die)
+        with pytest.raises(SystemExit):
+            do_all(warehouse, store)
+    found = warehouse.execute("SELECT DISTINCT state, attempts FROM millrace.image_source").fetchall()
+    assert found == [("resizing", 0)]
+    assert not list(store.scratch().iterdir())
+
+
+def test_one_picture_that_cant_be_stored_keeps_back_no_other(
+    warehouse: psycopg.Connection, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = deliver(tmp_path / "in", *(pictures.encoded(pictures.photo(60, 40, seed=n)) for n in range(4)))
+    sweep(warehouse, store, tmp_path / "in", owner="me")
+    keep = store.keep_renditions
+
+    def refuse_one(made: Sequence[Made]) -> None:
+        if any(one.digest == digests[1] for one in made):
+            raise StoreAway("forbidden")
+        keep(made)
+
+    monkeypatch.setattr(store, "keep_renditions", refuse_one)
+    (batch,) = inbox.open_batches(warehouse, 1)
+    with pytest.raises(StoreAway):
+        work.resize_batch(warehouse, store, SMALL, batch)
+    assert states(warehouse) == {**dict.fromkeys(digests, ("done", None)), digests[1]: ("resizing", "store-away")}
 
 
 def test_uploads_come_before_a_folder(warehouse: psycopg.Connection) -> None:
@@ -335,7 +373,7 @@ def test_a_full_disk_costs_no_attempt(
         raise StoreFull("the image store is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "keep_rendition", no_room)
+        patch.setattr(store, "keep_renditions", no_room)
         with pytest.raises(StoreFull):
             do_all(warehouse, store)
     (found,) = warehouse.execute("SELECT state, attempts FROM millrace.image_source").fetchall()
