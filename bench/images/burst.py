@@ -1,9 +1,10 @@
 """The burst part: many uploads at once, until every picture is done; and Airflow's share of the time.
 
-Airflow's share is the time from the start of the first run of the DAG to the end of the last one, less the work of the
-busiest of the lanes in which `resize` tasks run side by side. A task's work is what it says itself (`seconds`, from its
-first look at the list of work to its last); it belongs to the lane that was free first when it began. All the rest is
-Airflow's: scheduling, starting processes, imports, claiming and counting, and lanes that stood still.
+Airflow's share is the time from the start of the first run of the DAG until the last picture is done, less the work of
+the busiest of the lanes in which `resize` tasks run side by side. A task's work is what it says itself (`seconds`, from
+its first look at the list of work to its last); it belongs to the lane that was free first when it began. All the rest
+is Airflow's: scheduling, starting processes, imports, claiming, and lanes that stood still. What Airflow does when no
+picture waits any more is in the table, and in no picture's overhead.
 
 A picture's overhead in per cent is its part of Airflow's share over its own work: Airflow's share over the work of all
 `resize` tasks. The table also has it over the busiest lane's work, which is by how much the whole took longer.
@@ -42,7 +43,8 @@ class Found:
     uploads: Uploads
     done: int
     missing: int  # answered 202, but not done with all renditions in the store
-    run_seconds: float
+    done_seconds: float  # from the start of the first run until the last picture was done
+    run_seconds: float  # until the end of the last run
     lane_seconds: float
     work_seconds: float
     runs: int
@@ -56,7 +58,7 @@ class Found:
     @property
     def airflow_seconds(self) -> float:
         """Airflow's share of the time."""
-        return self.run_seconds - self.lane_seconds
+        return max(self.done_seconds - self.lane_seconds, 0.0)
 
 
 def measure(folder: Path, door: Door, count: int, say: Callable[[str], None]) -> Found:
@@ -95,7 +97,10 @@ def _account(door: Door, uploads: Uploads, began: float) -> Found:
     end = max((_at(run["end_date"]) for run in runs), default=0.0)
     missing = len(uploads.ids) - len(done)
     work = sum(load.seconds for load in loads)
-    return Found(uploads, len(done), missing, end - begin, lane, work, len(runs), len(loads))
+    (last,) = door.database.execute("SELECT extract(epoch FROM max(finished_at)) FROM millrace.image_source").fetchone()
+    return Found(
+        uploads, len(done), missing, float(last or begin) - begin, end - begin, lane, work, len(runs), len(loads)
+    )
 
 
 def _loads(door: Door, run_id: str) -> list[ChunkLoad]:

@@ -81,6 +81,7 @@ def of_burst(found: burst.Found) -> list[Sheet]:
         "done, with all renditions in the store": f"{found.done:,}",
         "runs of the DAG": str(found.runs),
         "resize tasks": str(found.tasks),
+        "first run's start until the last picture is done, s": _number(found.done_seconds, 1),
         "first run's start to last run's end, s": _number(found.run_seconds, 1),
         "work of the busiest lane, s": _number(found.lane_seconds, 1),
         "work of all resize tasks, s": _number(found.work_seconds, 1),

@@ -46,22 +46,23 @@ class Upload:
 
 async def accept(connection: AsyncConnection[Any], uploads: Sequence[Upload]) -> None:
     """Enter uploads, in one transaction of the caller's, and ring the bell. A failed source is tried anew."""
-    async with connection.cursor() as cursor:
-        await cursor.executemany(
-            "INSERT INTO millrace.image_source (digest, bytes) VALUES (%s, %s) ON CONFLICT (digest) DO UPDATE"
-            " SET state = CASE WHEN image_source.state = 'failed' THEN 'accepted' ELSE image_source.state END,"
-            " attempts = CASE WHEN image_source.state = 'failed' THEN 0 ELSE image_source.attempts END, priority = 0",
-            [(upload.digest, upload.bytes) for upload in uploads],
-        )
-        await cursor.executemany(
-            "INSERT INTO millrace.image (image_id, digest, owner, file_name, callback_url, callback_due)"
-            " VALUES (%s, %s, %s, %s, %s, CASE WHEN %s::text IS NOT NULL THEN clock_timestamp() END)",
-            [
-                (one.image_id, one.digest, one.owner, one.file_name, one.callback_url, one.callback_url)
-                for one in uploads
-            ],
-        )
-        await cursor.execute("SELECT pg_notify(%s, '')", [CHANNEL])
+    columns = zip(
+        *((one.image_id, one.digest, one.bytes, one.owner, one.file_name, one.callback_url) for one in uploads),
+        strict=True,
+    )
+    await connection.execute(
+        "WITH upload AS (SELECT * FROM unnest(%s::uuid[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::text[])"
+        "  AS upload (image_id, digest, bytes, owner, file_name, callback_url)),"
+        " source AS (INSERT INTO millrace.image_source (digest, bytes) SELECT DISTINCT digest, bytes FROM upload"
+        "  ON CONFLICT (digest) DO UPDATE"
+        "  SET state = CASE WHEN image_source.state = 'failed' THEN 'accepted' ELSE image_source.state END,"
+        "  attempts = CASE WHEN image_source.state = 'failed' THEN 0 ELSE image_source.attempts END, priority = 0),"
+        " image AS (INSERT INTO millrace.image (image_id, digest, owner, file_name, callback_url, callback_due)"
+        "  SELECT image_id, digest, owner, file_name, callback_url,"
+        "   CASE WHEN callback_url IS NOT NULL THEN clock_timestamp() END FROM upload)"
+        " SELECT pg_notify(%s, '')",
+        [*map(list, columns), CHANNEL],
+    )
 
 
 async def find(connection: AsyncConnection[Any], image_id: UUID) -> dict[str, Any] | None:

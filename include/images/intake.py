@@ -10,7 +10,7 @@ from include.images.errors import ImageError
 from include.images.limits import Limits
 from include.images.store import Store, full
 
-WRITE_BYTES = 1 << 20
+WRITE_BYTES = 256 << 10
 HEAD_BYTES = 32
 VECTORS = 1000  # parts that one writev takes
 
