@@ -13,7 +13,7 @@ ENV PATH=/opt/millrace/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     AIRFLOW_HOME=/opt/airflow
 RUN useradd --uid 50000 --create-home --home-dir /opt/airflow airflow \
-    && mkdir -p /opt/airflow/logs /data/inbox \
+    && mkdir -p /opt/airflow/logs /data/inbox /data/images \
     && chown -R airflow /opt/airflow /data
 COPY --from=build /opt/millrace /opt/millrace
 COPY config /opt/project/config

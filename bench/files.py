@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -51,8 +53,10 @@ def make(folder: Path, megabytes: float, forms: Iterable[str]) -> dict[str, File
     needed, free = len(missing) * megabytes * 1.02e6 + 2e9, shutil.disk_usage(folder).free
     if missing and free < needed:
         raise StackError(f"disk full: {needed / 1e9:.0f} GB are needed in {folder}, {free / 1e9:.0f} GB are free")
-    for form in missing:
-        _make(wanted[form], Shape(rows_for(megabytes * 1e6), SEED, **FORMS[form]))  # type: ignore[arg-type]
+    rows = rows_for(megabytes * 1e6)
+    with ProcessPoolExecutor(min(len(missing), os.cpu_count() or 1) or 1) as pool:
+        shapes = [Shape(rows, SEED, **FORMS[form]) for form in missing]  # type: ignore[arg-type]
+        list(pool.map(_make, [wanted[form] for form in missing], shapes))
     return {form: _read(path) for form, path in wanted.items()}
 
 

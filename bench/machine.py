@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import psutil
+import psycopg
 
 from bench.peers import PINS
 from bench.place import Place
@@ -21,25 +24,41 @@ SERVER_SETTINGS = ("shared_buffers", "max_wal_size", "fsync", "synchronous_commi
 
 def describe(place: Place) -> dict[str, str]:
     """One line a fact."""
+    return {**host(place.server.data_dir), **server(place.admin), **software(PACKAGES, PINS)}
+
+
+def host(folder: Path) -> dict[str, str]:
+    """The computer, with the disk that the folder is on."""
     memory = psutil.virtual_memory().total / 2**30
-    row = place.admin.execute("SELECT version()").fetchone()
-    settings = place.admin.execute(
-        "SELECT name, current_setting(name) FROM unnest(%s::text[]) AS name", [list(SERVER_SETTINGS)]
-    ).fetchall()
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "commit": _commit(),
         "CPU": f"{_cpu_model()}, {len(os.sched_getaffinity(0))} cores",
         "memory": f"{memory:.0f} GiB",
-        "disk": _disk(place.server.data_dir),
+        "disk": _disk(folder),
         "kernel": f"{platform.system()} {platform.release()}",
+    }
+
+
+def server(connection: psycopg.Connection[Any]) -> dict[str, str]:
+    """PostgreSQL."""
+    row = connection.execute("SELECT version()").fetchone()
+    settings = connection.execute(
+        "SELECT name, current_setting(name) FROM unnest(%s::text[]) AS name", [list(SERVER_SETTINGS)]
+    ).fetchall()
+    return {
         "PostgreSQL": str(row[0]).partition(" on ")[0] if row else "",
         "settings": ", ".join(f"{name}={value}" for name, value in settings),
+    }
+
+
+def software(packages: Sequence[str], pins: Path) -> dict[str, str]:
+    """What runs here, and what the peers are installed from."""
+    lines = pins.read_text().splitlines()
+    return {
         "Python": platform.python_version(),
-        "packages": ", ".join(f"{name} {version(name)}" for name in PACKAGES),
-        "peers": ", ".join(
-            sorted({line.partition("  # ")[0] for line in PINS.read_text().splitlines() if not line.startswith("#")})
-        ),
+        "packages": ", ".join(f"{name} {version(name)}" for name in packages),
+        "peers": ", ".join(sorted({line.partition("  # ")[0] for line in lines if not line.startswith("#")})),
     }
 
 

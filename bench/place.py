@@ -157,20 +157,21 @@ class Place:
 
     def tasks(self) -> Pick:
         """Airflow's task processes: what the executor's workers, children of the scheduler, fork."""
-        scheduler = self._component("scheduler")
+        scheduler = self.component("scheduler")
         return lambda processes: descendants(processes, scheduler, depth=2)
 
     def airflow(self) -> Pick:
         """All other processes of Airflow."""
         tasks, names = self.tasks(), ("scheduler", "api-server", "dag-processor", "triggerer")
-        roots = [self._component(name) for name in names]
+        roots = [self.component(name) for name in names]
 
         def pick(processes: Snapshot) -> Iterable[int]:
             return {pid for root in roots for pid in descendants(processes, root)} - set(tasks(processes))
 
         return pick
 
-    def _component(self, name: str) -> int:
+    def component(self, name: str) -> int:
+        """The pid of one of the stack's processes. Raises StackError when it does not run."""
         entry = Register(self.settings.state / "processes.json").alive(name)
         if entry is None:
             raise StackError(f"{name} does not run")

@@ -54,6 +54,15 @@ class Line:
         ]  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Sheet:
+    """A table of its own; the first column says of what a row is."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
 @dataclass
 class Result:
     """All that a benchmark found."""
@@ -64,20 +73,21 @@ class Result:
     figures: list[Figure]
     profile: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    sheets: list[Sheet] = field(default_factory=list)
+
+    def all_sheets(self) -> list[Sheet]:
+        """Every table but that of the figures."""
+        first = [Sheet(self.title, COLUMNS, [line.cells() for line in self.lines])] if self.lines else []
+        return [*first, *self.sheets]
 
 
 def show(result: Result, console: Console) -> None:
     """Print it."""
-    table = Table(title=result.title, title_justify="left")
-    for number, name in enumerate(COLUMNS):
-        table.add_column(name, justify="left" if number < 2 else "right", overflow="fold")
-    for line in result.lines:
-        table.add_row(*line.cells())
-    console.print(table)
+    console.print(*(_table(sheet) for sheet in result.all_sheets()), sep="\n")
     show_figures(result.figures, console)
     console.print(*result.notes, sep="\n")
-    for part, values in result.profile.items():
-        console.print(f"{part}: {values}")
+    for part, cost in _costs(result.profile):
+        console.print(f"{part}: {cost}")
 
 
 def show_figures(figures: Sequence[Figure], console: Console) -> None:
@@ -88,6 +98,16 @@ def show_figures(figures: Sequence[Figure], console: Console) -> None:
     for figure in figures:
         bounds.add_row(*_figure_cells(figure))
     console.print(bounds)
+
+
+def _table(sheet: Sheet) -> Table:
+    table = Table(title=sheet.title, title_justify="left")
+    left = 2 if sheet.columns == COLUMNS else 1
+    for number, name in enumerate(sheet.columns):
+        table.add_column(name, justify="left" if number < left else "right", overflow="fold")
+    for row in sheet.rows:
+        table.add_row(*row)
+    return table
 
 
 def write(result: Result, folder: Path, name: str) -> None:
@@ -106,14 +126,27 @@ def last_line(figures: Sequence[Figure]) -> str:
 
 
 def _markdown(result: Result) -> str:
-    parts = [f"# {result.title}", _rows(COLUMNS, [line.cells() for line in result.lines])]
+    parts = [f"# {result.title}"]
+    for sheet in result.all_sheets():
+        parts += [f"## {sheet.title}"] if sheet.title != result.title else []
+        parts.append(_rows(sheet.columns, sheet.rows))
     parts.append(_rows(("figure", "value", "must", "aim", ""), [_figure_cells(figure) for figure in result.figures]))
     parts += ["\n".join(f"- {note}" for note in result.notes)] if result.notes else []
     if result.profile:
-        rows = [[name, json.dumps(values)] for name, values in result.profile.items()]
-        parts.append("## Profile\n\n" + _rows(("part", "cost"), rows))
+        parts.append("## Profile\n\n" + _rows(("part", "cost"), _costs(result.profile)))
     parts.append("## Machine\n\n" + _rows(("fact", ""), [[name, value] for name, value in result.machine.items()]))
     return "\n\n".join(parts) + "\n"
+
+
+def _costs(profile: dict[str, Any]) -> list[list[str]]:
+    """Each part of a profile and its figures in words; the parts of a part follow it."""
+    found = []
+    for part, values in profile.items():
+        nested = {name: cost for inner in values.values() if isinstance(inner, dict) for name, cost in inner.items()}
+        plain = {name: value for name, value in values.items() if not isinstance(value, dict)}
+        found.append([part, ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in plain.items())])
+        found += _costs({f"{part}, {name}": value for name, value in nested.items()})
+    return found
 
 
 def _rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -30,6 +30,7 @@ from airflow.sdk import DAG, Asset, Param, PokeReturnValue, dag, task
 from airflow.timetables.interval import CronDataIntervalTimetable
 
 from include import bridge
+from include.bridge import ingest
 from include.ingest.dataset import Dataset
 
 
@@ -42,13 +43,13 @@ def ingest_csv(dataset: Dataset) -> DAG:
     def plan() -> PokeReturnValue:
         from include.ingest import plan as planning
 
-        order = bridge.order(dataset)
+        order = ingest.order(dataset)
         if not order.path.exists():
-            bridge.check_wait(dataset, order.path)
+            ingest.check_wait(dataset, order.path)
             bridge.report("waiting", file=order.path, timeout_seconds=dataset.wait_timeout_seconds)
             return PokeReturnValue(is_done=False)
-        with bridge.warehouse(dataset) as connection:
-            planned = planning.plan(connection, bridge.with_params(dataset), order)
+        with ingest.warehouse(dataset) as connection:
+            planned = planning.plan(connection, ingest.with_params(dataset), order)
         bridge.report("planned", run_id=planned.run_id, file=planned.path, bytes=planned.size, form=planned.form,
                       chunks=len(planned.chunks), skipped=planned.skipped,
                       ignored_columns=",".join(planned.ignored) or "none")  # fmt: skip
@@ -59,11 +60,11 @@ def ingest_csv(dataset: Dataset) -> DAG:
         from include.ingest import load as loading
         from include.ingest.plan import read_plan
 
-        with bridge.warehouse(dataset) as connection:
-            planned = read_plan(connection, bridge.run_id())
+        with ingest.warehouse(dataset) as connection:
+            planned = read_plan(connection, ingest.run_id())
             chunk = planned.chunks[number]
             bridge.label(f"chunk {number + 1} of {len(planned.chunks)}: {chunk.length:,} bytes at {chunk.offset:,}")
-            counts = loading.load_chunk(connection, bridge.with_params(dataset), planned, chunk)
+            counts = loading.load_chunk(connection, ingest.with_params(dataset), planned, chunk)
         bridge.report("loaded", chunk=number, bytes=chunk.length, **counts)
         return counts
 
@@ -72,16 +73,16 @@ def ingest_csv(dataset: Dataset) -> DAG:
         from include.ingest import merge as merging
         from include.ingest.plan import read_plan
 
-        with bridge.warehouse(dataset) as connection:
-            planned = read_plan(connection, bridge.run_id())
-            merging.merge(connection, bridge.with_params(dataset), planned)
+        with ingest.warehouse(dataset) as connection:
+            planned = read_plan(connection, ingest.run_id())
+            merging.merge(connection, ingest.with_params(dataset), planned)
 
     @task(trigger_rule="all_done", outlets=[table])
     def account() -> dict[str, Any]:
         from include.ingest.run import close
 
-        with bridge.warehouse(dataset) as connection:
-            result = close(connection, bridge.run_id()).as_dict()
+        with ingest.warehouse(dataset) as connection:
+            result = close(connection, ingest.run_id()).as_dict()
         bridge.report("account", **result)
         bridge.publish(table, result)
         return result
@@ -133,5 +134,5 @@ def _form(dataset: Dataset) -> dict[str, Param]:
     }  # fmt: skip
 
 
-for found in bridge.read_datasets()[0]:
+for found in ingest.read_datasets()[0]:
     globals()[f"ingest_{found.name}"] = ingest_csv(found)

@@ -50,6 +50,10 @@ class AirflowApi:
         answer = self._http.get(f"/api/v2/{path}", params=params)
         return None if answer.status_code == 404 else _checked(answer)
 
+    def call(self, method: str, path: str, **options: Any) -> Any:
+        """Any request to the server, to a page of ours for one; `options` are those of httpx."""
+        return _checked(self._http.request(method, f"/{path}", **options))
+
     def patch(self, path: str, body: dict[str, Any]) -> Any:
         """PATCH /api/v2/<path>."""
         return _checked(self._http.patch(f"/api/v2/{path}", json=body))

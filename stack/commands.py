@@ -36,10 +36,14 @@ def up() -> Settings:
             return settings
         _check_disk(settings.state)
         clean(settings)
-        chosen = settings.with_free_ports()
+        chosen, handles = settings.with_free_ports()
         if chosen.api_port != API_PORT:
             say(f"port {API_PORT} is taken, Airflow's page is on port {chosen.api_port}")
-        _launch(chosen)
+        try:
+            _launch(chosen, handles)
+        finally:
+            for handle in handles:
+                os.close(handle)
         _await_ready(chosen)
     return chosen
 
@@ -161,8 +165,8 @@ def _check_disk(folder: Path) -> None:
         raise StackError(f"disk full: {NEEDED_BYTES >> 20} MB are needed in {folder}, {free >> 20} MB are free")
 
 
-def _launch(settings: Settings) -> None:
-    """Start the supervisor, and return once it is in the register or dead."""
+def _launch(settings: Settings, handles: Sequence[int]) -> None:
+    """Start the supervisor, which inherits the handles, and return once it is in the register or dead."""
     for folder in (settings.logs, settings.airflow_home, settings.inbox):
         folder.mkdir(parents=True, exist_ok=True)
     Status().write(settings.state / "status.json")
@@ -174,6 +178,7 @@ def _launch(settings: Settings) -> None:
             stdout=log,
             stderr=log,
             start_new_session=True,
+            pass_fds=handles,
         )
     while daemon.poll() is None and not _supervised(settings):
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""`./run demo`: an orders file through the whole stack, and the account of the run.
+"""`./run demo`: an orders file through the whole stack and the account of the run, then some pictures.
 
 The first demo ingests yesterday's file; each later one a new export of today's, in which ten per cent more of
 the rows changed and one per cent more are new, so that its account shows updated, unchanged and inserted rows.
@@ -23,6 +23,7 @@ from rich.table import Table
 from samples.orders import Shape, rows_for, write
 from stack import commands
 from stack.api import AirflowApi
+from stack.demo_images import demo_images
 from stack.errors import StackError
 from stack.follow import follow, stage_of
 from stack.settings import Settings, state_folder
@@ -54,10 +55,15 @@ def demo(megabytes: float, *, once: bool) -> int:
     was_up = state_folder().is_dir() and commands.is_up(Settings.load())
     try:
         settings = commands.up()
-        done = _ingest(console, settings, megabytes)
+        api = AirflowApi(settings)
+        api.login()
+        done = _ingest(console, settings, api, megabytes) and demo_images(console, api)
         console.print(
-            commands.describe(settings), f"  dag             {settings.url}/dags/{DAG}", sep="\n", soft_wrap=True
-        )
+            commands.describe(settings),
+            f"  ingest          {settings.url}/dags/{DAG}",
+            f"  images          {settings.url}/plugin/images",
+            sep="\n", soft_wrap=True,
+        )  # fmt: skip
         if not once:
             _wait(console)
         return 0 if done else 1
@@ -79,9 +85,7 @@ def _wait(console: Console) -> None:
         console.print()
 
 
-def _ingest(console: Console, settings: Settings, megabytes: float) -> bool:
-    api = AirflowApi(settings)
-    api.login()
+def _ingest(console: Console, settings: Settings, api: AirflowApi, megabytes: float) -> bool:
     _await_dag(api)
     slot = _choose(api, settings.inbox)
     earlier = api.get(f"dags/{DAG}/dagRuns", state="success", limit=1)["total_entries"]

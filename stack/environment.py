@@ -64,6 +64,7 @@ def _places(settings: Settings) -> dict[str, str]:
         "AIRFLOW__API__BASE_URL": settings.url,
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{settings.url}/execution/",
         "MILLRACE_INBOX": str(settings.inbox),
+        "MILLRACE_IMAGES": str(settings.images),
         "PYTHONPATH": os.pathsep.join([str(repository), str(repository / "config")]),
     }
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import socket
+import tempfile
+from pathlib import Path
 
 HOST = "127.0.0.1"
 
@@ -16,6 +20,36 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def reserve(port: int) -> int | None:
+    """Keep other stacks of this machine off a port until the returned handle is closed; None when one has it.
+
+    A server listens only seconds after its port was chosen. Who inherits the handle holds the port too.
+    """
+    file = Path(tempfile.gettempdir()) / f"millrace-port-{port}"
+    try:
+        # An existing file may be another user's: it is only read.
+        handle = os.open(file, os.O_RDONLY if file.exists() else os.O_RDONLY | os.O_CREAT, 0o644)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
+
+
+def reserve_free(*wanted: int) -> tuple[int, int]:
+    """The first of `wanted` that is free and not reserved, else another; and the handle that reserves it."""
+    for port in wanted:
+        if is_free(port) and (handle := reserve(port)) is not None:
+            return port, handle
+    while True:
+        port = free_port()
+        if (handle := reserve(port)) is not None:
+            return port, handle
 
 
 def free_port(*wanted: int) -> int:

@@ -9,7 +9,7 @@ import secrets
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from stack.ports import free_port
+from stack.ports import reserve_free
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 API_PORT = 8080
@@ -63,16 +63,17 @@ class Settings:
         content = {"api_port": self.api_port, "postgres_port": self.postgres_port, "secrets": asdict(self.secrets)}
         write_private(self.state / "settings.json", json.dumps(content, indent=2))
 
-    def with_free_ports(self) -> Settings:
-        """The same with ports that are free now: the usual ones, else those of last time, else any. Saved."""
-        api = free_port(API_PORT, self.api_port)
-        postgres = free_port(POSTGRES_PORT, self.postgres_port)
-        while postgres == api:
-            postgres = free_port()
+    def with_free_ports(self) -> tuple[Settings, list[int]]:
+        """The same with ports that are free now: the usual ones, else those of last time, else any. Saved.
+
+        Also the handles that keep other stacks off these ports, for the supervisor to inherit.
+        """
+        api, api_handle = reserve_free(API_PORT, self.api_port)
+        postgres, postgres_handle = reserve_free(POSTGRES_PORT, self.postgres_port)
         chosen = replace(self, api_port=api, postgres_port=postgres)
         if chosen != self:
             chosen.save()
-        return chosen
+        return chosen, [api_handle, postgres_handle]
 
     @property
     def logs(self) -> Path:
@@ -93,6 +94,11 @@ class Settings:
     def inbox(self) -> Path:
         """Where the files to ingest arrive."""
         return self.state / "inbox"
+
+    @property
+    def images(self) -> Path:
+        """Where uploaded pictures and their renditions are stored."""
+        return self.state / "images"
 
     @property
     def url(self) -> str:

@@ -53,9 +53,9 @@ class Peer:
         return hashlib.sha256(content).hexdigest()[:12]
 
 
-def pins(name: str) -> list[str]:
+def pins(name: str, source: Path = PINS) -> list[str]:
     """The requirements of one peer."""
-    lines = [line.partition("  # ") for line in PINS.read_text().splitlines()]
+    lines = [line.partition("  # ") for line in source.read_text().splitlines()]
     return [requirement for requirement, _, peer in lines if peer == name]
 
 
@@ -100,22 +100,27 @@ def _pgloader(place: Place, file: Path) -> list[str]:
     return [sys.executable, str(HERE / "pgloader.py")]
 
 
-def python_of(name: str, folder: Path) -> Path:
+def python_of(name: str, folder: Path, source: Path = PINS) -> Path:
     """The Python of a peer's venv, made when it misses or its pins changed. Raises Absent when it can't be made."""
     home = folder / name
     python, stamp = home / "bin" / "python", home / "pins"
-    wanted = "\n".join(pins(name))
+    requirements = pins(name, source)
+    wanted = "\n".join(requirements)
     if stamp.exists() and stamp.read_text() == wanted:
         return python
-    venv.create(home, clear=True, with_pip=True)
-    command = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *pins(name)]
+    uv = Path(sys.executable).with_name("uv")
+    venv.create(home, clear=True, with_pip=not uv.exists())
+    command = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    if uv.exists():
+        command = [str(uv), "pip", "install", "-q", "--system-certs", "--python", str(python)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
+        done = subprocess.run(
+            [*command, *requirements], capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
+        )
     except subprocess.TimeoutExpired:
-        raise Absent("not installed: pip took too long") from None
+        raise Absent("not installed: it took too long") from None
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-        raise Absent(f"not installed: {(lines or ['pip failed'])[-1]}"[:120])
+        raise Absent(f"not installed: {(done.stderr.strip().splitlines() or ['it failed'])[-1].strip()}"[:120])
     stamp.write_text(wanted)
     return python
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from include.ingest.compiled import FLAGS, INT, INTS, TEXT, compiled
+from include.compiled import FLAGS, INT, INTS, TEXT, compiled
 from include.ingest.records import Block
 from include.ingest.rows import Reader
 

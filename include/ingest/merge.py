@@ -18,10 +18,11 @@ from include.ingest import ledger, promote, staging
 from include.ingest import target as targets
 from include.ingest.dataset import Dataset
 from include.ingest.errors import AccountMismatch, RejectLimitExceeded, StagingLost, TargetRefused
+from include.ingest.kept_keys import keep_keys, thin_out
 from include.ingest.known import is_untouched
 from include.ingest.ledger import Account
 from include.ingest.load import load_chunk, rejected_rows_hint, unstaged
-from include.ingest.newer import confirmed_rows, keep_keys, newer_runs, withdraw_confirmed
+from include.ingest.newer import confirmed_rows, newer_runs, withdraw_confirmed
 from include.ingest.plan import Plan, check_unchanged, reader_for
 
 WORK_MEM = "128MB"
@@ -59,6 +60,7 @@ def merge(connection: psycopg.Connection, dataset: Dataset, plan: Plan) -> Accou
             staging.start_over(cursor, plan.run_id)
         _load_missing(connection, dataset, plan)
         _merge_loaded(connection, dataset, plan)
+    thin_out(connection, plan.run_id)
     with connection.cursor() as cursor:
         return ledger.account(cursor, plan.run_id)
 

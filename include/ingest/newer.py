@@ -9,7 +9,6 @@ row's own version this makes the order of ingestion irrelevant: the target ends 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -20,11 +19,7 @@ from psycopg import Cursor, sql
 from include.ingest import staging
 from include.ingest.dataset import Dataset
 from include.ingest.keys import hash_keys
-from include.ingest.plan import Plan
-from include.ingest.rows import Reader
-from include.ingest.spool import read_keyed
 
-KEPT = "90 days"
 FETCH_ROWS = 50_000
 
 
@@ -48,26 +43,6 @@ def confirmed_rows(newer: list[UUID]) -> sql.Composable:
         "t.xmin = ANY (ARRAY(SELECT written::xid FROM millrace.ingest_run, unnest(written_by) AS written"
         " WHERE run_id = ANY ({})))"
     ).format(sql.Literal(newer))
-
-
-def keep_keys(cursor: Cursor, plan: Plan, reader: Reader) -> None:
-    """Keep the hashes of this run's keys, and forget those of runs that ended long ago."""
-    cursor.execute(
-        sql.SQL(
-            "INSERT INTO millrace.ingest_key"
-            " SELECT {}, chunk, coalesce(c.hashes, '') || coalesce(k.hashes, '') FROM {} c LEFT JOIN {} k USING (chunk)"
-            " WHERE c.hashes IS NOT NULL OR k.hashes IS NOT NULL"
-        ).format(sql.Literal(plan.run_id), staging.chunk_table(plan.run_id), staging.known_table(plan.run_id))
-    )
-    if plan.form == "promote":  # the target was to be new, and somebody else has filled it
-        for chunk in plan.chunks:
-            hashes = b"".join(part.hashes.tobytes() for part in read_keyed(Path(plan.path), reader, chunk))
-            cursor.execute("INSERT INTO millrace.ingest_key VALUES (%s, %s, %b)", [plan.run_id, chunk.number, hashes])
-    cursor.execute(
-        "DELETE FROM millrace.ingest_key k USING millrace.ingest_run r"
-        " WHERE r.run_id = k.run_id AND r.finished_at < now() - %s::interval",
-        [KEPT],
-    )
 
 
 def withdraw_confirmed(cursor: Cursor, run_id: UUID, dataset: Dataset, newer: list[UUID]) -> int:

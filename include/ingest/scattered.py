@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from include.ingest.compiled import BYTES, INT, INTS, compiled
+from include.compiled import BYTES, INT, INTS, compiled
 from include.ingest.errors import SourceChanged
 from include.ingest.records import Block
 

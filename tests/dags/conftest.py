@@ -1,4 +1,4 @@
-"""A real Airflow for the session: the local stack, run from a copy of the project with the tests' own datasets."""
+"""A real Airflow for these tests: the local stack, run from a copy of the project with the tests' own datasets."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -104,12 +105,14 @@ class Airflow:
         """Run `./run airflow …` and return what it prints."""
         return _stack(self.folder, "airflow", *arguments)
 
-    def task_processes(self) -> list[psutil.Process]:
-        """The processes that run tasks now: children of the scheduler's workers."""
+    def kill_tasks(self) -> None:
+        """Kill the processes that run tasks now: children of the scheduler's workers."""
         scheduler = Register(self.settings.state / "processes.json").alive("scheduler")
         assert scheduler is not None
-        workers = psutil.Process(scheduler.pid).children()
-        return [task for worker in workers for task in worker.children()]
+        for process in psutil.Process(scheduler.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # one may end just now
+                if process.ppid() != scheduler.pid:
+                    process.kill()
 
     @staticmethod
     def until(holds: Callable[[], Any], what: str, seconds: float, every: float = 0.5) -> None:
@@ -120,7 +123,7 @@ class Airflow:
             time.sleep(every)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def airflow() -> Iterator[Airflow]:
     """The stack, up."""
     folder = Path(tempfile.mkdtemp(prefix="millrace-airflow-"))

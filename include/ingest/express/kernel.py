@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
-from include.ingest.compiled import BYTES, DOUBLES, FLAGS, INT, INTS, TEXT, compiled, inlined
+from include.compiled import BYTES, DOUBLES, FLAGS, INT, INTS, TEXT, compiled, inlined
 
 # What a row of the table of fields holds, by place.
 KIND, NULLABLE, LEAST, MOST, SCALE, LONGEST, SHORTEST, TRIM, UTC, WORDS, FIELD_SIZE = range(11)

@@ -15,11 +15,11 @@ INT = types.int64
 inlined: Callable[..., Any] = njit(inline="always")  # becomes part of each compiled function that calls it
 
 
-def compiled(signature: Any) -> Callable[..., Any]:
+def compiled(signature: Any, **more: Any) -> Callable[..., Any]:
     """Compile for one signature when the module is imported, or load what an earlier import compiled.
 
     Such a function makes no arrays. So references to arrays need no counting (_nrt), which took a sixth of the time.
     """
-    options: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
+    options: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False, **more}
     made: Callable[..., Any] = njit(signature, **options)
     return made

@@ -1,8 +1,7 @@
-"""The one place in `include/` that imports Airflow: what a task needs to know of its run, in plain values."""
+"""What the ingest's tasks need to know of their run."""
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ import psycopg
 from airflow.sdk import Connection, get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
+from include.bridge import dsn
 from include.ingest import ledger
 from include.ingest.dataset import Dataset, RejectLimit
 from include.ingest.dataset_file import load_dataset
@@ -23,8 +23,7 @@ from include.ingest.errors import DatasetError, IngestError
 if TYPE_CHECKING:
     from include.ingest.plan import Order
 
-DATASETS = Path(__file__).parent / "datasets"
-log = logging.getLogger(__name__)
+DATASETS = Path(__file__).parents[1] / "datasets"
 
 
 def read_datasets(folder: Path = DATASETS) -> tuple[list[Dataset], list[DatasetError]]:
@@ -90,7 +89,8 @@ def with_params(dataset: Dataset) -> Dataset:
 @contextmanager
 def warehouse(dataset: Dataset) -> Iterator[psycopg.Connection]:
     """An open connection to the dataset's warehouse. An error that no retry can help fails the task at once."""
-    with psycopg.connect(_dsn(dataset.postgres_conn_id), autocommit=True, connect_timeout=30) as connection:
+    found = Connection.get(dataset.postgres_conn_id)
+    with psycopg.connect(dsn(found, "millrace"), autocommit=True, connect_timeout=30) as connection:
         try:
             yield connection
         except IngestError as error:
@@ -99,26 +99,3 @@ def warehouse(dataset: Dataset) -> Iterator[psycopg.Connection]:
             with connection.cursor() as cursor:
                 ledger.note_reason(cursor, run_id(), str(error))
             raise AirflowFailException(str(error)) from error
-
-
-def label(text: str) -> None:
-    """Name this mapped task in the grid: the task's `map_index_template` is `{{ label }}`."""
-    get_current_context()["label"] = text  # type: ignore[typeddict-unknown-key]
-
-
-def report(step: str, **values: object) -> None:
-    """One `key=value` line in the task's log."""
-    log.info("%s %s", step, " ".join(f"{name}={value}" for name, value in values.items()))
-
-
-def publish(asset: Any, extra: dict[str, Any]) -> None:
-    """Attach the account to the asset's event, for the DAGs downstream."""
-    get_current_context()["outlet_events"][asset].extra = extra
-
-
-def _dsn(conn_id: str) -> str:
-    found = Connection.get(conn_id)
-    return psycopg.conninfo.make_conninfo(
-        host=found.host, port=found.port, user=found.login, password=found.password, dbname=found.schema,
-        application_name="millrace", keepalives_idle=30, **(found.extra_dejson or {}),
-    )  # fmt: skip

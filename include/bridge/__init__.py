@@ -1,0 +1,37 @@
+"""The only part of `include/` that imports Airflow: what tasks and pages need of it, in plain values.
+
+One module a domain; here is what all of them use.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import psycopg
+from airflow.sdk import get_current_context
+
+log = logging.getLogger("millrace")
+
+
+def label(text: str) -> None:
+    """Name this mapped task in the grid: the task's `map_index_template` is `{{ label }}`."""
+    get_current_context()["label"] = text  # type: ignore[typeddict-unknown-key]
+
+
+def report(step: str, **values: object) -> None:
+    """One `key=value` line in the task's log."""
+    log.info("%s %s", step, " ".join(f"{name}={value}" for name, value in values.items()))
+
+
+def publish(asset: Any, extra: dict[str, Any]) -> None:
+    """Attach a task's outcome to the asset's event, for the DAGs downstream."""
+    get_current_context()["outlet_events"][asset].extra = extra
+
+
+def dsn(connection: Any, application: str) -> str:
+    """psycopg's connection string for an Airflow Connection; `application` is how the server's lists name it."""
+    return psycopg.conninfo.make_conninfo(
+        host=connection.host, port=connection.port, user=connection.login, password=connection.password,
+        dbname=connection.schema, application_name=application, keepalives_idle=30, **(connection.extra_dejson or {}),
+    )  # fmt: skip

@@ -1,0 +1,145 @@
+"""What the image tasks and routes need from Airflow, in plain values."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import psycopg
+from airflow.sdk import Connection, get_current_context
+from airflow.sdk.configuration import conf
+from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
+from airflow.triggers.base import BaseEventTrigger, TriggerEvent
+
+from include.bridge import dsn
+from include.images.callbacks import Callbacks
+from include.images.doorbell import rings
+from include.images.store import FolderStore, Store
+
+if TYPE_CHECKING:
+    from include.images.objects import Objects
+
+WAREHOUSE, CALLBACKS = "warehouse", "image_callbacks"
+
+
+def store() -> Store:
+    """Where pictures lie: $MILLRACE_IMAGES, a folder or a URL as s3://connection@bucket/prefix.
+
+    With a URL, files under way lie in $MILLRACE_SCRATCH, or in a folder of the system's temporary one.
+    """
+    place = folder(os.environ.get("MILLRACE_IMAGES", "/var/lib/millrace/images"))
+    if isinstance(place, Path):
+        return FolderStore(place)
+    from include.images.objects import ObjectStore
+
+    return ObjectStore(place, _scratch())
+
+
+def inbox() -> Path | Objects:
+    """What the daily run sweeps: $MILLRACE_IMAGES_INBOX, a folder or a URL, or `images` in $MILLRACE_INBOX."""
+    chosen = os.environ.get("MILLRACE_IMAGES_INBOX")
+    return folder(chosen) if chosen else Path(os.environ.get("MILLRACE_INBOX", "/var/lib/millrace/inbox")) / "images"
+
+
+def folder(place: str) -> Path | Objects:
+    """A folder of this machine, or what a URL of Airflow's ObjectStoragePath names, reached at its first use."""
+    if "://" not in place:
+        return Path(place)
+    if place.startswith("file://"):
+        return Path(unquote(urlsplit(place).path))
+    from include.bridge import storage
+    from include.images.objects import Objects
+
+    return Objects(place, lambda: storage.connect(place))
+
+
+def lanes() -> int:
+    """Tasks that resize at the same time: $MILLRACE_IMAGE_LANES, or one for each core of this machine."""
+    return int(os.environ.get("MILLRACE_IMAGE_LANES") or os.cpu_count() or 1)
+
+
+def callbacks() -> Callbacks:
+    """Where callbacks may go, from Connection `image_callbacks`: its password signs, its extra lists the `origins`."""
+    try:
+        found = Connection.get(CALLBACKS)
+    except AirflowNotFoundException:
+        return Callbacks()
+    return Callbacks(found.password or "", tuple((found.extra_dejson or {}).get("origins", ())))
+
+
+def base_url() -> str:
+    """The address of the images' interface."""
+    return f"{conf.get('api', 'base_url').rstrip('/')}/millrace"
+
+
+@contextmanager
+def warehouse() -> Iterator[psycopg.Connection]:
+    """An open connection to the warehouse."""
+    with psycopg.connect(
+        dsn(Connection.get(WAREHOUSE), "millrace-images"), autocommit=True, connect_timeout=30
+    ) as connection:
+        yield connection
+
+
+def take_in(connection: psycopg.Connection) -> dict[str, int]:
+    """Take in the form's folder, or on a daily run the inbox; mark stored pictures for new recipes. Returns counts.
+
+    A daily run also removes files that nobody needs any more.
+    """
+    from include.images import inbox as list_of_work
+    from include.images import sweep, tidy
+    from include.images.recipes import load_recipes
+
+    context: dict[str, Any] = dict(get_current_context())
+    params, daily = context["params"], context["dag_run"].run_type == "scheduled"
+    place = folder(params["path"]) if params["path"] else inbox() if daily else None
+    if params["path"] and isinstance(place, Path) and not place.is_dir():
+        raise AirflowFailException(f"there is no folder {place}: trigger the run again with another path")
+    counts = sweep.sweep(connection, store(), place, owner="sweep") if place else {}
+    if daily:
+        counts |= tidy.tidy(connection, store())
+    if params["everything"]:
+        counts["remade"] = list_of_work.remake(connection, load_recipes().identity)
+    return counts
+
+
+def share(connection: psycopg.Connection) -> list[dict[str, Any]]:
+    """What waits, shared among the mapped tasks: the batch's id, its number, and how many there are."""
+    from include.images import inbox as list_of_work
+
+    found = list_of_work.open_batches(connection, lanes())
+    return [{"id": str(batch), "number": n, "batches": len(found)} for n, batch in enumerate(found, start=1)]
+
+
+def _scratch() -> Path:
+    chosen = os.environ.get("MILLRACE_SCRATCH")
+    if chosen:
+        return Path(chosen)
+    ours = Path(tempfile.gettempdir()) / f"millrace-images-{os.getuid()}"
+    ours.mkdir(mode=0o700, exist_ok=True)
+    if ours.is_symlink() or ours.lstat().st_uid != os.getuid():
+        raise PermissionError(f"{ours} belongs to somebody else; say $MILLRACE_SCRATCH")
+    return ours
+
+
+class ImagesWaiting(BaseEventTrigger):
+    """Fires when pictures wait. The event is only a doorbell: what there is to do, the task finds in the database."""
+
+    def __init__(self, conn_id: str = WAREHOUSE) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.conn_id = conn_id
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """How the triggerer makes it again."""
+        return "include.bridge.images.ImagesWaiting", {"conn_id": self.conn_id}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Ring whenever pictures wait."""
+        found = await Connection.async_get(self.conn_id)
+        async for _ in rings(dsn(found, "millrace-doorbell")):
+            yield TriggerEvent({})  # type: ignore[no-untyped-call]

@@ -1,0 +1,55 @@
+"""Object storages as Airflow knows them: an ObjectStoragePath and a Connection give a file system of fsspec.
+
+Airflow brings the file systems of its providers. The one for S3 comes with apache-airflow-providers-amazon; where that
+is not installed, s3fs alone does, with what a Connection says in plain words.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from airflow.sdk import Connection, ObjectStoragePath
+from airflow.sdk.io import attach, has_fs
+
+S3 = ("s3", "s3a")
+# Long enough for a slow answer, short enough that an upload is told soon that the storage is out of reach.
+CONFIG = {
+    "connect_timeout": 5,
+    "read_timeout": 15,
+    "retries": {"mode": "standard", "max_attempts": 3},
+    "max_pool_connections": 32,
+}
+TRIES = 2  # of s3fs, each with the retries above
+EXTRA = {"endpoint_url", "region_name", "aws_session_token", "config_kwargs"}
+
+
+def connect(url: str) -> tuple[Any, str]:
+    """The file system of a URL as s3://connection@bucket/prefix, and the path in it."""
+    parts = urlsplit(url)
+    conn_id = parts.netloc.rpartition("@")[0] or None
+    if parts.scheme in S3 and not has_fs(parts.scheme):
+        attach(parts.scheme, conn_id, fs=_s3(conn_id))
+    path = ObjectStoragePath(url)
+    return path.fs, path.path
+
+
+def _s3(conn_id: str | None) -> Any:
+    from s3fs import S3FileSystem
+
+    S3FileSystem.retries = TRIES
+    if conn_id is None:  # keys and region are found as every AWS tool does: environment, files, the machine's role
+        return S3FileSystem(config_kwargs=CONFIG)
+    found = Connection.get(conn_id)
+    extra = found.extra_dejson or {}
+    if unknown := set(extra) - EXTRA:
+        names = ", ".join(sorted(unknown))
+        raise ValueError(f"{names} of connection {conn_id}: install apache-airflow-providers-amazon[s3fs] for that")
+    return S3FileSystem(
+        key=found.login,
+        secret=found.password,
+        token=extra.get("aws_session_token"),
+        endpoint_url=extra.get("endpoint_url"),
+        client_kwargs={"region_name": extra["region_name"]} if "region_name" in extra else {},
+        config_kwargs={**CONFIG, **extra.get("config_kwargs", {})},
+    )

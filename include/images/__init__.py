@@ -1,0 +1,1 @@
+"""Images: an upload that is only stored, and a pipeline that makes the renditions."""

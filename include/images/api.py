@@ -1,0 +1,307 @@
+"""The HTTP interface: `POST /images` answers 202 once the file and its row are on disk; no pixel is decoded here.
+
+Airflow is not imported: who may do what is decided by the guards that the plugin hands in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from fastapi.responses import JSONResponse
+from psycopg_pool import AsyncConnectionPool
+
+from include.images import catalogue
+from include.images.callbacks import Callbacks
+from include.images.doorbell import CHANNEL
+from include.images.inbox import HOLD
+from include.images.intake import Intake, Refused
+from include.images.limits import LIMITS, Limits
+from include.images.receive import Receiver, receive
+from include.images.serve import send
+from include.images.store import NotStored, Store, StoreFault, StoreFull
+
+NOWHERE = Callbacks()
+RETRY_SECONDS = 30
+CONNECTIONS, STORING = 8, 5  # connections of the pool, and how many of them uploads may hold
+LOAD_SECONDS = 5.0  # for so long the answer to "is there room?" is used again
+log = logging.getLogger(__name__)
+MEDIA = {"jpg": "image/jpeg", "webp": "image/webp", "avif": "image/avif", "png": "image/png"}
+
+
+@dataclass
+class Service:
+    """What the routes work with."""
+
+    pool: AsyncConnectionPool[Any]
+    store: Store
+    limits: Limits = LIMITS
+    callbacks: Callbacks = NOWHERE
+    _load: dict[str, tuple[float, int, int]] = field(default_factory=dict)
+    # Who stores holds a connection, perhaps for long: others must find one meanwhile.
+    storing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STORING))
+
+    async def check_room(self, owner: str) -> None:
+        """Raise HTTPException when the queue or the owner's share is full."""
+        known = self._load.get(owner)
+        if known is None or time.monotonic() - known[0] > LOAD_SECONDS:
+            async with self.pool.connection() as connection:
+                known = (time.monotonic(), *await catalogue.load(connection, owner))
+            self._load[owner] = known
+        headers = {"Retry-After": str(RETRY_SECONDS)}
+        if known[1] >= self.limits.waiting_files:
+            raise HTTPException(503, f"{known[1]:,} pictures wait already; try again later", headers)
+        if known[2] >= self.limits.owner_bytes:
+            most = self.limits.owner_bytes / 1e9
+            raise HTTPException(429, f"you keep {most:g} GB of pictures already; delete some first", headers)
+
+
+@dataclass(frozen=True)
+class Guards:
+    """Dependencies that let a request pass or answer 401 or 403; `owner` gives the user's name."""
+
+    read: Callable[..., Any]
+    write: Callable[..., Any]
+    owner: Callable[..., Any]
+
+
+def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
+    """The routes. `service` is asked at each request, as it is made when the server starts."""
+    routes = APIRouter()
+    may_read, may_write = [Depends(guards.read)], [Depends(guards.write), Depends(same_site)]
+    named = Depends(guards.owner)
+
+    @routes.post("/images", status_code=202, dependencies=may_write)
+    @routes.post("/upload", status_code=202, dependencies=may_write, include_in_schema=False)
+    async def upload(request: Request, owner: str = named, callback_url: str | None = None) -> JSONResponse:
+        """Take in one picture as the body, or several as multipart/form-data."""
+        here = service()
+        check_callback(here, callback_url)
+        await here.check_room(owner)
+        return await _upload(request, here, owner, callback_url)
+
+    @routes.get("/images", dependencies=may_read)
+    async def list_images(
+        request: Request, state: Annotated[str | None, Query(pattern="^(accepted|resizing|done|failed)$")] = None,
+        after: str | None = None, limit: Annotated[int, Query(ge=1, le=catalogue.LARGEST_PAGE)] = catalogue.PAGE,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Pictures, the newest first; `next` leads to the page after this one."""
+        async with service().pool.connection() as connection:
+            found = await catalogue.page(connection, after=_place(after), state=state, limit=limit)
+        shown = [show(request, row) for row in found[:limit]]
+        more = (
+            f"{found[limit - 1]['created_at'].isoformat()}_{found[limit - 1]['image_id']}"
+            if len(found) > limit
+            else None
+        )
+        return {"images": shown, "next": more}
+
+    @routes.get("/counts", dependencies=may_read)
+    async def get_counts() -> dict[str, int]:
+        """How many pictures are in each state; the same bytes uploaded twice count once."""
+        async with service().pool.connection() as connection:
+            return await catalogue.counts(connection)
+
+    @routes.get("/images/{image_id}", dependencies=may_read)
+    async def get_image(request: Request, image_id: UUID) -> dict[str, Any]:
+        """One picture: its state, what it is, and its renditions."""
+        async with service().pool.connection() as connection:
+            row = await catalogue.find(connection, image_id)
+        if row is None:
+            raise HTTPException(404, f"there is no image {image_id}")
+        return show(request, row)
+
+    @routes.get("/images/{image_id}/{file}", dependencies=may_read)
+    async def get_rendition(request: Request, image_id: UUID, file: str, v: str | None = None) -> Response:
+        """A rendition's file. With `v`, as in the URLs of the renditions, it may be kept for ever."""
+        here = service()
+        async with here.pool.connection() as connection:
+            row = await catalogue.rendition(connection, image_id, file)
+        if row is None:
+            raise HTTPException(404, f"image {image_id} has no rendition {file}")
+        return await _file(request, here.store, row, v)
+
+    @routes.delete("/images/{image_id}", status_code=204, dependencies=may_write)
+    async def delete_image(image_id: UUID) -> Response:
+        """Delete a picture and its renditions, unless somebody else uploaded the same."""
+        here = service()
+        async with here.pool.connection() as connection, connection.transaction():
+            gone, digest = await catalogue.delete(connection, image_id)
+            if digest is not None:
+                await catalogue.note_deleted(connection, digest)
+        if not gone:
+            raise HTTPException(404, f"there is no image {image_id}")
+        if digest is not None:
+            try:
+                async with here.pool.connection() as connection, connection.transaction():
+                    await lock(connection, [digest])
+                    if not await catalogue.is_kept(connection, digest):
+                        await asyncio.to_thread(here.store.drop, digest)
+            except StoreFault:
+                log.exception("the files of %s stay until a daily run", digest)
+                return JSONResponse({"detail": "it is deleted; a daily run will remove its files from the store"}, 202)
+        return Response(status_code=204)
+
+    @routes.post("/images/{image_id}/retry", status_code=202, dependencies=may_write)
+    async def retry_image(request: Request, image_id: UUID) -> dict[str, Any]:
+        """Try a failed picture again."""
+        async with service().pool.connection() as connection, connection.transaction():
+            again = await catalogue.retry(connection, image_id)
+            row = await catalogue.find(connection, image_id)
+            await connection.execute("SELECT pg_notify(%s, '')", [CHANNEL])
+        if row is None:
+            raise HTTPException(404, f"there is no image {image_id}")
+        if not again:
+            raise HTTPException(409, f"image {image_id} is {row['state']}; only a failed one is tried again")
+        return show(request, row)
+
+    return routes
+
+
+async def _upload(request: Request, here: Service, owner: str, callback_url: str | None) -> JSONResponse:
+    with Receiver(here.store, here.limits) as receiver:
+        try:
+            await receive(request, receiver)
+            async with here.storing:
+                taken = await _enter(here, receiver.kept, owner, callback_url)
+        except Refused as fault:
+            raise HTTPException(fault.status, str(fault)) from fault
+        except StoreFull as fault:
+            raise HTTPException(507, str(fault)) from fault
+        except StoreFault as fault:
+            raise away(fault) from fault
+    for one in taken:
+        one["url"] = str(request.url_for("get_image", image_id=one["id"]).path)
+    refused = [{"file_name": name, "code": fault.code, "reason": str(fault)} for name, fault in receiver.refused]
+    answer = {"images": taken, "refused": refused}
+    if not taken:
+        if not refused:
+            raise HTTPException(400, "the request holds no file")
+        return JSONResponse({"detail": refused[0]["reason"], **answer}, receiver.refused[0][1].status)
+    return JSONResponse(answer, 202, {"Location": taken[0]["url"]})
+
+
+async def _enter(
+    here: Service, kept: list[tuple[Intake, str]], owner: str, callback_url: str | None
+) -> list[dict[str, Any]]:
+    """Files into the store and rows into the list of work: durable when this returns.
+
+    Deleting a picture takes the same lock, so a file can't vanish between the two.
+    """
+    if not kept:
+        return []
+    async with here.pool.connection() as connection, connection.transaction():
+        await lock(connection, sorted({intake.digest for intake, _ in kept}))
+        uploads = []
+        for intake, name in kept:
+            await asyncio.to_thread(intake.keep)
+            uploads.append(catalogue.Upload(uuid4(), intake.digest, intake.size, owner, name, callback_url))
+        await catalogue.accept(connection, uploads)
+    return [
+        {"id": str(one.image_id), "file_name": one.file_name, "state": "accepted", "bytes": one.bytes}
+        for one in uploads
+    ]
+
+
+async def lock(connection: Any, digests: list[str]) -> None:
+    """Hold what happens to these sources until the transaction ends."""
+    for digest in digests:
+        await connection.execute(HOLD, [digest])
+
+
+def check_callback(here: Service, url: str | None) -> None:
+    """Answer 422 for a callback to a host that is not allowed."""
+    if url is not None and not here.callbacks.allows(url):
+        allowed = ", ".join(here.callbacks.origins) or "none: set the Connection image_callbacks"
+        raise HTTPException(422, f"callback_url must begin with one of: {allowed}")
+
+
+def same_site(request: Request) -> None:
+    """Refuse what another site sends with this user's cookie; a request with its own token may come from anywhere."""
+    if request.headers.get("authorization"):
+        return
+    site = request.headers.get("sec-fetch-site")
+    origin = urlsplit(request.headers.get("origin", ""))
+    if site in ("cross-site", "same-site") or (origin.netloc and origin.netloc != request.headers.get("host")):
+        raise HTTPException(403, "the request comes from another site")
+    if site is None and not origin.netloc:
+        raise HTTPException(403, "a request with a cookie must say where it comes from (Origin)")
+
+
+def show(request: Request, row: dict[str, Any]) -> dict[str, Any]:
+    """A picture as the interface shows it."""
+    renditions = []
+    for one in row["renditions"]:
+        path = request.url_for("get_rendition", image_id=row["image_id"], file=one["file"]).path
+        shown = {name: one[name] for name in ("name", "format", "width", "height", "bytes", "animated")}
+        renditions.append({**shown, "url": f"{path}?v={one['sha256'][:12]}"})
+    return {
+        "id": str(row["image_id"]),
+        "state": row["state"],
+        **({"code": row["code"], "reason": row["reason"]} if row["state"] == "failed" else {}),
+        "file_name": row["file_name"],
+        "owner": row["owner"],
+        "created_at": row["created_at"].isoformat(),
+        "finished_at": row["finished_at"].isoformat() if row["finished_at"] else None,
+        "source": {name: row[name] for name in ("digest", "bytes", "format", "width", "height", "frames")},
+        "only_first_frame": row["still"],
+        "placeholder": row["placeholder"],
+        "renditions": renditions,
+        "srcset": _srcset(renditions),
+    }
+
+
+def _srcset(renditions: list[dict[str, Any]]) -> dict[str, str]:
+    """By format, ready for `<source srcset>`: one file of each width, the narrowest first."""
+    found: dict[str, dict[int, str]] = {}
+    for one in renditions:
+        found.setdefault(one["format"], {})[one["width"]] = one["url"]
+    return {form: ", ".join(f"{url} {width}w" for width, url in sorted(urls.items())) for form, urls in found.items()}
+
+
+async def _file(request: Request, store: Store, row: dict[str, Any], version: str | None) -> Response:
+    etag = f'"{row["sha256"]}"'
+    lasting = version == row["sha256"][:12]
+    headers = {
+        "ETag": etag,
+        "Cache-Control": f"private, max-age={31_536_000 if lasting else 60}" + (", immutable" if lasting else ""),
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+    }
+    known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
+    if etag in known or "*" in known:
+        return Response(status_code=304, headers=headers)
+    read = partial(store.read_rendition, row["digest"], row["recipe"], row["file"])
+    media = MEDIA[row["file"].rpartition(".")[2]]
+    try:
+        return await send(request, read, row["bytes"], headers=headers, media_type=media)
+    except NotStored as fault:
+        raise HTTPException(404, str(fault)) from fault
+    except StoreFault as fault:
+        raise away(fault) from fault
+
+
+def away(fault: StoreFault) -> HTTPException:
+    """503 for a store that can't be reached; what exactly is wrong is for the log."""
+    log.error("%s", fault, exc_info=fault)
+    reason = "the image store can't be reached now; try again later"
+    return HTTPException(503, reason, {"Retry-After": str(RETRY_SECONDS)})
+
+
+def _place(text: str | None) -> catalogue.Place | None:
+    if text is None:
+        return None
+    try:
+        at, _, image_id = text.partition("_")
+        return catalogue.Place(datetime.fromisoformat(at), UUID(image_id))
+    except ValueError:
+        raise HTTPException(422, "after must be the `next` of an earlier page") from None

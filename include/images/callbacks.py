@@ -1,0 +1,120 @@
+"""Tells who asked for it that a picture is done or failed: a signed POST, at least once, tried again for some hours.
+
+The receiver checks header `Millrace-Signature: t=<seconds since 1970>,v1=<hex>`: v1 is the HMAC-SHA256 of `<t>.<body>`
+with the shared secret.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import httpx
+from psycopg import Connection
+
+ATTEMPTS = 7
+FIRST_PAUSE_SECONDS = 10.0  # four times as long after each failure: the last is some 3 hours after the first
+TIMEOUT_SECONDS = 10.0
+AT_ONCE = 8
+AT_A_TIME = 40  # callbacks of one call of `deliver`; it takes under a minute even if nobody answers
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """Where callbacks may go (`https://host[:port]` each), and the secret that signs them."""
+
+    secret: str = ""
+    origins: tuple[str, ...] = ()
+
+    def allows(self, url: str) -> bool:
+        """Whether this URL may be called: its origin is listed, and it carries no login."""
+        try:
+            parts = urlsplit(url)
+            return f"{parts.scheme}://{parts.netloc}" in self.origins
+        except ValueError:
+            return False
+
+    def signature(self, body: bytes, now: int) -> str:
+        """The header's value."""
+        signed = hmac.new(self.secret.encode(), f"{now}.".encode() + body, hashlib.sha256).hexdigest()
+        return f"t={now},v1={signed}"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One callback that is due."""
+
+    image_id: UUID
+    url: str
+    attempts: int
+    body: bytes
+
+
+def deliver(connection: Connection[Any], callbacks: Callbacks, base_url: str) -> dict[str, int]:
+    """Make the callbacks that are due; returns how many were delivered, failed for now, and given up.
+
+    `base_url` is the interface's address, for the picture's own URL. Takes a connection in autocommit.
+    """
+    calls = _due(connection, base_url)
+    counts = {"delivered": 0, "failed": 0, "given_up": 0}
+    if not calls:
+        return counts
+    with httpx.Client(timeout=TIMEOUT_SECONDS) as client, ThreadPoolExecutor(AT_ONCE) as pool:
+        answers = list(pool.map(lambda call: _call(client, callbacks, call), calls))
+    for call, (delivered, answer) in zip(calls, answers, strict=True):
+        last = call.attempts + 1 >= ATTEMPTS
+        counts["delivered" if delivered else "given_up" if last else "failed"] += 1
+        pause = None if delivered or last else FIRST_PAUSE_SECONDS * 4**call.attempts
+        connection.execute(
+            "UPDATE millrace.image SET callback_attempts = callback_attempts + 1, callback_answer = %s,"
+            " callback_due = clock_timestamp() + %s * interval '1 second' WHERE image_id = %s",
+            [answer, pause, call.image_id],
+        )
+    return counts
+
+
+def _due(connection: Connection[Any], base_url: str) -> Sequence[Call]:
+    """Take what is due; if this process dies, it is due again after a minute and a half."""
+    rows = connection.execute(
+        "UPDATE millrace.image i SET callback_due = clock_timestamp() + interval '90 seconds'"
+        " FROM millrace.image_source s WHERE s.digest = i.digest AND i.image_id IN ("
+        "  SELECT image_id FROM millrace.image JOIN millrace.image_source USING (digest)"
+        "  WHERE callback_due <= clock_timestamp() AND state IN ('done', 'failed')"
+        "  ORDER BY callback_due LIMIT %s FOR UPDATE OF image SKIP LOCKED)"
+        " RETURNING i.image_id, i.callback_url, i.callback_attempts, i.file_name, s.state, s.code, s.reason",
+        [AT_A_TIME],
+    ).fetchall()
+    return [
+        Call(
+            image_id,
+            url,
+            attempts,
+            json.dumps({
+                "id": str(image_id), "state": state, "file_name": name, "url": f"{base_url}/images/{image_id}",
+                **({"code": code, "reason": reason} if state == "failed" else {}),
+            }).encode(),
+        )
+        for image_id, url, attempts, name, state, code, reason in rows
+    ]  # fmt: skip
+
+
+def _call(client: httpx.Client, callbacks: Callbacks, call: Call) -> tuple[bool, str]:
+    if not callbacks.allows(call.url):
+        return False, "its host is not allowed any more"
+    headers = {
+        "Content-Type": "application/json",
+        "Millrace-Signature": callbacks.signature(call.body, int(time.time())),
+    }
+    try:
+        answer = client.post(call.url, content=call.body, headers=headers)
+    except httpx.HTTPError as fault:
+        return False, f"{type(fault).__name__}: {fault}"[:300]
+    return answer.is_success, f"HTTP {answer.status_code}"

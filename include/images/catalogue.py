@@ -1,0 +1,167 @@
+"""Uploaded pictures: entered, looked up, listed, deleted, tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from psycopg import AsyncConnection
+from psycopg.rows import dict_row
+
+from include.images.doorbell import CHANNEL
+
+STATES = ("accepted", "resizing", "done", "failed")
+PAGE = 50
+LARGEST_PAGE = 200
+_ONE = """
+SELECT i.image_id, i.file_name, i.owner, i.created_at, s.digest, s.bytes, s.state, s.code, s.reason, s.format, s.width,
+    s.height, s.frames, s.still, s.placeholder, s.finished_at,
+    coalesce((SELECT jsonb_agg(to_jsonb(r) - 'digest' ORDER BY r.width DESC, r.name, r.format)
+        FROM millrace.image_rendition r WHERE r.digest = s.digest), '[]') AS renditions
+FROM millrace.image i JOIN millrace.image_source s USING (digest)
+"""
+
+
+class Place(NamedTuple):
+    """A place in the list, newest first."""
+
+    created_at: datetime
+    image_id: UUID
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that lies in the store under its digest."""
+
+    image_id: UUID
+    digest: str
+    bytes: int
+    owner: str
+    file_name: str
+    callback_url: str | None = None
+
+
+async def accept(connection: AsyncConnection[Any], uploads: Sequence[Upload]) -> None:
+    """Enter uploads, in one transaction of the caller's, and ring the bell. A failed source is tried anew."""
+    columns = zip(
+        *((one.image_id, one.digest, one.bytes, one.owner, one.file_name, one.callback_url) for one in uploads),
+        strict=True,
+    )
+    await connection.execute(
+        "WITH upload AS (SELECT * FROM unnest(%s::uuid[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::text[])"
+        "  AS upload (image_id, digest, bytes, owner, file_name, callback_url)),"
+        " source AS (INSERT INTO millrace.image_source (digest, bytes) SELECT DISTINCT digest, bytes FROM upload"
+        "  ON CONFLICT (digest) DO UPDATE"
+        "  SET state = CASE WHEN image_source.state = 'failed' THEN 'accepted' ELSE image_source.state END,"
+        "  attempts = CASE WHEN image_source.state = 'failed' THEN 0 ELSE image_source.attempts END, priority = 0),"
+        " image AS (INSERT INTO millrace.image (image_id, digest, owner, file_name, callback_url, callback_due)"
+        "  SELECT image_id, digest, owner, file_name, callback_url,"
+        "   CASE WHEN callback_url IS NOT NULL THEN clock_timestamp() END FROM upload)"
+        " SELECT pg_notify(%s, '')",
+        [*map(list, columns), CHANNEL],
+    )
+
+
+async def find(connection: AsyncConnection[Any], image_id: UUID) -> dict[str, Any] | None:
+    """One picture with its renditions."""
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(_ONE + "WHERE i.image_id = %s", [image_id])
+        return await cursor.fetchone()
+
+
+async def page(
+    connection: AsyncConnection[Any], *, after: Place | None, state: str | None, limit: int
+) -> list[dict[str, Any]]:
+    """Pictures, the newest first, from that place on; one more than `limit` where there are more."""
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(
+            _ONE + "WHERE (%(state)s::text IS NULL OR s.state = %(state)s)"
+            " AND (%(at)s::timestamptz IS NULL OR (i.created_at, i.image_id) < (%(at)s, %(id)s::uuid))"
+            " ORDER BY i.created_at DESC, i.image_id DESC LIMIT %(limit)s",
+            {"state": state, "at": after and after.created_at, "id": after and after.image_id, "limit": limit + 1},
+        )
+        return await cursor.fetchall()
+
+
+async def rendition(connection: AsyncConnection[Any], image_id: UUID, file: str) -> dict[str, Any] | None:
+    """The rendition of that file name."""
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(
+            "SELECT r.* FROM millrace.image_rendition r JOIN millrace.image i USING (digest)"
+            " WHERE i.image_id = %s AND r.file = %s",
+            [image_id, file],
+        )
+        return await cursor.fetchone()
+
+
+async def delete(connection: AsyncConnection[Any], image_id: UUID) -> tuple[bool, str | None]:
+    """Delete an upload: whether it was there, and the digest of its source if nobody else uploaded the same.
+
+    The caller removes that source from the store once the transaction is committed.
+    """
+    async with connection.cursor() as cursor:
+        await cursor.execute("SELECT digest FROM millrace.image WHERE image_id = %s", [image_id])
+        row = await cursor.fetchone()
+        if row is None:
+            return False, None
+        # Uploads of the same bytes lock the same row, so none comes in between.
+        await cursor.execute("SELECT FROM millrace.image_source WHERE digest = %s FOR UPDATE", [row[0]])
+        await cursor.execute("DELETE FROM millrace.image WHERE image_id = %s", [image_id])
+        gone = cursor.rowcount > 0
+        await cursor.execute(
+            "DELETE FROM millrace.image_source s WHERE digest = %s"
+            " AND NOT EXISTS (SELECT FROM millrace.image i WHERE i.digest = s.digest)",
+            [row[0]],
+        )
+        return gone, row[0] if cursor.rowcount else None
+
+
+async def note_deleted(connection: AsyncConnection[Any], digest: str) -> None:
+    """Remember that the source is to be removed from the store, in the transaction that deletes it."""
+    await connection.execute(
+        "INSERT INTO millrace.image_deleted (digest) VALUES (%s)"
+        " ON CONFLICT (digest) DO UPDATE SET deleted_at = clock_timestamp()",
+        [digest],
+    )
+
+
+async def is_kept(connection: AsyncConnection[Any], digest: str) -> bool:
+    """Whether anybody keeps that source."""
+    async with connection.cursor() as cursor:
+        await cursor.execute("SELECT FROM millrace.image_source WHERE digest = %s", [digest])
+        return cursor.rowcount > 0
+
+
+async def retry(connection: AsyncConnection[Any], image_id: UUID) -> bool:
+    """Let a failed picture wait again; False when it has not failed."""
+    async with connection.cursor() as cursor:
+        await cursor.execute(
+            "UPDATE millrace.image_source s SET state = 'accepted', attempts = 0, priority = 0,"
+            " accepted_at = clock_timestamp() FROM millrace.image i"
+            " WHERE i.digest = s.digest AND i.image_id = %s AND s.state = 'failed'",
+            [image_id],
+        )
+        return cursor.rowcount > 0
+
+
+async def counts(connection: AsyncConnection[Any]) -> dict[str, int]:
+    """How many sources are in each state."""
+    async with connection.cursor() as cursor:
+        await cursor.execute("SELECT state, count(*) FROM millrace.image_source GROUP BY state")
+        return {**dict.fromkeys(STATES, 0), **dict(await cursor.fetchall())}
+
+
+async def load(connection: AsyncConnection[Any], owner: str) -> tuple[int, int]:
+    """Sources that wait, and the bytes that this owner keeps."""
+    async with connection.cursor() as cursor:
+        await cursor.execute(
+            "SELECT (SELECT count(*) FROM millrace.image_source WHERE state IN ('accepted', 'resizing')),"
+            " (SELECT coalesce(sum(s.bytes), 0)::bigint"
+            "  FROM millrace.image i JOIN millrace.image_source s USING (digest) WHERE i.owner = %s)",
+            [owner],
+        )
+        row = await cursor.fetchone()
+    return (0, 0) if row is None else (int(row[0]), int(row[1]))

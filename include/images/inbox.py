@@ -1,0 +1,164 @@
+"""The list of work in PostgreSQL: uploads go in, batches are claimed, results come back.
+
+A claim holds for a while and is extended with every picture, so what a dead task had claimed is claimed again. How
+often a picture was begun is counted, so that one which kills its worker is given up. Functions take an open connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+from psycopg import Connection, Cursor
+
+from include.images.doorbell import CHANNEL
+from include.images.limits import LIMITS
+
+if TYPE_CHECKING:
+    from include.images.render import Rendered
+
+BATCH = 32  # pictures that are claimed at a time: some seconds of work
+CLAIM_SECONDS = 180.0  # longer than any one picture may take
+UPLOADED, SWEPT = 0, 1  # priority: what somebody waits for comes before a folder or a change of recipes
+HOLD = "SELECT pg_advisory_xact_lock(hashtextextended('millrace image ' || %s::text, 1))"
+_FREE = "(state = 'accepted' OR state = 'resizing' AND claimed_until < clock_timestamp())"
+
+
+def waiting(connection: Connection[Any]) -> int:
+    """Sources that can be claimed now."""
+    row = connection.execute(f"SELECT count(*) FROM millrace.image_source WHERE {_FREE}").fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def claim(connection: Connection[Any], batch: UUID, *, size: int = BATCH) -> int:
+    """Claim for this batch up to `size` of what waits: uploads first, the oldest first. Returns how many."""
+    return connection.execute(
+        "UPDATE millrace.image_source SET state = 'resizing', batch = %s,"
+        " claimed_until = clock_timestamp() + %s * interval '1 second'"
+        " WHERE digest IN (SELECT digest FROM millrace.image_source"
+        f"  WHERE {_FREE} ORDER BY priority, accepted_at LIMIT %s FOR UPDATE SKIP LOCKED)",
+        [batch, CLAIM_SECONDS, size],
+    ).rowcount
+
+
+def open_batches(connection: Connection[Any], most: int) -> list[UUID]:
+    """Share what waits among up to `most` new batches, each with its first claim."""
+    size = max(1, min(BATCH, -(-waiting(connection) // most)))
+    found = []
+    for _ in range(most):
+        batch = uuid4()
+        if not claim(connection, batch, size=size):
+            break
+        found.append(batch)
+    return found
+
+
+def batch_of(connection: Connection[Any], batch: UUID) -> list[tuple[str, int]]:
+    """What is left to do of a batch: digest, and how often it was begun."""
+    return connection.execute(
+        "SELECT digest, attempts FROM millrace.image_source WHERE batch = %s AND state = 'resizing'"
+        " ORDER BY priority, accepted_at",
+        [batch],
+    ).fetchall()
+
+
+def begin(connection: Connection[Any], batch: UUID, digest: str) -> None:
+    """Say that this picture is begun, and that the batch is still being worked on."""
+    _count(connection, batch, digest, 1)
+
+
+def rest(connection: Connection[Any], batch: UUID, digest: str) -> None:
+    """Take `begin` back: nothing is done with this picture now, so it is not to blame if its worker dies."""
+    _count(connection, batch, digest, -1)
+
+
+def _count(connection: Connection[Any], batch: UUID, digest: str, change: int) -> None:
+    with connection.transaction():
+        connection.execute("SET LOCAL synchronous_commit = off")  # lost in a crash, it is only counted once less
+        connection.execute(
+            "UPDATE millrace.image_source SET attempts = attempts + CASE WHEN digest = %s THEN %s ELSE 0 END,"
+            " claimed_until = clock_timestamp() + %s * interval '1 second' WHERE batch = %s AND state = 'resizing'",
+            [digest, change, CLAIM_SECONDS, batch],
+        )
+
+
+def stall(connection: Connection[Any], batch: UUID, digest: str, code: str, reason: str) -> None:
+    """Enter that the store failed at a picture, which stays claimed.
+
+    That costs an attempt only if another picture was done since the store failed at this one before. So an outage costs
+    none, and a file that can't be had is given up in the end.
+    """
+    connection.execute(
+        "UPDATE millrace.image_source s SET code = %(code)s, reason = %(reason)s, finished_at = clock_timestamp(),"
+        " attempts = attempts - (NOT own)::int,"
+        " state = CASE WHEN own AND attempts >= %(most)s THEN 'failed' ELSE state END"
+        " FROM (SELECT code IS NOT DISTINCT FROM %(code)s AND EXISTS ("
+        "   SELECT FROM millrace.image_source d WHERE d.state = 'done' AND d.finished_at > o.finished_at) AS own"
+        "  FROM millrace.image_source o WHERE digest = %(digest)s) judged"
+        " WHERE digest = %(digest)s AND batch = %(batch)s AND state = 'resizing'",
+        {"code": code, "reason": reason, "most": LIMITS.attempts, "digest": digest, "batch": batch},
+    )
+
+
+def finish(connection: Connection[Any], batch: UUID, recipes: str, made: Mapping[str, Rendered]) -> int:
+    """Enter what was made of some sources, by digest, at once. Returns how many the batch had not lost."""
+    with connection.transaction(), connection.cursor() as cursor:
+        return sum(_finish(cursor, batch, recipes, digest, rendered) for digest, rendered in made.items())
+
+
+def _finish(cursor: Cursor[Any], batch: UUID, recipes: str, digest: str, rendered: Rendered) -> bool:
+    facts = rendered.facts
+    done = cursor.execute(
+        "UPDATE millrace.image_source SET state = 'done', code = NULL, reason = NULL, batch = NULL, recipes = %s,"
+        " format = %s, width = %s, height = %s, frames = %s, still = %s, placeholder = %s,"
+        " finished_at = clock_timestamp() WHERE digest = %s AND batch = %s AND state = 'resizing'",
+        [recipes, facts.format, facts.width, facts.height, facts.frames, rendered.still, rendered.placeholder,
+         digest, batch],
+    ).rowcount  # fmt: skip
+    if not done:
+        return False
+    cursor.execute("DELETE FROM millrace.image_rendition WHERE digest = %s", [digest])
+    cursor.executemany(
+        "INSERT INTO millrace.image_rendition (digest, name, format, recipe, file, width, height, bytes, sha256,"
+        " animated) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        [(digest, one.name, one.format, one.recipe, one.file, one.width, one.height, one.bytes, one.digest,
+          one.animated) for one in rendered.renditions],
+    )  # fmt: skip
+    return True
+
+
+def fail(connection: Connection[Any], batch: UUID, digest: str, code: str, reason: str, *, final: bool) -> None:
+    """Enter why a picture failed. What is not final waits again, until its attempts are used up."""
+    connection.execute(
+        "UPDATE millrace.image_source SET code = %(code)s, reason = %(reason)s, batch = NULL,"
+        " state = CASE WHEN %(final)s OR attempts >= %(most)s THEN 'failed' ELSE 'accepted' END,"
+        " accepted_at = CASE WHEN %(final)s THEN accepted_at ELSE clock_timestamp() END,"
+        " finished_at = clock_timestamp() WHERE digest = %(digest)s AND batch = %(batch)s AND state = 'resizing'",
+        {"code": code, "reason": reason, "final": final, "most": LIMITS.attempts, "digest": digest, "batch": batch},
+    )
+
+
+def remake(connection: Connection[Any], recipes: str) -> int:
+    """Let every stored picture that was not made by these recipes wait again; returns how many."""
+    return connection.execute(
+        "UPDATE millrace.image_source SET state = 'accepted', attempts = 0, priority = %s"
+        " WHERE state = 'done' AND recipes IS DISTINCT FROM %s",
+        [SWEPT, recipes],
+    ).rowcount
+
+
+def hold(connection: Connection[Any], digest: str) -> None:
+    """Hold what happens to a source, uploads and deletion too, until the transaction ends."""
+    connection.execute(HOLD, [digest])
+
+
+def counts(connection: Connection[Any]) -> dict[str, int]:
+    """How many sources are in each state."""
+    found = connection.execute("SELECT state, count(*) FROM millrace.image_source GROUP BY state").fetchall()
+    return {"accepted": 0, "resizing": 0, "done": 0, "failed": 0, **dict(found)}
+
+
+def ring(connection: Connection[Any]) -> None:
+    """Wake the DAG for what waits."""
+    connection.execute("SELECT pg_notify(%s, '')", [CHANNEL])

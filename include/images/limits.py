@@ -1,0 +1,36 @@
+"""Every limit of the image service, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MEGABYTE = 1_000_000
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF")  # what Pillow may open; no other decoder is ever run
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is taken in, and what one picture may cost."""
+
+    file_bytes: int = 50 * MEGABYTE
+    request_files: int = 100
+    request_bytes: int = 500 * MEGABYTE
+    name_characters: int = 200
+    waiting_files: int = 50_000  # over this, uploads are told to come back later
+    owner_bytes: int = 20_000 * MEGABYTE  # what one user may keep
+
+    pixels: int = 50_000_000  # width x height of one frame
+    side: int = 20_000
+    progressive_pixels: int = 30_000_000  # a progressive JPEG keeps all its coefficients in memory
+    scans: int = 64
+    frames: int = 300
+    animation_pixels: int = 100_000_000  # of all frames; beyond it only the first frame is used
+
+    memory_bytes: int = 1_500 * MEGABYTE  # of the child that decodes, beyond what it was forked with
+    cpu_seconds: int = 30
+    wall_seconds: float = 60.0
+    rendition_bytes: int = 100 * MEGABYTE
+    attempts: int = 3  # of a picture whose child was killed
+
+
+LIMITS = Limits()

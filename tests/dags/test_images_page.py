@@ -1,0 +1,82 @@
+"""The page Images in a real browser: log in, drop a file, watch it become done, see a failure and its reason."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.dags.conftest import Airflow
+from tests.images import pictures
+
+SECOND = 1000
+PHOTO = pictures.encoded(pictures.photo(1200, 900, 8))
+SCREENSHOTS = os.environ.get("MILLRACE_SCREENSHOTS")  # a folder to keep the pictures in
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    found = shutil.which("chromium")
+    assert found, "this test needs Chromium: apt-get install chromium"
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Browser, airflow: Airflow) -> Iterator[Page]:
+    """A page of a browser that is logged in."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.goto(f"{airflow.settings.url}/auth/login")
+    page.get_by_label("Username").fill("admin")
+    page.get_by_label("Password").fill(airflow.settings.secrets.admin)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(lambda url: "/auth/login" not in url)
+    yield page
+    context.close()
+
+
+def keep(page: Page, name: str) -> None:
+    if SCREENSHOTS:
+        page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png")
+
+
+@pytest.mark.browser
+def test_a_dropped_file_is_seen_to_the_end(page: Page, airflow: Airflow, tmp_path: Path) -> None:
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    files = {"river.jpg": pictures.encoded(pictures.photo(1800, 1200, 7)), "torn.jpg": PHOTO[:9000]}
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    page.goto(f"{airflow.settings.url}/plugin/images")
+    frame = page.frame_locator("iframe")
+    expect(frame.get_by_role("heading", name="Images")).to_be_visible(timeout=60 * SECOND)
+    frame.locator("#files").set_input_files([tmp_path / name for name in files])
+    good = frame.locator("#images > li", has_text="river.jpg")
+    expect(good.locator(".state")).to_have_text("done", timeout=60 * SECOND)
+    expect(good.locator(".renditions a")).to_have_count(6)
+    torn = frame.locator("#images > li", has_text="torn.jpg")
+    expect(torn.locator(".state")).to_have_text("failed", timeout=60 * SECOND)
+    expect(torn.locator(".reason")).to_contain_text("can't be read")
+    width = good.locator("img.thumb").evaluate("async (image) => { await image.decode(); return image.naturalWidth }")
+    assert width == 128
+    keep(page, "images-page")
+    good.locator(".renditions a").first.click()
+    large = frame.locator("#picture")
+    width = large.evaluate("async (image) => { await image.decode(); return image.naturalWidth }")
+    assert width == 1024
+    keep(page, "images-large")
+    frame.get_by_role("button", name="Close").click()
+    expect(large).not_to_be_visible()
+    torn.get_by_role("button", name="Try again").click()
+    expect(torn.locator(".state")).not_to_have_text("failed")
+    expect(torn.locator(".state")).to_have_text("failed", timeout=60 * SECOND)
+    torn.get_by_role("button", name="Delete").click()
+    expect(torn).to_have_count(0, timeout=10 * SECOND)
+    assert not faults
