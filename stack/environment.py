@@ -31,11 +31,16 @@ PLAIN = {
     "PYTHONUNBUFFERED": "1",
     "OPENBLAS_NUM_THREADS": "1",  # numpy is imported before processes fork: it must not start threads
 }
+CHOSEN = ("AIRFLOW_CONN_", "MILLRACE_IMAGE", "MILLRACE_SCRATCH")  # by whoever starts the stack
 
 
 def airflow_environment(settings: Settings) -> dict[str, str]:
-    """The caller's environment without foreign Airflow or PostgreSQL settings, plus ours."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "PG", "MILLRACE"))}
+    """The caller's environment without foreign Airflow or PostgreSQL settings but connections, plus ours."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(CHOSEN) or not name.startswith(("AIRFLOW", "PG", "MILLRACE"))
+    }
     return {**kept, **BRISK, **PLAIN, **_direct(), **_places(settings), **_secrets(settings)}
 
 
@@ -64,7 +69,7 @@ def _places(settings: Settings) -> dict[str, str]:
         "AIRFLOW__API__BASE_URL": settings.url,
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{settings.url}/execution/",
         "MILLRACE_INBOX": str(settings.inbox),
-        "MILLRACE_IMAGES": str(settings.images),
+        "MILLRACE_IMAGES": os.environ.get("MILLRACE_IMAGES") or str(settings.images),
         "PYTHONPATH": os.pathsep.join([str(repository), str(repository / "config")]),
     }
 

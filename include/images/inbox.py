@@ -101,13 +101,27 @@ def stall(connection: Connection[Any], batch: UUID, digest: str, code: str, reas
     )
 
 
-def finish(connection: Connection[Any], batch: UUID, recipes: str, made: Mapping[str, Rendered]) -> int:
-    """Enter what was made of some sources, by digest, at once. Returns how many the batch had not lost."""
+def finish(
+    connection: Connection[Any], batch: UUID, recipes: str, made: Mapping[str, Rendered]
+) -> tuple[int, list[tuple[str, str, str]]]:
+    """Enter what was made of some sources, by digest, at once.
+
+    Returns how many the batch had not lost, and digest, recipe and file of earlier renditions that are not in use now.
+    """
+    done, stale = 0, []
     with connection.transaction(), connection.cursor() as cursor:
-        return sum(_finish(cursor, batch, recipes, digest, rendered) for digest, rendered in made.items())
+        for digest, rendered in made.items():
+            earlier = _finish(cursor, batch, recipes, digest, rendered)
+            if earlier is not None:
+                done += 1
+                stale += [(digest, *one) for one in earlier]
+    return done, stale
 
 
-def _finish(cursor: Cursor[Any], batch: UUID, recipes: str, digest: str, rendered: Rendered) -> bool:
+def _finish(
+    cursor: Cursor[Any], batch: UUID, recipes: str, digest: str, rendered: Rendered
+) -> set[tuple[str, str]] | None:
+    """Recipe and file of renditions that these replace; None when the batch has lost the source to another."""
     facts = rendered.facts
     done = cursor.execute(
         "UPDATE millrace.image_source SET state = 'done', code = NULL, reason = NULL, batch = NULL, recipes = %s,"
@@ -117,15 +131,17 @@ def _finish(cursor: Cursor[Any], batch: UUID, recipes: str, digest: str, rendere
          digest, batch],
     ).rowcount  # fmt: skip
     if not done:
-        return False
-    cursor.execute("DELETE FROM millrace.image_rendition WHERE digest = %s", [digest])
+        return None
+    earlier = cursor.execute(
+        "DELETE FROM millrace.image_rendition WHERE digest = %s RETURNING recipe, file", [digest]
+    ).fetchall()
     cursor.executemany(
         "INSERT INTO millrace.image_rendition (digest, name, format, recipe, file, width, height, bytes, sha256,"
         " animated) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         [(digest, one.name, one.format, one.recipe, one.file, one.width, one.height, one.bytes, one.digest,
           one.animated) for one in rendered.renditions],
     )  # fmt: skip
-    return True
+    return set(earlier) - {(one.recipe, one.file) for one in rendered.renditions}
 
 
 def fail(connection: Connection[Any], batch: UUID, digest: str, code: str, reason: str, *, final: bool) -> None:

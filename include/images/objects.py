@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,7 +21,7 @@ from include.images.errors import ImageError
 from include.images.store import (
     AT_ONCE,
     LEFTOVER_SECONDS,
-    Made,
+    Name,
     NotStored,
     StoreAway,
     StoreFull,
@@ -181,10 +181,15 @@ class ObjectStore:
                 raise Damaged("its file is not what was uploaded: it came back from the store changed")
         return file
 
-    def keep_renditions(self, made: Sequence[Made]) -> None:
+    def keep_renditions(self, made: Mapping[Name, Path]) -> None:
         """Store finished files, some at once."""
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            list(pool.map(lambda one: self.objects.put(one.path, one.key), made))
+            list(pool.map(lambda name: self.objects.put(made[name], name.key), made))
+
+    def drop_renditions(self, names: Iterable[Name]) -> None:
+        """Remove renditions."""
+        for name in names:
+            self.objects.remove(name.key)
 
     def read_rendition(self, digest: str, recipe: str, file: str, first: int, length: int) -> bytes:
         """So many bytes of a rendition from byte `first` on."""

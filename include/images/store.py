@@ -9,8 +9,9 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -43,10 +44,9 @@ class NotStored(ImageError):
     permanent = True
 
 
-class Made(NamedTuple):
-    """A finished file of the scratch folder, and which rendition it is."""
+class Name(NamedTuple):
+    """Which rendition: the source's sha256, the recipe's identity, the file's name."""
 
-    path: Path
     digest: str
     recipe: str
     file: str
@@ -54,7 +54,7 @@ class Made(NamedTuple):
     @property
     def key(self) -> str:
         """Where it belongs, below the root of a store."""
-        return rendition_key(self.digest, self.recipe, self.file)
+        return rendition_key(*self)
 
 
 class Store(Protocol):
@@ -76,11 +76,15 @@ class Store(Protocol):
         """A source as a file of this machine: the stored one itself, or a copy in `folder`. Raises NotStored."""
         ...
 
-    def keep_renditions(self, made: Sequence[Made]) -> None:
+    def keep_renditions(self, made: Mapping[Name, Path]) -> None:
         """Store finished files of the scratch folder, in place of earlier ones: all lasting when this returns.
 
         After a fault some of them may be stored. No thread of this is alive when it returns.
         """
+        ...
+
+    def drop_renditions(self, names: Iterable[Name]) -> None:
+        """Remove renditions; what is not there is passed over."""
         ...
 
     def read_rendition(self, digest: str, recipe: str, file: str, first: int, length: int) -> bytes:
@@ -135,9 +139,9 @@ class FolderStore:
             raise NotStored("its file is not in the store any more")
         return place
 
-    def keep_renditions(self, made: Sequence[Made]) -> None:
+    def keep_renditions(self, made: Mapping[Name, Path]) -> None:
         """Give finished files their lasting names. The disk is waited for once, or twice, for all of them."""
-        places = {one.path: self.root / one.key for one in made}
+        places = {fresh: self.root / name.key for name, fresh in made.items()}
         folders = {folder for place in places.values() for folder in place.parents if self.root in folder.parents}
         try:
             with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -145,6 +149,14 @@ class FolderStore:
                 list(pool.map(_sync_folder, [*folders, self.root]))
         except OSError as fault:
             raise full(fault) from fault
+
+    def drop_renditions(self, names: Iterable[Name]) -> None:
+        """Remove renditions, and the folders that become empty."""
+        for name in names:
+            place = self.root / name.key
+            place.unlink(missing_ok=True)
+            with suppress(OSError):
+                place.parent.rmdir()
 
     def read_rendition(self, digest: str, recipe: str, file: str, first: int, length: int) -> bytes:
         """So many bytes of a rendition from byte `first` on."""

@@ -23,7 +23,7 @@ from include.images.limits import LIMITS
 from include.images.recipes import Recipes
 from include.images.render import Rendered
 from include.images.sandbox import Sandbox
-from include.images.store import Made, Store, StoreFault, full
+from include.images.store import Name, Store, StoreFault, full
 
 LONGEST_SECONDS = 300.0  # after this a task ends, and the next run goes on
 GROUP, GROUP_SECONDS = 12, 0.4  # pictures that are stored together, and how long the first of them may wait
@@ -60,9 +60,9 @@ class _Picture:
     folder: Path
     rendered: Rendered
 
-    def files(self) -> list[Made]:
+    def files(self) -> dict[Name, Path]:
         """Its renditions."""
-        return [Made(self.folder / one.file, self.digest, one.recipe, one.file) for one in self.rendered.renditions]
+        return {Name(self.digest, one.recipe, one.file): self.folder / one.file for one in self.rendered.renditions}
 
 
 @dataclass
@@ -158,9 +158,11 @@ class _Work:
             raise last
 
     def _store(self, group: list[_Picture]) -> None:
-        self.store.keep_renditions([file for picture in group for file in picture.files()])
+        self.store.keep_renditions({name: path for picture in group for name, path in picture.files().items()})
         made = {picture.digest: picture.rendered for picture in group}
-        self.counts["done"] += inbox.finish(self.connection, self.batch, self.recipes.identity, made)
+        done, stale = inbox.finish(self.connection, self.batch, self.recipes.identity, made)
+        self.counts["done"] += done
+        self.store.drop_renditions(Name(*one) for one in stale)
 
     def _stall(self, digest: str, fault: StoreFault) -> None:
         inbox.stall(self.connection, self.batch, digest, fault.code, str(fault))

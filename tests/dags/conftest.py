@@ -24,8 +24,10 @@ import pytest
 from stack.api import AirflowApi
 from stack.processes import Register
 from stack.settings import Settings
+from tests.images import pictures
 
 REPOSITORY = Path(__file__).parents[2]
+DAILY = "daily.png"  # lies in the inbox before the first daily run
 FOLDERS = ("config", "dags", "include", "plugins", "samples", "stack")
 DATASET = """
 name: {name}
@@ -131,6 +133,9 @@ def airflow() -> Iterator[Airflow]:
     for name in FOLDERS:
         shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(REPOSITORY / "requirements.lock", folder)
+    swept = folder / ".millrace" / "inbox" / "images"
+    swept.mkdir(parents=True)
+    (swept / DAILY).write_bytes(pictures.encoded(pictures.photo(400, 300, 99), "PNG"))
     try:
         _stack(folder, "up")
         running = Airflow(folder, Settings.load(folder / ".millrace"))

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from stack.processes import Register
-from tests.dags.conftest import Airflow
+from tests.dags.conftest import DAILY, Airflow
 from tests.images import pictures
 
 DAG = "resize_images"
@@ -146,6 +146,40 @@ def test_a_folder_by_the_form(images: Images, tmp_path_factory: pytest.TempPathF
     wrong = images.airflow.trigger(DAG, path=str(folder / "nowhere"))
     assert images.airflow.outcome(DAG, wrong) == "failed"
     assert "there is no folder" in images.airflow.log(DAG, wrong, "claim")
+
+
+def test_the_daily_run_sweeps_the_inbox(images: Images) -> None:
+    def ended() -> list[str]:
+        runs = images.airflow.api.get(f"dags/{DAG}/dagRuns", run_type="scheduled")["dag_runs"]
+        return [run["state"] for run in runs if run["state"] in ("success", "failed")]
+
+    images.airflow.until(ended, "the daily run", 120)
+    assert ended() == ["success"]
+    (daily,) = [one for one in images.http.get("/images", params={"limit": 100}).json()["images"]
+                if one["file_name"] == DAILY]  # fmt: skip
+    assert daily["owner"] == "sweep"
+    assert images.until_ended([daily["id"]]) == {daily["id"]: "done"}
+
+
+def test_one_run_makes_a_changed_recipe_of_all_stored_pictures(images: Images) -> None:
+    image = images.upload(pictures.encoded(pictures.photo(1400, 900, 77)))
+    images.until_ended([image])
+
+    def large() -> dict[str, Any]:
+        return next(one for one in images.state(image)["renditions"] if one["url"].split("?")[0].endswith("large.jpg"))
+
+    kept = large()["url"]
+    recipes = images.airflow.folder / "include" / "images" / "recipes.yaml"
+    before = recipes.read_text()
+    recipes.write_text(before.replace("side: 1024", "side: 800"))
+    try:
+        run = images.airflow.trigger(DAG, everything=True)
+        assert images.airflow.outcome(DAG, run) == "success"
+        images.airflow.until(lambda: large()["width"] == 800, "the new rendition", 60)
+    finally:
+        recipes.write_text(before)
+    assert large()["url"] != kept, "what a browser keeps for ever must have another URL"
+    assert images.http.get("/counts").json()["accepted"] == 0
 
 
 def kill(airflow: Airflow, name: str) -> None:

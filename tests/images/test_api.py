@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -21,7 +22,7 @@ from include.images import api, inbox, serve, work
 from include.images.callbacks import Callbacks
 from include.images.limits import LIMITS
 from include.images.recipes import Recipe, Recipes
-from include.images.store import Made, StoreAway
+from include.images.store import Name, StoreAway
 from include.images.tidy import tidy
 from stack.ports import free_port
 from tests.images import pictures
@@ -427,7 +428,7 @@ def test_a_picture_deleted_during_the_work_goes_in_the_end(client: httpx.Client,
         (batch,) = inbox.open_batches(connection, 1)
         keep = here.store.keep_renditions
 
-        def delete_first(made: Sequence[Made]) -> None:
+        def delete_first(made: Mapping[Name, Path]) -> None:
             assert len(made) == 3
             assert client.delete(f"/images/{image['id']}").status_code == 204
             keep(made)

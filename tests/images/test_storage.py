@@ -17,7 +17,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from include.images import objects
 from include.images.limits import LIMITS
 from include.images.objects import Objects, ObjectStore
-from include.images.store import Made, NotStored, StoreAway, StoreFull
+from include.images.store import Name, NotStored, StoreAway, StoreFull
 from tests.images.places import KEYS, s3
 
 S3FS_PUT_BYTES = 100 << 20  # over this s3fs uploads in parts, and leaves them when it breaks
@@ -27,7 +27,7 @@ import json, os, sys
 from pathlib import Path
 from include.bridge import images
 from include.images import sweep, tidy, work
-from include.images.store import Made
+from include.images.store import Name
 
 heavy = {"s3fs", "botocore", "aiobotocore", "aiohttp"}
 answers = {"early": sorted(heavy & set(sys.modules))}
@@ -35,7 +35,7 @@ store = images.store()
 answers["made"] = sorted(heavy & set(sys.modules))
 file = store.scratch() / "fresh"
 file.write_bytes(b"picture")
-store.keep_renditions([Made(file, sys.argv[1], "recipe", "a.jpg")])
+store.keep_renditions({Name(sys.argv[1], "recipe", "a.jpg"): file})
 answers["read"] = store.read_rendition(sys.argv[1], "recipe", "a.jpg", 2, 3).decode()
 answers["scratch"] = str(store.scratch())
 answers["inbox"] = [found.place for found in sweep.files(images.inbox())]
@@ -88,7 +88,7 @@ def test_any_file_system_of_fsspec_will_do(tmp_path: Path) -> None:
     fs.mkdir("pictures")
     file = store.scratch() / "fresh"
     file.write_bytes(b"picture")
-    store.keep_renditions([Made(file, DIGEST, "recipe", "a.jpg")])
+    store.keep_renditions({Name(DIGEST, "recipe", "a.jpg"): file})
     store.keep_source(file, DIGEST)
     assert store.has_source(DIGEST)
     assert store.read_rendition(DIGEST, "recipe", "a.jpg", 4, 99) == b"ure"

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -23,7 +23,7 @@ from include.images.errors import Killed
 from include.images.limits import LIMITS
 from include.images.recipes import Recipe, Recipes, load_recipes
 from include.images.sandbox import Sandbox
-from include.images.store import FolderStore, Made, Store, StoreAway, StoreFull, source_key
+from include.images.store import FolderStore, Name, Store, StoreAway, StoreFull, rendition_key, source_key
 from include.images.sweep import sweep
 from include.images.tidy import tidy
 from tests.images import pictures
@@ -192,8 +192,8 @@ def test_one_picture_that_cant_be_stored_keeps_back_no_other(
     sweep(warehouse, store, tmp_path / "in", owner="me")
     keep = store.keep_renditions
 
-    def refuse_one(made: Sequence[Made]) -> None:
-        if any(one.digest == digests[1] for one in made):
+    def refuse_one(made: Mapping[Name, Path]) -> None:
+        if any(name.digest == digests[1] for name in made):
             raise StoreAway("forbidden")
         keep(made)
 
@@ -227,16 +227,24 @@ def test_a_lone_task_gives_way_to_more(
     assert work.resize_batch(warehouse, store, SMALL, two)["done"] == 2
 
 
-def test_new_recipes_make_stored_pictures_anew(warehouse: psycopg.Connection, store: Store, tmp_path: Path) -> None:
-    deliver(tmp_path / "in", pictures.encoded(pictures.photo()))
+@both_kinds
+def test_new_recipes_make_stored_pictures_anew(
+    warehouse: psycopg.Connection, place: Place, store: Store, tmp_path: Path
+) -> None:
+    (digest,) = deliver(tmp_path / "in", pictures.encoded(pictures.photo()))
     sweep(warehouse, store, tmp_path / "in", owner="me")
-    do_all(warehouse, store)
-    assert inbox.remake(warehouse, SMALL.identity) == 0
-    other = Recipes(renditions={"tiny": Recipe(side=32, formats=("png",))})
+    both = Recipes(renditions={"small": Recipe(side=64), "same": Recipe(side=48)})
+    do_all(warehouse, store, both)
+    assert inbox.remake(warehouse, both.identity) == 0
+    before = set(place.stored())
+    other = Recipes(renditions={"tiny": Recipe(side=32, formats=("png",)), "same": Recipe(side=48)})
     assert inbox.remake(warehouse, other.identity) == 1
     do_all(warehouse, store, other)
-    found = warehouse.execute("SELECT file, width FROM millrace.image_rendition").fetchall()
-    assert found == [("tiny.png", 32)]
+    found = warehouse.execute("SELECT recipe, file, width FROM millrace.image_rendition ORDER BY width").fetchall()
+    assert next(width for *_, width in found) == 32
+    after = set(place.stored())
+    assert after == {source_key(digest), *(rendition_key(digest, recipe, file) for recipe, file, _ in found)}
+    assert len(before & after) == 3, "the source and the renditions whose recipe is the same"
 
 
 @both_kinds
