@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from include.memory.sample import Sample, sample
 from include.memory.series import Floats, Judgement, Series
 from tests.memory.programs import INNOCENT, LEAKS, NATIVE, Program, running
 
-SECONDS = 14.0
+SECONDS = 20.0
 PAUSE_SECONDS = 0.05
 HOURS = 5.0  # that the test stands for
 
@@ -59,9 +60,9 @@ def watch(program: Program) -> Watched:
     return found
 
 
-def audited(body: str, tmp_path: Path, *, profile: bool = False) -> Judgement:
+def audited(body: str, folder: Path, *, profile: bool = False) -> Judgement:
     """The verdict on a program."""
-    with running(body, tmp_path, STEPS="25") as program:
+    with running(body, folder, STEPS="25") as program:
         time.sleep(1.0)
         series = watch(program).series()
         if profile:
@@ -70,27 +71,36 @@ def audited(body: str, tmp_path: Path, *, profile: bool = False) -> Judgement:
     return judge(series)
 
 
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Judgement]:
+    """The verdicts on all programs, which run side by side."""
+    bodies = {**LEAKS, "native": NATIVE, **INNOCENT}
+
+    def one(name: str) -> Judgement:
+        return audited(bodies[name], tmp_path_factory.mktemp(name), profile=name == "bounded_cache")
+
+    with ThreadPoolExecutor(len(bodies)) as pool:
+        return dict(zip(bodies, pool.map(one, bodies), strict=True))
+
+
 @pytest.mark.parametrize("name", LEAKS)
-def test_programs_that_leak_are_flagged(name: str, tmp_path: Path) -> None:
-    said = audited(LEAKS[name], tmp_path)
-    assert (said.verdict, said.kind) == ("leaking", "Python objects"), said
+def test_programs_that_leak_are_flagged(name: str, said: dict[str, Judgement]) -> None:
+    assert (said[name].verdict, said[name].kind) == ("leaking", "Python objects"), said[name]
 
 
-def test_a_native_leak_is_flagged_as_such(tmp_path: Path) -> None:
-    said = audited(NATIVE, tmp_path)
-    assert (said.verdict, said.kind) == ("leaking", "native memory"), said
+def test_a_native_leak_is_flagged_as_such(said: dict[str, Judgement]) -> None:
+    assert (said["native"].verdict, said["native"].kind) == ("leaking", "native memory"), said["native"]
 
 
 @pytest.mark.parametrize("name", ["full_cache", "ring", "garbage"])
-def test_innocent_programs_are_not(name: str, tmp_path: Path) -> None:
-    said = audited(INNOCENT[name], tmp_path)
-    assert said.verdict == "steady", said
+def test_innocent_programs_are_not(name: str, said: dict[str, Judgement]) -> None:
+    assert said[name].verdict == "steady", said[name]
 
 
-def test_a_cache_that_will_be_full_one_day_is_watched(tmp_path: Path) -> None:
-    said = audited(INNOCENT["bounded_cache"], tmp_path, profile=True)
-    assert (said.verdict, said.kind) == ("growing (watch)", "cache"), said
-    assert "lru_cache of price" in said.why
+def test_a_cache_that_will_be_full_one_day_is_watched(said: dict[str, Judgement]) -> None:
+    found = said["bounded_cache"]
+    assert (found.verdict, found.kind) == ("growing (watch)", "cache"), found
+    assert "lru_cache of price" in found.why
 
 
 def test_a_series_is_of_one_incarnation() -> None:
