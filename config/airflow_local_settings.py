@@ -2,11 +2,15 @@
 
 In those that fork, the libraries that every task and every parse of a DAG file would import anew are imported once,
 beforehand. Only libraries: the project's own modules stay out, so that a changed file is read by the next task.
+
+The one exception is the agent of the memory audit, which long-lived processes carry, and what they fork.
 """
 
 from __future__ import annotations
 
 import sys
+
+from include.memory import agent
 
 __all__ = ()  # nothing here overrides a setting
 
@@ -22,3 +26,6 @@ if {"scheduler", "dag-processor", "worker"} & set(sys.argv[1:3]):
     import yaml  # noqa: F401
 
     numba.njit("int64(int64)")(lambda value: value)  # the first function of a process takes 0.2 s more
+
+if {"scheduler", "dag-processor", "triggerer", "api-server", "worker"} & set(sys.argv[1:3]):
+    agent.install()

@@ -38,7 +38,7 @@ TAIL = """
         assert agent.install(Path(sys.argv[1])) or "off" in sys.argv
         print("ready", flush=True)
         number = 0
-        done = os.open(Path(sys.argv[1]).parent / "done", os.O_CREAT | os.O_WRONLY)
+        done = os.open(Path(__file__).parent / "done", os.O_CREAT | os.O_WRONLY)
         while True:
             os.pwrite(done, b"%12d" % number, 0)
             began = time.perf_counter()
@@ -159,7 +159,7 @@ class Program:
     @property
     def done(self) -> int:
         """How many steps it has done."""
-        return int((self.folder.parent / "done").read_text())
+        return int((self.source.parent / "done").read_text())
 
     def line_of(self, text: str) -> int:
         """The number of the first line of the program that holds the text."""
@@ -168,9 +168,11 @@ class Program:
 
 
 @contextmanager
-def running(body: str, tmp_path: Path, *arguments: str, tail: str = TAIL, **environment: str) -> Iterator[Program]:
+def running(
+    body: str, tmp_path: Path, *arguments: str, tail: str = TAIL, folder: Path | None = None, **environment: str
+) -> Iterator[Program]:
     """Start a program, wait until its agent is armed, and end it."""
-    source, folder = tmp_path / "program.py", tmp_path / "agent"
+    source, folder = tmp_path / "program.py", folder or tmp_path / "agent"
     source.write_text("".join(textwrap.dedent(part) for part in (HEAD, body, tail)))
     process = subprocess.Popen(
         [sys.executable, "-X", "faulthandler", source, folder, *arguments],

@@ -141,6 +141,7 @@ by("more").addEventListener("click", async () => {
   put(page.images, "append");
   next = page.next; by("more").hidden = !next;
 });
+by("files").disabled = false;
 by("close").addEventListener("click", () => by("large").close());
 by("large").addEventListener("click", (event) => { if (event.target === by("large")) by("large").close(); });
 watch();
