@@ -47,6 +47,14 @@ def keep(page: Page, name: str) -> None:
         page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png")
 
 
+def slow_down(page: Page, milliseconds: int) -> None:
+    """Let each request take so much longer."""
+    page.context.new_cdp_session(page).send(
+        "Network.emulateNetworkConditions",
+        {"offline": False, "latency": milliseconds, "downloadThroughput": -1, "uploadThroughput": -1},
+    )
+
+
 @pytest.mark.browser
 def test_a_dropped_file_is_seen_to_the_end(page: Page, airflow: Airflow, tmp_path: Path) -> None:
     faults: list[str] = []
@@ -54,6 +62,7 @@ def test_a_dropped_file_is_seen_to_the_end(page: Page, airflow: Airflow, tmp_pat
     files = {"river.jpg": pictures.encoded(pictures.photo(1800, 1200, 7)), "torn.jpg": PHOTO[:9000]}
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
+    slow_down(page, 700)  # what is dropped before the script has come must not be lost
     page.goto(f"{airflow.settings.url}/plugin/images")
     frame = page.frame_locator("iframe")
     expect(frame.get_by_role("heading", name="Images")).to_be_visible(timeout=60 * SECOND)
