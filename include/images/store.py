@@ -212,9 +212,14 @@ def remove_leftovers(folder: Path, age_seconds: float) -> int:
 
 
 def _name(fresh: Path, place: Path) -> None:
-    """Give a file a name once its bytes are on disk."""
-    with fresh.open("rb") as file:
-        os.fsync(file.fileno())
+    """Give a file a name once its bytes are on disk; one that an earlier try has named is left."""
+    try:
+        with fresh.open("rb") as file:
+            os.fsync(file.fileno())
+    except FileNotFoundError:
+        if place.exists():
+            return
+        raise
     try:
         fresh.replace(place)
     except FileNotFoundError:  # the first of its folder, or somebody deletes the picture just now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -202,6 +203,30 @@ def test_one_picture_that_cant_be_stored_keeps_back_no_other(
     with pytest.raises(StoreAway):
         work.resize_batch(warehouse, store, SMALL, batch)
     assert states(warehouse) == {**dict.fromkeys(digests, ("done", None)), digests[1]: ("resizing", "store-away")}
+
+
+def test_a_disk_that_is_full_in_the_middle_of_a_group_costs_no_attempt(
+    warehouse: psycopg.Connection, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = deliver(tmp_path / "in", *(pictures.encoded(pictures.photo(60, 40, seed=n)) for n in range(4)))
+    sweep(warehouse, store, tmp_path / "in", owner="me")
+    replace, room = Path.replace, [3]
+
+    def until_full(fresh: Path, place: Path) -> Path:
+        if fresh.parent.name.startswith("resize-") and not room[0]:
+            raise OSError(errno.ENOSPC, "no room")
+        room[0] -= fresh.parent.name.startswith("resize-")
+        return replace(fresh, place)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", until_full)
+        with pytest.raises(StoreFull):
+            do_all(warehouse, store)
+    rows = warehouse.execute("SELECT state, attempts FROM millrace.image_source WHERE state <> 'done'").fetchall()
+    assert set(rows) == {("resizing", 0)}
+    warehouse.execute("UPDATE millrace.image_source SET claimed_until = now() - interval '1 second'")
+    do_all(warehouse, store)
+    assert states(warehouse) == dict.fromkeys(digests, ("done", None))
 
 
 def test_uploads_come_before_a_folder(warehouse: psycopg.Connection) -> None:

@@ -19,7 +19,7 @@ CREATE TABLE millrace.memory_sample (
 );
 
 COMMENT ON TABLE millrace.memory_sample IS
-'A look at a process. Host, id and start (clock ticks since boot) tell its incarnation, so a restart is another process.';
+'A look at a process. Host, id and start (ticks since boot) tell its incarnation, so a restart is another process.';
 COMMENT ON COLUMN millrace.memory_sample.unreadable IS 'What could not be read, and why.';
 COMMENT ON COLUMN millrace.memory_sample.counters IS
 'What the agent inside counted at that moment; null where there is none, or it did not answer.';
