@@ -192,6 +192,11 @@ def running(
         process.stdout.close()
 
 
+def as_stranger(function: Callable[[int], str], own: int) -> str:
+    """What a function says of another user's process: of our `own`, asked by nobody, or of process 1."""
+    return as_nobody(lambda: function(own)) if os.getuid() == 0 else function(1)
+
+
 def as_nobody(function: Callable[[], str]) -> str:
     """What a function returns when an unprivileged user calls it, in a fork of this process."""
     read, write = os.pipe()
