@@ -115,7 +115,6 @@ def test_a_question_that_comes_too_often_or_twice_is_answered_once(tmp_path: Pat
 
 FORKS = """
     import os
-import re
     KEPT = []
     def step(number):
         if number == 300:
@@ -255,7 +254,6 @@ def test_an_error_inside_comes_back_and_the_host_goes_on(tmp_path: Path) -> None
 
 HEAVY = """
     import os
-import re
     TREE = [{"number": number, "name": str(number), "parts": [number]} for number in range(150_000)]
     def step(number):
         orders = [Order(value) for value in range(500)]
