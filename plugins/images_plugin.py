@@ -1,4 +1,4 @@
-"""Images in Airflow's API server: the interface under /images-api, and the page Images in the navigation.
+"""Images in Airflow's API server: the interface under /millrace, and the page Images in the navigation.
 
 Every process of Airflow runs this file; the work begins in the API server only, in `lifespan`.
 """
@@ -19,7 +19,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
     async with serving(app):
         gc.collect()
-        gc.freeze()  # what was loaded until now stays; to look through it again and again took a tenth of an upload
+        gc.freeze()  # what was loaded until now stays; to look through it again and again took a fifth of an upload
         yield
 
 

@@ -6,11 +6,14 @@ One module a domain; here is what all of them use.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from airflow.sdk import get_current_context
+from airflow.sdk import Connection, get_current_context
 
+WAREHOUSE = "warehouse"  # the Connection of Millrace's own database
 log = logging.getLogger("millrace")
 
 
@@ -27,6 +30,14 @@ def report(step: str, **values: object) -> None:
 def publish(asset: Any, extra: dict[str, Any]) -> None:
     """Attach a task's outcome to the asset's event, for the DAGs downstream."""
     get_current_context()["outlet_events"][asset].extra = extra
+
+
+@contextmanager
+def connected(conn_id: str, application: str) -> Iterator[psycopg.Connection]:
+    """An open connection to the database of an Airflow Connection."""
+    where = dsn(Connection.get(conn_id), application)
+    with psycopg.connect(where, autocommit=True, connect_timeout=30) as connection:
+        yield connection
 
 
 def dsn(connection: Any, application: str) -> str:

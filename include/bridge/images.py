@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -16,7 +16,7 @@ from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
-from include.bridge import dsn
+from include.bridge import WAREHOUSE, connected, dsn
 from include.images.callbacks import Callbacks
 from include.images.doorbell import rings
 from include.images.store import FolderStore, Store
@@ -24,7 +24,7 @@ from include.images.store import FolderStore, Store
 if TYPE_CHECKING:
     from include.images.objects import Objects
 
-WAREHOUSE, CALLBACKS = "warehouse", "image_callbacks"
+CALLBACKS = "image_callbacks"
 
 
 def store() -> Store:
@@ -77,13 +77,9 @@ def base_url() -> str:
     return f"{conf.get('api', 'base_url').rstrip('/')}/millrace"
 
 
-@contextmanager
-def warehouse() -> Iterator[psycopg.Connection]:
+def warehouse() -> AbstractContextManager[psycopg.Connection]:
     """An open connection to the warehouse."""
-    with psycopg.connect(
-        dsn(Connection.get(WAREHOUSE), "millrace-images"), autocommit=True, connect_timeout=30
-    ) as connection:
-        yield connection
+    return connected(WAREHOUSE, "millrace-images")
 
 
 def take_in(connection: psycopg.Connection) -> dict[str, int]:

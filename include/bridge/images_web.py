@@ -12,7 +12,7 @@ from airflow.sdk import Connection
 from fastapi import FastAPI
 from psycopg_pool import AsyncConnectionPool
 
-from include.bridge import dsn, images
+from include.bridge import WAREHOUSE, dsn, images
 from include.images import api, pages
 
 DAG = "resize_images"
@@ -32,7 +32,7 @@ GUARDS = api.Guards(
 @asynccontextmanager
 async def serving(app: FastAPI) -> AsyncIterator[None]:
     """Mount the routes and keep a pool of connections while the server runs."""
-    where = dsn(Connection.get(images.WAREHOUSE), "millrace-api")
+    where = dsn(Connection.get(WAREHOUSE), "millrace-api")
     pool: AsyncConnectionPool[Any] = AsyncConnectionPool(where, min_size=0, max_size=api.CONNECTIONS, open=False)
     await pool.open(wait=False)
     service = api.Service(pool, images.store(), callbacks=images.callbacks())

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import psycopg
-from airflow.sdk import Connection, get_current_context
+from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
-from include.bridge import dsn
+from include.bridge import connected
 from include.ingest import ledger
 from include.ingest.dataset import Dataset, RejectLimit
 from include.ingest.dataset_file import load_dataset
@@ -89,8 +89,7 @@ def with_params(dataset: Dataset) -> Dataset:
 @contextmanager
 def warehouse(dataset: Dataset) -> Iterator[psycopg.Connection]:
     """An open connection to the dataset's warehouse. An error that no retry can help fails the task at once."""
-    found = Connection.get(dataset.postgres_conn_id)
-    with psycopg.connect(dsn(found, "millrace"), autocommit=True, connect_timeout=30) as connection:
+    with connected(dataset.postgres_conn_id, "millrace") as connection:
         try:
             yield connection
         except IngestError as error:

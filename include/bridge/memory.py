@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import psycopg
-from airflow.sdk import Connection, get_current_context
+from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
-from include.bridge import dsn
+from include.bridge import WAREHOUSE, connected
 from include.memory.processes import Pattern
 
-WAREHOUSE = "warehouse"
 
-
-@contextmanager
-def warehouse() -> Iterator[psycopg.Connection]:
+def warehouse() -> AbstractContextManager[psycopg.Connection]:
     """An open connection to the warehouse."""
-    where = dsn(Connection.get(WAREHOUSE), "millrace-memory")
-    with psycopg.connect(where, autocommit=True, connect_timeout=30) as connection:
-        yield connection
+    return connected(WAREHOUSE, "millrace-memory")
 
 
 def patterns() -> list[Pattern]:

@@ -65,12 +65,6 @@ class Sandbox:
         return child.end()
 
 
-def render_safely(path: Path, recipes: Recipes, folder: Path, limits: Limits = LIMITS) -> Rendered:
-    """One picture in a child of its own."""
-    with Sandbox(recipes, limits) as sandbox:
-        return sandbox.render(path, folder)
-
-
 @dataclass
 class _Child:
     """The parent's side of a child: its pid, where orders go, and where answers come from."""

@@ -34,21 +34,27 @@ def series(connection: Connection[Any], hours: float, limit_bytes: float | None 
     """What is known of each process that was seen in the last quarter of an hour, so many hours back."""
     with connection.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(
-            "SELECT s.*, (SELECT evidence FROM millrace.memory_evidence e WHERE (e.host, e.pid, e.start_ticks)"
-            " = (s.host, s.pid, s.start_ticks) ORDER BY e.taken_at DESC LIMIT 1) AS evidence"
-            " FROM millrace.memory_sample s WHERE taken_at > clock_timestamp() - %s * interval '1 hour'"
-            " AND EXISTS (SELECT FROM millrace.memory_sample o WHERE (o.host, o.pid, o.start_ticks)"
-            " = (s.host, s.pid, s.start_ticks) AND o.taken_at > clock_timestamp() - interval '15 minutes')"
-            " ORDER BY taken_at",
+            "SELECT * FROM millrace.memory_sample WHERE taken_at > clock_timestamp() - %s * interval '1 hour'"
+            " AND (host, pid, start_ticks) IN (SELECT host, pid, start_ticks FROM millrace.memory_sample"
+            "  WHERE taken_at > clock_timestamp() - interval '15 minutes') ORDER BY taken_at",
             [hours],
         ).fetchall()
+        evidence = {
+            Incarnation(row["host"], row["pid"], row["start_ticks"]): row["evidence"]
+            for row in cursor.execute(
+                "SELECT DISTINCT ON (host, pid, start_ticks) host, pid, start_ticks, evidence"
+                " FROM millrace.memory_evidence ORDER BY host, pid, start_ticks, taken_at DESC"
+            )
+        }
     found: dict[Incarnation, list[dict[str, Any]]] = {}
     for row in rows:
         found.setdefault(Incarnation(row["host"], row["pid"], row["start_ticks"]), []).append(row)
-    return {process: _series(process, looks, limit_bytes) for process, looks in found.items()}
+    return {process: _series(process, looks, evidence.get(process), limit_bytes) for process, looks in found.items()}
 
 
-def _series(process: Incarnation, rows: Sequence[dict[str, Any]], limit_bytes: float | None) -> Series:
+def _series(
+    process: Incarnation, rows: Sequence[dict[str, Any]], evidence: dict[str, Any] | None, limit_bytes: float | None
+) -> Series:
     samples = [
         Sample(
             process, row["taken_at"].timestamp(), row["age_seconds"], row["resident_bytes"], row["anonymous_bytes"],
@@ -58,8 +64,8 @@ def _series(process: Incarnation, rows: Sequence[dict[str, Any]], limit_bytes: f
         for row in rows
     ]  # fmt: skip
     answers: list[dict[str, Any]] = [{"counters": row["counters"]} for row in rows if row["counters"]]
-    if rows[-1]["evidence"] and answers:
-        answers[-1]["holders"] = rows[-1]["evidence"]["holders"]
+    if evidence and answers:
+        answers[-1]["holders"] = evidence["holders"]
     return series_of(samples, answers, limit_bytes=limit_bytes)
 
 

@@ -21,8 +21,8 @@ from include.images.intake import HEAD_BYTES, type_of
 from include.images.limits import LIMITS
 from include.images.recipes import Recipe, Recipes
 from include.images.render import Rendered
-from include.images.sandbox import render_safely
 from tests.images import pictures
+from tests.images.safely import render_safely
 
 RECIPES = Recipes(renditions={"small": Recipe(side=64, formats=("jpeg", "webp", "png"))})
 LONGEST_SECONDS = 10.0
@@ -77,9 +77,9 @@ def test_a_bomb_within_the_limits_stays_within_its_child(tmp_path: Path) -> None
     # In a process of its own, as a task is: this one has freed memory that a child could use beyond its limit.
     program = (
         "import sys; from dataclasses import replace; from pathlib import Path\n"
-        "from include.images import errors, limits, recipes, sandbox\n"
+        "from include.images import errors, limits, recipes; from tests.images.safely import render_safely\n"
         "few = replace(limits.LIMITS, memory_bytes=100_000_000)\n"
-        "try: sandbox.render_safely(Path(sys.argv[1]), recipes.load_recipes(), Path(sys.argv[2]), few)\n"
+        "try: render_safely(Path(sys.argv[1]), recipes.load_recipes(), Path(sys.argv[2]), few)\n"
         "except errors.Killed as fault: print(fault.code)"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "source"), str(tmp_path)]

@@ -16,8 +16,9 @@ from include.images import sandbox
 from include.images.errors import Killed, Rejected
 from include.images.limits import LIMITS
 from include.images.recipes import load_recipes
-from include.images.sandbox import Sandbox, render_safely
+from include.images.sandbox import Sandbox
 from tests.images import pictures
+from tests.images.safely import render_safely
 
 
 def run(folder: Path, monkeypatch: pytest.MonkeyPatch, behave: Any, **limits: Any) -> None:
