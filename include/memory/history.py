@@ -21,8 +21,9 @@ _ONE = "host = %s AND pid = %s AND start_ticks = %s"
 def add_sample(connection: Connection[Any], role: str, sample: Sample, counters: Mapping[str, Any] | None) -> None:
     """Keep a look at a process, with what its agent counted."""
     connection.execute(
-        "INSERT INTO millrace.memory_sample VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
-        " ON CONFLICT DO NOTHING",
+        "INSERT INTO millrace.memory_sample (host, pid, start_ticks, taken_at, role, age_seconds, resident_bytes,"
+        " anonymous_bytes, swap_bytes, unique_bytes, proportional_bytes, threads, open_files, unreadable, counters)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
         [*_key(sample.incarnation), datetime.fromtimestamp(sample.taken_at, UTC), role, sample.age_seconds,
          sample.resident_bytes, sample.anonymous_bytes, sample.swap_bytes, sample.unique_bytes,
          sample.proportional_bytes, sample.threads, sample.open_files, list(sample.unreadable),

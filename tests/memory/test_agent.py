@@ -42,7 +42,7 @@ def steady_lines(found: dict[str, Any]) -> list[str]:
 def test_the_holder_and_the_line_of_a_leak_are_named(name: str, tmp_path: Path) -> None:
     with running(LEAKS[name], tmp_path) as program:
         first = probe.count(program.incarnation, folder=program.folder)
-        found = probe.profile(program.incarnation, folder=program.folder, seconds=SECONDS)
+        found = probe.profile(program.incarnation, folder=program.folder, seconds=SECONDS, longest_pause_seconds=1.0)
         holder, line = GUILTY[name]
         best = found["holders"][0]
         assert best["complete"]
