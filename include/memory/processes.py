@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
@@ -13,6 +14,8 @@ from include.memory.errors import ProcessGone
 from include.memory.sample import PROC, TICKS_PER_SECOND, Incarnation, Sample, incarnation_of, sample
 
 LONG_LIVED_SECONDS = 60.0
+NAMED = "MILLRACE_MEMORY_PROCESSES"
+HOME = "AIRFLOW_HOME"
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,11 @@ AIRFLOW: tuple[Pattern, ...] = (
 )
 
 
+def named() -> tuple[Pattern, ...]:
+    """Patterns beside Airflow's own, by $MILLRACE_MEMORY_PROCESSES: JSON of role to expression."""
+    return tuple(Pattern(role, text) for role, text in json.loads(os.environ.get(NAMED) or "{}").items())
+
+
 @dataclass(frozen=True)
 class Found:
     """A process of a role. `command` is its command line, arguments parted by spaces."""
@@ -63,21 +71,22 @@ def find(
 ) -> list[Found]:
     """The processes of this PID namespace that fit a pattern and have lived for a while, by role and id.
 
-    Processes of another namespace (another container) cannot be seen: each samples its own.
+    Processes of another namespace (another container) cannot be seen: each samples its own. Two Airflows on one machine
+    are told apart by $AIRFLOW_HOME, as far as it can be read.
     """
     born_before = (time.clock_gettime(time.CLOCK_BOOTTIME) - older_than_seconds) * TICKS_PER_SECOND
     found = []
     for pid in _pids(proc):
         command = command_of(pid, proc)
-        role = next((pattern.role for pattern in patterns if pattern.fits(command)), None) if command else None
-        if role is None or pid == os.getpid():
+        pattern = next((pattern for pattern in patterns if pattern.fits(command)), None) if command else None
+        if pattern is None or pid == os.getpid() or (pattern in AIRFLOW and _of_another_airflow(pid, proc)):
             continue
         try:
             incarnation = incarnation_of(pid, proc)
         except ProcessGone:
             continue
         if incarnation.start_ticks <= born_before:
-            found.append(Found(role, incarnation, command))
+            found.append(Found(pattern.role, incarnation, command))
     return sorted(found, key=lambda one: (one.role, one.incarnation.pid))
 
 
@@ -105,6 +114,22 @@ def command_of(pid: int, proc: Path = PROC) -> str:
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return ""
     return content.rstrip(b"\0 ").replace(b"\0", b" ").decode(errors="replace")
+
+
+def _of_another_airflow(pid: int, proc: Path) -> bool:
+    """Whether the process, or the first parent that tells, was started with another $AIRFLOW_HOME than this one."""
+    own, start = os.environ.get(HOME), f"{HOME}=".encode()
+    while own and pid > 1:
+        try:
+            variables = (proc / str(pid) / "environ").read_bytes().split(b"\0")
+            stat = (proc / str(pid) / "stat").read_bytes()
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            return False
+        home = next((one[len(start) :] for one in variables if one.startswith(start)), None)
+        if home is not None:
+            return home.decode(errors="replace") != own
+        pid = int(stat[stat.rindex(b")") + 2 :].split()[1])  # a process that changed its title has lost its environment
+    return False
 
 
 def _pids(proc: Path) -> Iterator[int]:

@@ -133,11 +133,12 @@ def airflow() -> Iterator[Airflow]:
     for name in FOLDERS:
         shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(REPOSITORY / "requirements.lock", folder)
+    shutil.copy(Path(__file__).with_name("told.py"), folder)
     swept = folder / ".millrace" / "inbox" / "images"
     swept.mkdir(parents=True)
     (swept / DAILY).write_bytes(pictures.encoded(pictures.photo(400, 300, 99), "PNG"))
     try:
-        _stack(folder, "up")
+        _stack(folder, "up", **_audit(folder))
         running = Airflow(folder, Settings.load(folder / ".millrace"))
         yield running
         running.api.close()
@@ -146,11 +147,17 @@ def airflow() -> Iterator[Airflow]:
         shutil.rmtree(folder)
 
 
-def _stack(folder: Path, *arguments: str) -> str:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MILLRACE", "AIRFLOW"))}
+def _audit(folder: Path) -> dict[str, str]:
+    """Settings of the memory audit: quick looks, and a notifier that writes down what it says."""
+    notifier = {"class": "told.Told", "file": str(folder / "told.txt"), "text": "{{ exception }}"}
+    return {"MILLRACE_MEMORY_SECONDS": "10", "MILLRACE_MEMORY_NOTIFIERS": json.dumps([notifier])}
+
+
+def _stack(folder: Path, *arguments: str, **more: str) -> str:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("MILLRACE", "AIRFLOW"))}
     done = subprocess.run(
         [sys.executable, "-m", "stack", *arguments],
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False,
+        cwd=folder, env={**plain, **more}, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
     return done.stdout
