@@ -19,11 +19,8 @@ from types import FrameType
 from typing import Any
 
 from include.memory import evidence, exchange
+from include.memory.exchange import SIGNAL
 from include.memory.sample import incarnation_of
-
-SWITCH = "MILLRACE_MEMORY_AGENT"
-OFF = {"off", "0", "no", "false"}
-SIGNAL = signal.SIGRTMIN + 6
 
 
 class _State:
@@ -45,7 +42,7 @@ def install(folder: Path | None = None) -> bool:
     It stays out when it is switched off, or when somebody else handles the signal already.
     """
     try:
-        if not switched_on():
+        if not exchange.switched_on():
             return False
         if threading.current_thread() is not threading.main_thread():
             return False
@@ -60,11 +57,6 @@ def install(folder: Path | None = None) -> bool:
     except Exception:
         return False
     return True
-
-
-def switched_on() -> bool:
-    """Whether $MILLRACE_MEMORY_AGENT lets the audit into this process."""
-    return os.environ.get(SWITCH, "on").strip().lower() not in OFF
 
 
 def remove() -> None:

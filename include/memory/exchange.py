@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
-import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +18,9 @@ from typing import Any, Literal
 from include.memory.errors import MemoryAuditError
 
 FOLDER = "MILLRACE_MEMORY_FOLDER"
+SWITCH = "MILLRACE_MEMORY_AGENT"
+OFF = {"off", "0", "no", "false"}
+SIGNAL = signal.SIGRTMIN + 6  # an agent's
 STALE_SECONDS = 3600.0
 
 
@@ -62,9 +65,16 @@ class Ask:
 def default_folder(uid: int | None = None) -> Path:
     """Where a user's agents look: $MILLRACE_MEMORY_FOLDER, or a folder of that user's under the temporary one."""
     named = os.environ.get(FOLDER)
-    return (
-        Path(named) if named else Path(tempfile.gettempdir()) / f"millrace-memory-{os.getuid() if uid is None else uid}"
-    )
+    if named:
+        return Path(named)
+    import tempfile  # half a MB that the watcher seldom needs
+
+    return Path(tempfile.gettempdir()) / f"millrace-memory-{os.getuid() if uid is None else uid}"
+
+
+def switched_on() -> bool:
+    """Whether $MILLRACE_MEMORY_AGENT lets the audit into this process."""
+    return os.environ.get(SWITCH, "on").strip().lower() not in OFF
 
 
 def make_private(folder: Path) -> None:

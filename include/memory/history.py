@@ -3,39 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
 from psycopg import Connection
 from psycopg.rows import dict_row
-from psycopg.types.json import Jsonb
 
 from include.memory.assemble import series_of
+from include.memory.entries import key_of
 from include.memory.sample import Incarnation, Sample
 from include.memory.series import Judgement, Series
 
 KEPT_DAYS = 30
-_COLUMNS = (
-    "role", "limit_bytes", "age_seconds", "resident_bytes", "anonymous_bytes", "swap_bytes", "unique_bytes",
-    "proportional_bytes", "threads", "open_files",
-)  # fmt: skip
 _ONE = "host = %s AND pid = %s AND start_ticks = %s"
-
-
-def add_samples(connection: Connection[Any], record: Mapping[str, Any]) -> None:
-    """Keep a watcher's round: `samples`, each a Sample as a dict with role, limit and counters, and the `release`."""
-    rows = [
-        [*key_of(Incarnation(**one["incarnation"])), datetime.fromtimestamp(one["taken_at"], UTC), record["release"],
-         one["counters"] and Jsonb(one["counters"]), list(one["unreadable"]), *(one[name] for name in _COLUMNS)]
-        for one in record["samples"]
-    ]  # fmt: skip
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            "INSERT INTO millrace.memory_sample (host, pid, start_ticks, taken_at, release, counters, unreadable,"
-            f" {', '.join(_COLUMNS)}) VALUES ({', '.join(['%s'] * (7 + len(_COLUMNS)))}) ON CONFLICT DO NOTHING",
-            rows,
-        )
 
 
 def series(connection: Connection[Any], hours: float) -> dict[Incarnation, tuple[str, Series]]:
@@ -137,14 +118,6 @@ def flag(connection: Connection[Any], run_id: str) -> list[dict[str, Any]]:
         ).fetchall()
 
 
-def add_evidence(connection: Connection[Any], process: Incarnation, evidence: Mapping[str, Any]) -> None:
-    """Keep a deep profile."""
-    connection.execute(
-        "INSERT INTO millrace.memory_evidence (host, pid, start_ticks, evidence) VALUES (%s, %s, %s, %s)",
-        [*key_of(process), Jsonb(dict(evidence))],
-    )
-
-
 def proved(connection: Connection[Any], hours: float) -> set[Incarnation]:
     """Processes of which there is evidence, or an order for it, that is not older than that."""
     rows = connection.execute(
@@ -165,12 +138,6 @@ def verdicts(connection: Connection[Any]) -> dict[str, int]:
     return {verdict.partition(" (")[0].replace(" ", "_"): count for verdict, count in rows}
 
 
-def suspects(connection: Connection[Any]) -> set[Incarnation]:
-    """Processes whose next look is to be taken after a collection."""
-    found = connection.execute("SELECT host, pid, start_ticks FROM millrace.memory_finding WHERE suspect").fetchall()
-    return {Incarnation(*row) for row in found}
-
-
 def forget(connection: Connection[Any], days: int = KEPT_DAYS) -> None:
     """Delete what is older."""
     for table, column in (
@@ -183,8 +150,3 @@ def forget(connection: Connection[Any], days: int = KEPT_DAYS) -> None:
         connection.execute(
             f"DELETE FROM millrace.{table} WHERE {column} < clock_timestamp() - %s * interval '1 day'", [days]
         )
-
-
-def key_of(process: Incarnation) -> tuple[str, int, int]:
-    """Its columns host, pid and start_ticks."""
-    return process.host, process.pid, process.start_ticks

@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg import Connection
 
-from include.memory import history
+from include.memory import entries
 from include.memory.sample import Incarnation
 
 
@@ -27,7 +27,7 @@ def add(connection: Connection[Any], process: Incarnation, seconds: float, frame
     row = connection.execute(
         "INSERT INTO millrace.memory_order (host, pid, start_ticks, seconds, frames) VALUES (%s, %s, %s, %s, %s)"
         " RETURNING order_id",
-        [*history.key_of(process), seconds, frames],
+        [*entries.key_of(process), seconds, frames],
     ).fetchone()
     assert row is not None
     return int(row[0])
@@ -53,7 +53,7 @@ def fill(connection: Connection[Any], record: Mapping[str, Any]) -> None:
         [record["fault"], record["order_id"]],
     ).fetchone()
     if row and record["evidence"]:
-        history.add_evidence(connection, Incarnation(*row), record["evidence"])
+        entries.add_evidence(connection, Incarnation(*row), record["evidence"])
 
 
 def done(connection: Connection[Any], order_id: int) -> tuple[bool, str | None]:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import signal
 import time
 from pathlib import Path
 from typing import Any
 
 from include.memory import exchange
-from include.memory.agent import SIGNAL
 from include.memory.errors import BadAnswer, NoAgent, NoAnswer, ProcessGone
-from include.memory.exchange import Ask
+from include.memory.exchange import SIGNAL, Ask
 from include.memory.sample import PROC, Incarnation, incarnation_of
 
 GRACE_SECONDS = 20.0  # beyond a profile's own window
@@ -119,4 +117,4 @@ def _status(pid: int, name: str, base: int, proc: Path = PROC) -> int:
 
 
 def _number() -> str:
-    return secrets.token_hex(8)
+    return os.urandom(8).hex()

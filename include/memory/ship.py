@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from include.memory import exchange, history, orders, probe, spool, suspects
+from include.memory import entries, exchange, orders, probe, spool, suspects
 from include.memory.errors import MemoryAuditError
 from include.memory.orders import Order
 from include.memory.sample import host, incarnation_of
@@ -43,7 +43,7 @@ def main() -> int:
 def work(connection: psycopg.Connection[Any], folder: Path) -> None:
     """One visit."""
     bring(connection, folder)
-    suspects.write(folder, history.suspects(connection))
+    suspects.write(folder, entries.suspects(connection))
     while order := orders.take(connection, host()):
         fill(order, folder)
         bring(connection, folder)
@@ -97,7 +97,7 @@ def warehouse() -> str | None:
 
 
 ENTER: dict[str, Callable[[psycopg.Connection[Any], dict[str, Any]], None]] = {
-    ".samples": history.add_samples,
+    ".samples": entries.add_samples,
     ".evidence": orders.fill,
 }
 

@@ -21,7 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from include.memory import agent, exchange, probe, spool, suspects
+from include.memory import exchange, probe, spool, suspects
 from include.memory.errors import MemoryAuditError
 from include.memory.limit import limit_of
 from include.memory.processes import AIRFLOW, LONG_LIVED_SECONDS, find, named, sample_all
@@ -37,7 +37,7 @@ LOCK, BELL, LOG = "watch.lock", "watch.bell", "watch.log"
 def ensure(folder: Path | None = None) -> bool:
     """Start this folder's watcher unless it runs; whether it was started. Never raises."""
     try:
-        if not agent.switched_on():
+        if not exchange.switched_on():
             return False
         folder = folder or exchange.default_folder()
         exchange.make_private(folder)

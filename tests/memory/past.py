@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import psycopg
 
-from include.memory import history
+from include.memory import entries
 from include.memory.sample import Incarnation, Sample
 
 HOURS, MB = 30.0, 1e6
@@ -33,7 +33,7 @@ def past(connection: psycopg.Connection, process: Incarnation, grown: Grown, *, 
         }  # fmt: skip
         found = Sample(process, taken_at, 3600 * hour, used, used, 0, 4, used, used, 20)
         samples.append({"role": "worker", "limit_bytes": None, "counters": counters, **asdict(found)})
-    history.add_samples(connection, {"release": "one", "samples": samples})
+    entries.add_samples(connection, {"release": "one", "samples": samples})
 
 
 def leaks(hour: float) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from include.memory import audit, history, probe
+from include.memory import audit, entries, history, probe
 from include.memory.errors import MemoryAuditError
 from include.memory.limit import CHOSEN, limit_of
 from include.memory.sample import Incarnation, sample
@@ -27,7 +27,7 @@ def test_a_leak_is_flagged_once_and_cleared_when_it_ends(warehouse: psycopg.Conn
     assert wanted == [{"host": "here", "pid": 11, "start_ticks": 5}]
     rows = warehouse.execute("SELECT pid, verdict, kind FROM millrace.memory_finding ORDER BY pid").fetchall()
     assert rows == [(11, "leaking", "Python objects"), (12, "steady", "none")]
-    assert history.suspects(warehouse) == {leaking}
+    assert entries.suspects(warehouse) == {leaking}
     (found,) = history.flag(warehouse, "one")
     text = audit.sentence(found)
     assert text.startswith("worker 11 on here leaks 6.")
@@ -54,7 +54,7 @@ def test_samples_come_back_as_they_were(warehouse: psycopg.Connection) -> None:
     one = replace(sample(1), unique_bytes=None, unreadable=("smaps_rollup",))
     record = {"release": None, "samples": [{"role": "init", "limit_bytes": 7, "counters": None, **asdict(one)}]}
     for _ in range(2):
-        history.add_samples(warehouse, json.loads(json.dumps(record)))
+        entries.add_samples(warehouse, json.loads(json.dumps(record)))
     ((role, found),) = history.series(warehouse, 1).values()
     assert role == "init"
     assert len(found.hours) == 1
@@ -71,7 +71,7 @@ def test_what_is_old_is_forgotten(warehouse: psycopg.Connection) -> None:
     process = Incarnation("here", 11, 5)
     past(warehouse, process, leaks)
     audit.judge_all(warehouse, 48)
-    history.add_evidence(warehouse, process, {"holders": []})
+    entries.add_evidence(warehouse, process, {"holders": []})
     history.forget(warehouse, days=2)
     counts = "SELECT (SELECT count(*) FROM millrace.memory_sample), (SELECT count(*) FROM millrace.memory_evidence)"
     assert warehouse.execute(counts).fetchone() == (180, 1)
@@ -93,7 +93,7 @@ def test_a_growing_cache_with_a_bound_is_not_flagged(
     with program_of(INNOCENT["bounded_cache"]) as program:
         past(warehouse, program.incarnation, leaks)
         audit.judge_all(warehouse, 48)
-        history.add_evidence(warehouse, program.incarnation, probe.profile(program.incarnation, seconds=1.0))
+        entries.add_evidence(warehouse, program.incarnation, probe.profile(program.incarnation, seconds=1.0))
         audit.judge_all(warehouse, 48)
     assert history.flag(warehouse, "one") == []
     (why,) = warehouse.execute("SELECT why FROM millrace.memory_finding").fetchone() or ("",)
