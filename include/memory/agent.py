@@ -19,11 +19,11 @@ from types import FrameType
 from typing import Any
 
 from include.memory import evidence, exchange
+from include.memory.exchange import SIGNAL
 from include.memory.sample import incarnation_of
 
 SWITCH = "MILLRACE_MEMORY_AGENT"
 OFF = {"off", "0", "no", "false"}
-SIGNAL = signal.SIGRTMIN + 6
 
 
 class _State:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
-import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any, Literal
 from include.memory.errors import MemoryAuditError
 
 FOLDER = "MILLRACE_MEMORY_FOLDER"
+SIGNAL = signal.SIGRTMIN + 6
 STALE_SECONDS = 3600.0
 
 
@@ -62,9 +63,10 @@ class Ask:
 def default_folder(uid: int | None = None) -> Path:
     """Where a user's agents look: $MILLRACE_MEMORY_FOLDER, or a folder of that user's under the temporary one."""
     named = os.environ.get(FOLDER)
-    return (
-        Path(named) if named else Path(tempfile.gettempdir()) / f"millrace-memory-{os.getuid() if uid is None else uid}"
-    )
+    if named:
+        return Path(named)
+    # Not tempfile.gettempdir(): the watcher is to stay small, and that module takes 0.8 MB with what it imports.
+    return Path(os.environ.get("TMPDIR") or "/tmp") / f"millrace-memory-{os.getuid() if uid is None else uid}"
 
 
 def make_private(folder: Path) -> None:
