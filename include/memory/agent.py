@@ -53,6 +53,7 @@ def install(folder: Path | None = None) -> bool:
         signal.signal(SIGNAL, _on_signal)
         if not _state.hooked:
             _state.hooked = True
+            exchange.mark(_folder())
             os.register_at_fork(after_in_child=_after_fork)
     except Exception:
         return False

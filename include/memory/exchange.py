@@ -21,6 +21,7 @@ FOLDER = "MILLRACE_MEMORY_FOLDER"
 SWITCH = "MILLRACE_MEMORY_AGENT"
 OFF = {"off", "0", "no", "false"}
 SIGNAL = signal.SIGRTMIN + 6  # an agent's
+MARK = "millrace-agents"  # a file that agents keep open, so that one can see from outside whose they are
 STALE_SECONDS = 3600.0
 
 
@@ -67,9 +68,8 @@ def default_folder(uid: int | None = None) -> Path:
     named = os.environ.get(FOLDER)
     if named:
         return Path(named)
-    import tempfile  # half a MB that the watcher seldom needs
-
-    return Path(tempfile.gettempdir()) / f"millrace-memory-{os.getuid() if uid is None else uid}"
+    # Not tempfile.gettempdir(): the watcher is to stay small, and that module takes 0.8 MB with what it imports.
+    return Path(os.environ.get("TMPDIR") or "/tmp") / f"millrace-memory-{os.getuid() if uid is None else uid}"
 
 
 def switched_on() -> bool:
@@ -86,6 +86,11 @@ def make_private(folder: Path) -> None:
         raise MemoryAuditError(
             f"{folder} is not a private folder of this user: remove it, or name another in ${FOLDER}"
         )
+
+
+def mark(folder: Path) -> int:
+    """Open the folder's mark, for as long as the process lives; what it forks inherits it."""
+    return os.open(folder / MARK, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def ask(folder: Path, pid: int, question: Ask) -> Path:

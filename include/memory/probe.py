@@ -6,15 +6,21 @@ import json
 import os
 import signal
 import time
+from collections import deque
+from collections.abc import Container, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from include.memory import exchange
-from include.memory.errors import BadAnswer, NoAgent, NoAnswer, ProcessGone
+from include.memory.errors import BadAnswer, MemoryAuditError, NoAgent, NoAnswer, ProcessGone
 from include.memory.exchange import SIGNAL, Ask
 from include.memory.sample import PROC, Incarnation, incarnation_of
 
 GRACE_SECONDS = 20.0  # beyond a profile's own window
+AT_ONCE = 16  # processes that count at the same time: each wants a core for it
+LOOK_SECONDS = 0.005
 
 
 def has_agent(pid: int, proc: Path = PROC) -> bool:
@@ -39,42 +45,111 @@ def profile(process: Incarnation, *, folder: Path | None = None, **wanted: Any) 
     return ask(process, question, folder=folder, seconds=seconds)
 
 
+@dataclass
+class Answers:
+    """What each process that answered has counted, and why each other one did not answer."""
+
+    found: dict[Incarnation, dict[str, Any]] = field(default_factory=dict)
+    missing: dict[Incarnation, MemoryAuditError] = field(default_factory=dict)
+
+
+def count_all(
+    processes: Iterable[Incarnation],
+    *,
+    folder: Path | None = None,
+    seconds: float = 5.0,
+    collect: Container[Incarnation] = (),
+    at_once: int = AT_ONCE,
+) -> Answers:
+    """The counters of many processes, some of which count at the same time; only those in `collect` collect.
+
+    Each has so many seconds to answer. One that does not is no error here: see `Answers.missing`.
+    """
+    waiting, asked, answers = deque(processes), list[_Asked](), Answers()
+    while waiting or asked:
+        while waiting and len(asked) < at_once:
+            process = waiting.popleft()
+            try:
+                question = Ask(_number(), process.start_ticks, "count", process in collect)
+                asked.append(_Asked(process, question, folder, seconds))
+            except MemoryAuditError as error:
+                answers.missing[process] = error
+        time.sleep(LOOK_SECONDS if asked else 0)
+        asked = [one for one in asked if not _arrived(one, answers)]
+    return answers
+
+
+def _arrived(one: _Asked, answers: Answers) -> bool:
+    """Whether that question is settled."""
+    try:
+        content = one.answer()
+    except MemoryAuditError as error:
+        answers.missing[one.process] = error
+        return True
+    if content is not None:
+        answers.found[one.process] = content
+    return content is not None
+
+
 def ask(process: Incarnation, question: Ask, *, folder: Path | None, seconds: float) -> dict[str, Any]:
     """Lay the question down, send the signal, wait for the answer as long as the process lives."""
-    pid = process.pid
-    folder = folder or exchange.default_folder(_status(pid, "Uid", 10))
-    _look_into(folder, pid)
-    handle = _open(process)
-    try:
-        if not has_agent(pid):
-            raise NoAgent(f"process {pid} has no agent: it does not handle signal {int(SIGNAL)}")
-        exchange.sweep(folder)
-        answer = exchange.ask(folder, pid, question.checked())
-        _signal(handle, pid)
-        return _wait(answer, process, question, seconds)
-    finally:
-        os.close(handle)
-        (folder / f"{pid}.ask").unlink(missing_ok=True)
-
-
-def _wait(answer: Path, process: Incarnation, question: Ask, seconds: float) -> dict[str, Any]:
-    until, pause = time.monotonic() + seconds, 0.005
-    while not answer.exists():
-        if time.monotonic() > until:
-            raise NoAnswer(f"process {process.pid} did not answer within {seconds:.0f} s: it is busy in compiled code")
-        if incarnation_of(process.pid) != process:
-            raise ProcessGone(f"process {process.pid} has ended meanwhile")
+    asked, pause = _Asked(process, question, folder, seconds), LOOK_SECONDS
+    while (content := asked.answer()) is None:
         time.sleep(pause)
         pause = min(pause * 1.5, 0.25)
-    try:
-        content: dict[str, Any] = json.loads(answer.read_bytes())
-    finally:
-        answer.unlink()
-    if content.get("number") != question.number or content.get("pid") != process.pid:
-        raise BadAnswer(f"process {process.pid} answered another question")
-    if "error" in content:
-        raise BadAnswer(f"the agent of process {process.pid} failed: {content['error']}")
     return content
+
+
+class _Asked:
+    """A question that was laid down and signalled. Raises as `count` does."""
+
+    def __init__(self, process: Incarnation, question: Ask, folder: Path | None, seconds: float) -> None:
+        self.process, self.question, self.seconds = process, question.checked(), seconds
+        folder = folder or exchange.default_folder(_status(process.pid, "Uid", 10))
+        _look_into(folder, process.pid)
+        handle = _open(process)
+        try:
+            if not has_agent(process.pid):
+                raise NoAgent(f"process {process.pid} has no agent: it does not handle signal {int(SIGNAL)}")
+            exchange.sweep(folder)
+            self.file = exchange.ask(folder, process.pid, question)
+            self.laid = folder / f"{process.pid}.ask"
+            with self._taken_back_on_error():
+                _signal(handle, process.pid)
+        finally:
+            os.close(handle)
+        self.until = time.monotonic() + seconds
+
+    @contextmanager
+    def _taken_back_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.laid.unlink(missing_ok=True)
+            raise
+
+    def answer(self) -> dict[str, Any] | None:
+        """What came back; None as long as it has not. An error takes the question back."""
+        with self._taken_back_on_error():
+            return self._read()
+
+    def _read(self) -> dict[str, Any] | None:
+        pid = self.process.pid
+        if not self.file.exists():
+            if time.monotonic() > self.until:
+                raise NoAnswer(f"process {pid} did not answer within {self.seconds:.0f} s: it is busy in compiled code")
+            if incarnation_of(pid) != self.process:
+                raise ProcessGone(f"process {pid} has ended meanwhile")
+            return None
+        try:
+            content: dict[str, Any] = json.loads(self.file.read_bytes())
+        finally:
+            self.file.unlink()
+        if content.get("number") != self.question.number or content.get("pid") != pid:
+            raise BadAnswer(f"process {pid} answered another question")
+        if "error" in content:
+            raise BadAnswer(f"the agent of process {pid} failed: {content['error']}")
+        return content
 
 
 def _look_into(folder: Path, pid: int) -> None:

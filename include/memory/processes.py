@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from include.memory.errors import ProcessGone
+from include.memory.exchange import MARK, default_folder
 from include.memory.sample import PROC, TICKS_PER_SECOND, Incarnation, Sample, incarnation_of, sample
 
 LONG_LIVED_SECONDS = 60.0
 NAMED = "MILLRACE_MEMORY_PROCESSES"
-HOME = "AIRFLOW_HOME"
 
 
 @dataclass(frozen=True)
@@ -72,14 +72,14 @@ def find(
     """The processes of this PID namespace that fit a pattern and have lived for a while, by role and id.
 
     Processes of another namespace (another container) cannot be seen: each samples its own. Two Airflows on one machine
-    are told apart by $AIRFLOW_HOME, as far as it can be read.
+    are told apart by user and by the folders of their agents. Processes that the configuration names are anybody's.
     """
     born_before = (time.clock_gettime(time.CLOCK_BOOTTIME) - older_than_seconds) * TICKS_PER_SECOND
     found = []
     for pid in _pids(proc):
         command = command_of(pid, proc)
         pattern = next((pattern for pattern in patterns if pattern.fits(command)), None) if command else None
-        if pattern is None or pid == os.getpid() or (pattern in AIRFLOW and _of_another_airflow(pid, proc)):
+        if pattern is None or pid == os.getpid() or (pattern in AIRFLOW and _of_another(pid, proc)):
             continue
         try:
             incarnation = incarnation_of(pid, proc)
@@ -116,20 +116,29 @@ def command_of(pid: int, proc: Path = PROC) -> str:
     return content.rstrip(b"\0 ").replace(b"\0", b" ").decode(errors="replace")
 
 
-def _of_another_airflow(pid: int, proc: Path) -> bool:
-    """Whether the process, or the first parent that tells, was started with another $AIRFLOW_HOME than this one."""
-    own, start = os.environ.get(HOME), f"{HOME}=".encode()
-    while own and pid > 1:
+def _of_another(pid: int, proc: Path) -> bool:
+    """Whether it is another user's, or an agent is inside that looks into another folder than this deployment's."""
+    folder = proc / str(pid) / "fd"
+    try:
+        if folder.parent.stat().st_uid != os.getuid():
+            return True
+    except OSError:
+        return True  # it has ended
+    for number in _listed(folder):
         try:
-            variables = (proc / str(pid) / "environ").read_bytes().split(b"\0")
-            stat = (proc / str(pid) / "stat").read_bytes()
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            return False
-        home = next((one[len(start) :] for one in variables if one.startswith(start)), None)
-        if home is not None:
-            return home.decode(errors="replace") != own
-        pid = int(stat[stat.rindex(b")") + 2 :].split()[1])  # a process that changed its title has lost its environment
+            place = os.readlink(folder / number)  # noqa: PTH115 (no path object for each of thousands of files)
+        except OSError:
+            continue
+        if place.endswith(f"/{MARK}"):
+            return Path(place).parent != default_folder().resolve()
     return False
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208
+    except OSError:
+        return []
 
 
 def _pids(proc: Path) -> Iterator[int]:

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 from include.memory import exchange, probe, spool, suspects
-from include.memory.errors import MemoryAuditError
 from include.memory.limit import limit_of
 from include.memory.processes import AIRFLOW, LONG_LIVED_SECONDS, find, named, sample_all
 from include.memory.release import REPOSITORY, release
@@ -99,11 +98,13 @@ class Watcher:
             self._child.wait()
 
     def _meet(self) -> bool:
-        """Open a handle of each process there is now; whether there is any."""
-        for one in find([*named(), *AIRFLOW], older_than_seconds=0):
-            if one.incarnation not in self._handles:
-                with contextlib.suppress(OSError):
-                    self._handles[one.incarnation] = os.pidfd_open(one.incarnation.pid)
+        """Have a handle of each process there is now; whether there is any."""
+        there = {one.incarnation for one in find([*named(), *AIRFLOW], older_than_seconds=0)}
+        for process in self._handles.keys() - there:
+            os.close(self._handles.pop(process))
+        for process in there - self._handles.keys():
+            with contextlib.suppress(OSError):
+                self._handles[process] = os.pidfd_open(process.pid)
         return bool(self._handles)
 
     def _wait(self, until: float) -> None:
@@ -129,15 +130,18 @@ class Watcher:
 def look(folder: Path, older_than_seconds: float = LONG_LIVED_SECONDS) -> int:
     """Sample every process once, ask the agents inside, and keep it in the spool. Returns how many were seen."""
     seen = sample_all(find([*named(), *AIRFLOW], older_than_seconds=older_than_seconds)).samples
-    collect = suspects.read(folder)
-    rows: list[dict[str, Any]] = []
-    for one, sample in seen:
-        try:
-            counters = probe.count(one.incarnation, seconds=ANSWER_SECONDS, collect=one.incarnation in collect)
-        except MemoryAuditError:  # no agent, or it is busy: the sample from outside remains
-            counters = {"counters": None}
-        row = {"role": one.role, "limit_bytes": limit_of(one.incarnation.pid, sample.used_bytes), **asdict(sample)}
-        rows.append({**row, "counters": counters["counters"]})
+    answers = probe.count_all(
+        [one.incarnation for one, _ in seen], seconds=ANSWER_SECONDS, collect=suspects.read(folder)
+    ).found  # without an agent, or when it is busy, the sample from outside remains
+    rows: list[dict[str, Any]] = [
+        {
+            **asdict(sample),
+            "role": one.role,
+            "limit_bytes": limit_of(one.incarnation.pid, sample.used_bytes),
+            "counters": answers.get(one.incarnation, {}).get("counters"),
+        }
+        for one, sample in seen
+    ]
     if rows:
         spool.put("samples", {"release": release(), "samples": rows}, folder)
     return len(rows)

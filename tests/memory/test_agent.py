@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 
 from include.memory import exchange, probe
-from include.memory.agent import SIGNAL
 from include.memory.errors import BadAnswer, MemoryAuditError, NoAgent, NoAnswer, ProcessGone
-from include.memory.exchange import Ask
+from include.memory.exchange import MARK, SIGNAL, Ask
 from include.memory.sample import Incarnation, incarnation_of
 from tests.memory.programs import INNOCENT, LEAKS, NATIVE, as_stranger, running
 
@@ -109,8 +108,48 @@ def test_a_question_that_comes_too_often_or_twice_is_answered_once(tmp_path: Pat
         for _ in range(30):
             probe.count(program.incarnation, folder=program.folder)
         assert program.process.poll() is None
-        assert sorted(program.folder.iterdir()) == []
+        assert [file.name for file in program.folder.iterdir()] == [MARK]
         assert Path(f"/proc/{program.process.pid}/status").read_text().count("\nThreads:\t1\n") == 1
+
+
+SEVERAL = """
+    import os
+    def step(number):
+        if number == 100:
+            for _ in range(40):
+                if os.fork() == 0:
+                    while True:
+                        time.sleep(1)
+"""
+
+
+def children_of(pid: int, count: int) -> list[Incarnation]:
+    """The children of a process, once there are so many."""
+    file, until = Path(f"/proc/{pid}/task/{pid}/children"), time.monotonic() + 10
+    while len(found := file.read_text().split()) < count and time.monotonic() < until:
+        time.sleep(0.05)
+    return [incarnation_of(int(child)) for child in found]
+
+
+def test_many_processes_are_asked_at_the_same_time(tmp_path: Path) -> None:
+    with running(SEVERAL, tmp_path) as program:
+        children = children_of(program.process.pid, 40)
+        gone = Incarnation(children[0].host, children[0].pid, 1)
+        os.kill(children[1].pid, signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            answers = probe.count_all(
+                [*children, gone, incarnation_of(1)], folder=program.folder, seconds=2.0, collect={children[2]}
+            )
+            assert time.monotonic() - began < 3.5, "one that does not answer holds up nobody"
+        finally:
+            for child in children:
+                os.kill(child.pid, signal.SIGKILL)
+    assert set(answers.found) == {*children} - {children[1]}
+    assert all(answer["pid"] == process.pid for process, answer in answers.found.items())
+    assert [process for process, answer in answers.found.items() if answer["counters"]["collected"]] == [children[2]]
+    assert {type(error) for error in answers.missing.values()} == {NoAnswer, ProcessGone, NoAgent}
+    assert not [file for file in program.folder.iterdir() if file.suffix == ".ask"]
 
 
 FORKS = """
@@ -129,11 +168,7 @@ FORKS = """
 
 def test_a_forked_child_answers_for_itself(tmp_path: Path) -> None:
     with running(FORKS, tmp_path) as program:
-        children = Path(f"/proc/{program.process.pid}/task/{program.process.pid}/children")
-        until = time.monotonic() + 10
-        while not children.read_text() and time.monotonic() < until:
-            time.sleep(0.05)
-        child = incarnation_of(int(children.read_text()))
+        [child] = children_of(program.process.pid, 1)
         try:
             assert probe.has_agent(child.pid)
             found = probe.profile(child, folder=program.folder, seconds=1.0)
@@ -195,7 +230,7 @@ def test_a_process_in_compiled_code_is_not_waited_for(tmp_path: Path) -> None:
         time.sleep(0.5)
         with pytest.raises(NoAnswer, match="did not answer within"):
             probe.count(program.incarnation, folder=program.folder, seconds=0.5)
-        assert not list(program.folder.iterdir())
+        assert [file.name for file in program.folder.iterdir()] == [MARK]
 
 
 def test_a_process_that_ended_or_another_incarnation_is_not_asked(tmp_path: Path) -> None:

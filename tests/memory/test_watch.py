@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -17,6 +16,7 @@ import psycopg
 import pytest
 
 from include.memory import audit, history, orders, ship, spool, suspects, watch
+from include.memory.processes import find
 from include.memory.release import release
 from include.memory.sample import Incarnation
 from stack.postgres import PostgresServer
@@ -34,7 +34,6 @@ def leaker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Program]
         monkeypatch.setenv("MILLRACE_MEMORY_PROCESSES", json.dumps({"leaker": str(program.source)}))
         monkeypatch.setenv("MILLRACE_MEMORY_AGENT", "on")
         monkeypatch.setenv("MILLRACE_RELEASE", "one")
-        monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
         yield program
 
 
@@ -75,6 +74,7 @@ def test_one_watcher_starts_and_ends_with_the_last_process(leaker: Program, ware
         until(lambda: looks(warehouse) >= 3, "samples in the warehouse")
         rows = warehouse.execute(
             "SELECT DISTINCT host, pid, start_ticks, role, release, counters IS NOT NULL FROM millrace.memory_sample"
+            " WHERE role = 'leaker'"
         ).fetchall()
         one = leaker.incarnation
         assert rows == [(one.host, one.pid, one.start_ticks, "leaker", "one", True)]
@@ -182,24 +182,16 @@ def test_suspects_are_counted_after_a_collection(leaker: Program) -> None:
 
 
 def test_another_airflow_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from include.memory.processes import find
-
-    source = tmp_path / "airflow"
-    source.write_text("import time; time.sleep(60)")
-    children = [
-        subprocess.Popen([sys.executable, source, "triggerer"], env={"AIRFLOW_HOME": str(tmp_path / home)})
-        for home in ("ours", "theirs")
-    ]
-    try:
-        time.sleep(0.3)
-        monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path / "ours"))
-        found = {one.incarnation.pid for one in find(older_than_seconds=0)}
-        assert children[0].pid in found
-        assert children[1].pid not in found
-    finally:
-        for child in children:
-            child.kill()
-            child.wait()
+    folders = {name: tmp_path / name for name in ("ours", "theirs")}
+    programs = {}
+    for name, folder in folders.items():
+        folder.mkdir()
+        programs[name] = running(LEAKS["global_list"], folder, "airflow", "triggerer", folder=folder / "agents")
+    monkeypatch.setenv("MILLRACE_MEMORY_FOLDER", str(folders["ours"] / "agents"))
+    with programs["ours"] as ours, programs["theirs"] as theirs:
+        found = {one.incarnation for one in find(older_than_seconds=0) if one.role == "triggerer"}
+        assert ours.incarnation in found
+        assert theirs.incarnation not in found
 
 
 def test_the_release_is_the_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
