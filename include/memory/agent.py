@@ -45,7 +45,7 @@ def install(folder: Path | None = None) -> bool:
     It stays out when it is switched off, or when somebody else handles the signal already.
     """
     try:
-        if os.environ.get(SWITCH, "on").strip().lower() in OFF:
+        if not switched_on():
             return False
         if threading.current_thread() is not threading.main_thread():
             return False
@@ -60,6 +60,11 @@ def install(folder: Path | None = None) -> bool:
     except Exception:
         return False
     return True
+
+
+def switched_on() -> bool:
+    """Whether $MILLRACE_MEMORY_AGENT lets the audit into this process."""
+    return os.environ.get(SWITCH, "on").strip().lower() not in OFF
 
 
 def remove() -> None:
