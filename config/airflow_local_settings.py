@@ -3,14 +3,15 @@
 In those that fork, the libraries that every task and every parse of a DAG file would import anew are imported once,
 beforehand. Only libraries: the project's own modules stay out, so that a changed file is read by the next task.
 
-The one exception is the agent of the memory audit, which long-lived processes carry, and what they fork.
+The one exception is the agent of the memory audit, which long-lived processes carry, and what they fork, with the
+measure that each task takes.
 """
 
 from __future__ import annotations
 
 import sys
 
-from include.memory import agent
+from include.memory import agent, task  # noqa: F401 (each task would import it anew)
 
 __all__ = ()  # nothing here overrides a setting
 
