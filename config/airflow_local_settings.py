@@ -3,15 +3,15 @@
 In those that fork, the libraries that every task and every parse of a DAG file would import anew are imported once,
 beforehand. Only libraries: the project's own modules stay out, so that a changed file is read by the next task.
 
-The one exception is the memory audit: long-lived processes carry its agent, and each sees to it that the machine's
-watcher runs.
+The one exception is the memory audit: long-lived processes carry its agent and the measure of each task, and each of
+them sees to it that the machine's watcher runs.
 """
 
 from __future__ import annotations
 
 import sys
 
-from include.memory import agent, watch
+from include.memory import agent, task, watch  # noqa: F401 (each task would import it anew)
 
 __all__ = ()  # nothing here overrides a setting
 

@@ -61,7 +61,7 @@ def sample(pid: int, proc: Path = PROC) -> Sample:
     folder = proc / str(pid)
     try:
         incarnation = incarnation_of(pid, proc)
-        status = _fields((folder / "status").read_bytes())
+        status = status_of(pid, proc)
         unreadable: list[str] = []
         rollup = _rollup(folder, unreadable)
         files = _open_files(folder, unreadable)
@@ -92,6 +92,11 @@ def incarnation_of(pid: int, proc: Path = PROC) -> Incarnation:
         raise ProcessGone(f"process {pid} has ended") from error
     # The name stands in brackets and may hold anything; what follows the last bracket starts with field 3.
     return Incarnation(host(), pid, int(stat[stat.rindex(b")") + 2 :].split()[19]))
+
+
+def status_of(pid: int | str, proc: Path = PROC) -> dict[str, int]:
+    """The numbers of a process's `status` by name, memory in kB; `self` is this very process."""
+    return _fields((proc / str(pid) / "status").read_bytes())
 
 
 @cache

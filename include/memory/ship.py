@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from include.memory import entries, exchange, orders, probe, spool, suspects
+from include.memory import entries, exchange, orders, probe, spool, suspects, task_rows
 from include.memory.errors import MemoryAuditError
 from include.memory.orders import Order
 from include.memory.sample import host, incarnation_of
@@ -99,6 +99,7 @@ def warehouse() -> str | None:
 ENTER: dict[str, Callable[[psycopg.Connection[Any], dict[str, Any]], None]] = {
     ".samples": entries.add_samples,
     ".evidence": orders.fill,
+    ".task": task_rows.add_task,
 }
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from include.memory import audit, entries, history, probe
+from include.memory.assemble import series_of
 from include.memory.errors import MemoryAuditError
 from include.memory.limit import CHOSEN, limit_of
 from include.memory.sample import Incarnation, sample
@@ -128,3 +129,14 @@ def test_the_limit_of_the_control_group(tmp_path: Path, monkeypatch: pytest.Monk
     assert limit(8) is None
     monkeypatch.setenv(CHOSEN, "5")
     assert limit() == 5_000_000
+
+
+def test_a_process_that_forks_is_judged_by_anonymous_memory() -> None:
+    one = replace(sample(1), swap_bytes=0)
+    mb = 1_000_000
+    alone = [
+        replace(one, taken_at=one.taken_at + i, anonymous_bytes=90 * mb, unique_bytes=(80 + i) * mb) for i in range(3)
+    ]
+    assert series_of(alone).used_bytes.tolist() == [80 * mb, 81 * mb, 82 * mb]
+    forks = [*alone, replace(alone[0], taken_at=one.taken_at + 9, unique_bytes=9 * mb)]
+    assert series_of(forks).used_bytes.tolist() == [90 * mb] * 4
