@@ -31,6 +31,7 @@ PLAIN = {
     "PYTHONUNBUFFERED": "1",
     "OPENBLAS_NUM_THREADS": "1",  # numpy is imported before processes fork: it must not start threads
 }
+DEMO_WORKERS = '{"demo-worker": " -m samples.workers "}'
 CHOSEN = ("AIRFLOW_CONN_", "MILLRACE_IMAGE", "MILLRACE_MEMORY", "MILLRACE_SCRATCH")  # by whoever starts the stack
 
 
@@ -69,6 +70,7 @@ def _places(settings: Settings) -> dict[str, str]:
         "AIRFLOW__API__BASE_URL": settings.url,
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{settings.url}/execution/",
         "MILLRACE_MEMORY_FOLDER": str(settings.state / "memory"),
+        "MILLRACE_MEMORY_PROCESSES": os.environ.get("MILLRACE_MEMORY_PROCESSES") or DEMO_WORKERS,
         "MILLRACE_INBOX": str(settings.inbox),
         "MILLRACE_IMAGES": os.environ.get("MILLRACE_IMAGES") or str(settings.images),
         "PYTHONPATH": os.pathsep.join([str(repository), str(repository / "config")]),
