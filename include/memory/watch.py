@@ -30,6 +30,8 @@ from include.memory.sample import Incarnation
 EVERY = "MILLRACE_MEMORY_SECONDS"
 EVERY_SECONDS = 60.0
 ANSWER_SECONDS = 3.0
+# -S: without the installed libraries it starts in a tenth of the time, and stays small.
+COMMAND = [sys.executable, "-S", "-m", "include.memory.watch"]
 LOCK, BELL, LOG = "watch.lock", "watch.bell", "watch.log"
 
 
@@ -43,10 +45,10 @@ def ensure(folder: Path | None = None) -> bool:
         with _lock(folder) as free:
             if not free:
                 return False
-        # -S: without the installed libraries it starts in a tenth of the time, and stays small.
-        command = [sys.executable, "-S", "-m", "include.memory.watch", str(folder)]
         with (folder / LOG).open("wb") as log:
-            subprocess.run(command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=30)
+            subprocess.run(
+                [*COMMAND, str(folder)], cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=30
+            )
     except Exception:
         return False
     return True
@@ -58,6 +60,19 @@ def ring(folder: Path | None = None) -> None:
         bell = os.open((folder or exchange.default_folder()) / BELL, os.O_WRONLY | os.O_NONBLOCK)
         os.write(bell, b"!")
         os.close(bell)
+
+
+def await_end(folder: Path, seconds: float = 10.0) -> bool:
+    """Wait until no watcher works in a folder; whether that came to be. It ends by itself."""
+    until = time.monotonic() + seconds
+    while folder.is_dir():
+        with _lock(folder) as free:
+            if free:
+                return True
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def main(folder: Path) -> None:
@@ -81,6 +96,7 @@ class Watcher:
         self._handles: dict[Incarnation, int] = {}
         self._bell = _bell(folder)
         self._child: subprocess.Popen[bytes] | None = None
+        self._release = release()
 
     def run(self) -> None:
         """Until nothing is left to be watched."""
@@ -94,6 +110,8 @@ class Watcher:
             self._ship()
             due = max(due + self.every_seconds, time.monotonic())
             self._wait(due)
+            if release() != self._release:  # a deploy: go on as the new one
+                os.execv(sys.executable, [*COMMAND, str(self.folder)])
         if self._child:
             self._child.wait()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,7 @@ import psycopg
 import pytest
 
 from stack.api import AirflowApi
+from stack.ports import free_port
 from stack.processes import Register
 from stack.settings import Settings
 from tests.images import pictures
@@ -125,8 +127,33 @@ class Airflow:
             time.sleep(every)
 
 
+@dataclass(frozen=True)
+class Celery:
+    """Where Redis will be, if a test starts it; until then nobody asks it anything."""
+
+    port: int = field(default_factory=free_port)
+    password: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What Airflow has to know."""
+        url = f"redis://:{self.password}@127.0.0.1:{self.port}/0"
+        return {
+            "MILLRACE_EXECUTOR": "LocalExecutor,CeleryExecutor",
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor,CeleryExecutor",
+            "AIRFLOW__CELERY__BROKER_URL": url,
+            "AIRFLOW__CELERY__RESULT_BACKEND": url,
+        }
+
+
 @pytest.fixture(scope="package")
-def airflow() -> Iterator[Airflow]:
+def celery() -> Celery:
+    """The address of Redis and its password."""
+    return Celery()
+
+
+@pytest.fixture(scope="package")
+def airflow(celery: Celery) -> Iterator[Airflow]:
     """The stack, up."""
     folder = Path(tempfile.mkdtemp(prefix="millrace-airflow-"))
     folder.chmod(0o755)
@@ -138,7 +165,7 @@ def airflow() -> Iterator[Airflow]:
     swept.mkdir(parents=True)
     (swept / DAILY).write_bytes(pictures.encoded(pictures.photo(400, 300, 99), "PNG"))
     try:
-        _stack(folder, "up", **_audit(folder))
+        _stack(folder, "up", **_audit(folder), **celery.environment)
         running = Airflow(folder, Settings.load(folder / ".millrace"))
         yield running
         running.api.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from include.memory.processes import find
 from include.memory.release import release
 from include.memory.sample import Incarnation
 from stack.postgres import PostgresServer
-from tests.memory.programs import LEAKS, Program, running
+from tests.memory.programs import LEAKS, REPOSITORY, Program, running
 
 EVERY = "0.3"
 
@@ -208,6 +209,25 @@ def test_the_release_is_the_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert release(tmp_path / "other") == head
     subprocess.run([*git, "checkout", "-q", "--detach"], check=True)
     assert release(tmp_path) == head
+
+
+def test_after_a_deploy_it_goes_on_as_the_new_release(leaker: Program, tmp_path: Path) -> None:
+    deployed = tmp_path / "deployed"
+    shutil.copytree(REPOSITORY / "include", deployed / "include", ignore=shutil.ignore_patterns("__pycache__"))
+    (deployed / ".git").mkdir()
+    (deployed / ".git" / "HEAD").write_text("1" * 40)
+    environment = {name: value for name, value in os.environ.items() if name != "MILLRACE_RELEASE"}
+    subprocess.run([*watch.COMMAND, str(leaker.folder)], cwd=deployed, env=environment, check=True)
+
+    def releases() -> set[str]:
+        return {json.loads(file.read_bytes())["release"] for file in spool.waiting(leaker.folder)}
+
+    until(lambda: releases() == {"1" * 12}, "a sample of the first release")
+    (deployed / ".git" / "HEAD").write_text("2" * 40)
+    module = deployed / "include" / "memory" / "release.py"
+    module.write_text(module.read_text().replace("return os.environ.get(CHOSEN) or", "return 'new code ' +"))
+    until(lambda: f"new code {'2' * 12}" in releases(), "a sample of the second release, by its own code")
+    assert len(watchers(leaker.folder)) == 1
 
 
 def test_two_watchers_at_once_are_one(leaker: Program) -> None:
