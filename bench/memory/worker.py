@@ -17,7 +17,7 @@ BODY = """
     from array import array
     import pandas
 
-    HEAP = [{"number": number, "name": str(number), "parts": [number]} for number in range(330_000)]
+    HEAP = [{"number": number, "name": str(number), "parts": [number]} for number in range(450_000)]
     ROWS = [{"number": number, "customer": f"customer {number}", "price": number / 7} for number in range(60)]
 
     class Row:
