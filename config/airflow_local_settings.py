@@ -3,14 +3,15 @@
 In those that fork, the libraries that every task and every parse of a DAG file would import anew are imported once,
 beforehand. Only libraries: the project's own modules stay out, so that a changed file is read by the next task.
 
-The one exception is the agent of the memory audit, which long-lived processes carry, and what they fork.
+The one exception is the memory audit: long-lived processes carry its agent and the measure of each task, and each of
+them sees to it that the machine's watcher runs.
 """
 
 from __future__ import annotations
 
 import sys
 
-from include.memory import agent
+from include.memory import agent, task, watch  # noqa: F401 (each task would import it anew)
 
 __all__ = ()  # nothing here overrides a setting
 
@@ -29,3 +30,4 @@ if {"scheduler", "dag-processor", "worker"} & set(sys.argv[1:3]):
 
 if {"scheduler", "dag-processor", "triggerer", "api-server", "worker"} & set(sys.argv[1:3]):
     agent.install()
+    watch.ensure()

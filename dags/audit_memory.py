@@ -1,21 +1,21 @@
 """### Find processes that leak memory
 
-Looks at every long-lived process of Airflow on this machine, judges each by its history, and profiles suspects.
+Every machine has a watcher, which samples Airflow's long-lived processes once a minute. This DAG judges each process by
+its history, and has suspects profiled by the watcher of their machine.
 
 | task | what it does |
 | --- | --- |
-| `look` | samples each process from outside, and asks the agent inside it for its counters |
 | `judge` | `leaking`, `growing (watch)`, `steady`, `warming up` or `not enough data`, and why |
 | `prove` | one mapped task a suspect: a window of tracing, the types that grow, the chain to what holds them |
 | `flag_leaks` | fails once for each process that leaks, and names the line; or emits the asset `memory.leaks` |
 
 **Rerun:** always safe.
 
-**By hand:** the trigger form takes a regular expression for more processes, the hours that are looked back, the
-seconds of a profile, and `force`: profile every process now.
+**By hand:** the trigger form takes a regular expression that chooses processes by role, id and host, the hours that are
+looked back, a profile's seconds and depth, and `force`: profile every chosen process now.
 
-**When `flag_leaks` fails:** read its log, or `millrace.memory_finding` and `millrace.memory_evidence`. It fails once;
-the flag goes when the growth stops or the process is started anew.
+**When `flag_leaks` fails:** read its log, or the page Memory. It fails once a leak; the flag goes when the growth stops
+or the process is started anew. With nothing new to say it is skipped.
 """
 
 from __future__ import annotations
@@ -26,56 +26,51 @@ from typing import Any
 from airflow.sdk import Asset, Param, dag, task
 
 from include import bridge
+from include.bridge import memory
 
 leaks = Asset("memory.leaks")
 
 
 @task
-def look() -> None:
-    from include.bridge import memory
-    from include.memory import audit, history
-
-    with memory.warehouse() as connection:
-        counts = audit.look(connection, memory.patterns())
-        history.forget(connection)
-    bridge.report("looked", **counts)
-
-
-@task
 def judge() -> list[dict[str, Any]]:
-    from include.bridge import memory
-    from include.memory import audit
+    from include.memory import audit, history
+    from include.memory.errors import MemoryAuditError
 
     params = memory.params()
     with memory.warehouse() as connection:
-        suspected = audit.judge_all(connection, params["hours"], memory.limit_bytes(), params["force"])
-    bridge.report("judged", to_be_profiled=len(suspected))
+        try:
+            suspected = audit.judge_all(connection, params["hours"], only=params["processes"], forced=params["force"])
+        except MemoryAuditError as fault:
+            raise memory.give_up(str(fault)) from fault
+        bridge.report("judged", **history.verdicts(connection), to_be_profiled=len(suspected))
+        history.forget(connection)
     return suspected
 
 
 @task(map_index_template="{{ label }}")
 def prove(process: dict[str, Any]) -> bool:
-    from include.bridge import memory
     from include.memory import audit
     from include.memory.sample import Incarnation
 
-    bridge.label(f"process {process['pid']}")
+    params = memory.params()
+    bridge.label(f"process {process['pid']} on {process['host']}")
     with memory.warehouse() as connection:
-        found = audit.prove(connection, Incarnation(**process), memory.params()["seconds"])
-    bridge.report("profiled", pid=process["pid"], found=found is not None)
-    return found is not None
+        fault = audit.prove(connection, Incarnation(**process), params["seconds"], params["depth"])
+    bridge.report("profiled", pid=process["pid"], host=process["host"], fault=fault)
+    return fault is None
 
 
-@task(trigger_rule="none_failed", outlets=[leaks], retries=0)
+@task(trigger_rule="none_failed", outlets=[leaks], on_failure_callback=memory.notifiers())
 def flag_leaks() -> list[str]:
-    from include.bridge import memory
     from include.memory import audit, history
 
     with memory.warehouse() as connection:
-        sentences = [audit.sentence(found) for found in history.flag(connection)]
+        sentences = [audit.sentence(found) for found in history.flag(connection, memory.run_id())]
+    if not sentences:
+        raise memory.nothing_to_say()
     bridge.publish(leaks, {"leaks": sentences})
-    if sentences and memory.params()["alert"] == "fail":
-        memory.raise_alert(sentences)
+    if memory.params()["alert"] == "fail":
+        raise memory.give_up("\n".join(sentences))
     return sentences
 
 
@@ -95,19 +90,18 @@ def flag_leaks() -> list[str]:
     },
     params={
         "processes": Param(None, type=["null", "string"], title="Processes",
-                           description="Also look at processes whose command line fits this regular expression"),
+                           description="Only those whose `role pid host` this regular expression fits"),
         "hours": Param(48, type="number", minimum=1, maximum=720, title="Hours", description="How far to look back"),
         "seconds": Param(30, type="number", minimum=1, maximum=300, title="Seconds", description="A profile's window"),
-        "force": Param(False, type="boolean", title="Force", description="Profile every process now"),
+        "depth": Param(8, type="integer", minimum=1, maximum=50, title="Depth", description="Frames of a traceback"),
+        "force": Param(False, type="boolean", title="Force", description="Profile every chosen process now"),
         "alert": Param("fail", enum=["fail", "asset"], title="Alert",
                        description="Fail once for each new leak, or only emit the asset memory.leaks"),
     },
     is_paused_upon_creation=False,
 )  # fmt: skip
 def audit_memory() -> None:
-    suspected = judge()
-    look() >> suspected
-    prove.expand(process=suspected) >> flag_leaks()
+    prove.expand(process=judge()) >> flag_leaks()
 
 
 audit_memory()

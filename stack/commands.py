@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from include.memory import watch
 from stack.binaries import find_binaries
 from stack.environment import airflow_environment
 from stack.errors import StackError
@@ -58,6 +59,7 @@ def down(*, delete: bool = False) -> None:
     with _alone(folder):
         began = time.monotonic()
         clean(settings)
+        watch.await_end(settings.state / "memory")
         say(f"stopped in {time.monotonic() - began:.1f} s")
         if delete:
             PostgresServer(settings.data_dir).destroy()

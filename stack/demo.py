@@ -1,4 +1,4 @@
-"""`./run demo`: an orders file through the whole stack and the account of the run, then some pictures.
+"""`./run demo`: an orders file through the stack and the account of the run, some pictures, two workers.
 
 The first demo ingests yesterday's file; each later one a new export of today's, in which ten per cent more of
 the rows changed and one per cent more are new, so that its account shows updated, unchanged and inserted rows.
@@ -24,6 +24,7 @@ from samples.orders import Shape, rows_for, write
 from stack import commands
 from stack.api import AirflowApi
 from stack.demo_images import demo_images
+from stack.demo_memory import demo_memory
 from stack.errors import StackError
 from stack.follow import follow, stage_of
 from stack.settings import Settings, state_folder
@@ -58,10 +59,12 @@ def demo(megabytes: float, *, once: bool) -> int:
         api = AirflowApi(settings)
         api.login()
         done = _ingest(console, settings, api, megabytes) and demo_images(console, api)
+        done = done and demo_memory(console, settings)
         console.print(
             commands.describe(settings),
             f"  ingest          {settings.url}/dags/{DAG}",
             f"  images          {settings.url}/plugin/images",
+            f"  memory          {settings.url}/plugin/memory",
             sep="\n", soft_wrap=True,
         )  # fmt: skip
         if not once:

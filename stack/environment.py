@@ -19,7 +19,6 @@ BRISK = {
     "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "10",
 }
 PLAIN = {
-    "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
     "AIRFLOW__CORE__PARALLELISM": "8",
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
@@ -31,7 +30,14 @@ PLAIN = {
     "PYTHONUNBUFFERED": "1",
     "OPENBLAS_NUM_THREADS": "1",  # numpy is imported before processes fork: it must not start threads
 }
-CHOSEN = ("AIRFLOW_CONN_", "MILLRACE_IMAGE", "MILLRACE_SCRATCH")  # by whoever starts the stack
+DEMO_WORKERS = '{"demo-worker": " -m samples.workers "}'
+CHOSEN = (
+    "AIRFLOW_CONN_",
+    "AIRFLOW__CELERY__",
+    "MILLRACE_IMAGE",
+    "MILLRACE_MEMORY",
+    "MILLRACE_SCRATCH",
+)  # by whoever starts the stack
 
 
 def airflow_environment(settings: Settings) -> dict[str, str]:
@@ -60,6 +66,7 @@ def _places(settings: Settings) -> dict[str, str]:
     home, repository = settings.airflow_home, settings.repository
     return {
         "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__EXECUTOR": os.environ.get("MILLRACE_EXECUTOR") or "LocalExecutor",
         "AIRFLOW__CORE__DAGS_FOLDER": str(repository / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(repository / "plugins"),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
@@ -68,6 +75,8 @@ def _places(settings: Settings) -> dict[str, str]:
         "AIRFLOW__API__PORT": str(settings.api_port),
         "AIRFLOW__API__BASE_URL": settings.url,
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{settings.url}/execution/",
+        "MILLRACE_MEMORY_FOLDER": str(settings.state / "memory"),
+        "MILLRACE_MEMORY_PROCESSES": os.environ.get("MILLRACE_MEMORY_PROCESSES") or DEMO_WORKERS,
         "MILLRACE_INBOX": str(settings.inbox),
         "MILLRACE_IMAGES": os.environ.get("MILLRACE_IMAGES") or str(settings.images),
         "PYTHONPATH": os.pathsep.join([str(repository), str(repository / "config")]),

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 from contextlib import AbstractContextManager
+from pkgutil import resolve_name
 from typing import Any
 
 import psycopg
 from airflow.sdk import get_current_context
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from include.bridge import WAREHOUSE, connected
-from include.memory.processes import Pattern
+
+NOTIFIERS = "MILLRACE_MEMORY_NOTIFIERS"
 
 
 def warehouse() -> AbstractContextManager[psycopg.Connection]:
@@ -20,30 +22,32 @@ def warehouse() -> AbstractContextManager[psycopg.Connection]:
     return connected(WAREHOUSE, "millrace-memory")
 
 
-def patterns() -> list[Pattern]:
-    """Processes beside Airflow's own: by the form's expression, and by $MILLRACE_MEMORY_PROCESSES, JSON of role to
-    expression.
-    """
-    named = json.loads(os.environ.get("MILLRACE_MEMORY_PROCESSES") or "{}")
-    chosen = params()["processes"]
-    return [Pattern("chosen", chosen)] * bool(chosen) + [Pattern(role, text) for role, text in named.items()]
-
-
 def params() -> dict[str, Any]:
     """The trigger form's values."""
     return dict(get_current_context()["params"])
 
 
-def limit_bytes() -> float | None:
-    """The memory that a process may take: $MILLRACE_MEMORY_LIMIT_MB, or the cgroup's limit."""
-    chosen = os.environ.get("MILLRACE_MEMORY_LIMIT_MB")
-    if chosen:
-        return float(chosen) * 1e6
-    from include.memory.limit import cgroup_limit
-
-    return cgroup_limit()
+def run_id() -> str:
+    """Which run this is."""
+    return str(get_current_context()["run_id"])
 
 
-def raise_alert(sentences: list[str]) -> None:
-    """Fail the task, without a retry."""
-    raise AirflowFailException("\n".join(sentences))
+def give_up(reason: str) -> Exception:
+    """What fails the task, without a retry."""
+    return AirflowFailException(reason)
+
+
+def nothing_to_say() -> Exception:
+    """What skips the task, so that it emits no asset event."""
+    return AirflowSkipException("no new leak")
+
+
+def notifiers() -> list[Any]:
+    """What $MILLRACE_MEMORY_NOTIFIERS names, JSON: a list of {"class": "a.path.to.Notifier", and its arguments}.
+
+    In an argument, `{{ exception }}` is the alert's text.
+    """
+    return [
+        resolve_name(named["class"])(**{name: value for name, value in named.items() if name != "class"})
+        for named in json.loads(os.environ.get(NOTIFIERS) or "[]")
+    ]

@@ -22,9 +22,6 @@ from include.memory import evidence, exchange
 from include.memory.exchange import SIGNAL
 from include.memory.sample import incarnation_of
 
-SWITCH = "MILLRACE_MEMORY_AGENT"
-OFF = {"off", "0", "no", "false"}
-
 
 class _State:
     """What the agent of this process is doing."""
@@ -45,7 +42,7 @@ def install(folder: Path | None = None) -> bool:
     It stays out when it is switched off, or when somebody else handles the signal already.
     """
     try:
-        if os.environ.get(SWITCH, "on").strip().lower() in OFF:
+        if not exchange.switched_on():
             return False
         if threading.current_thread() is not threading.main_thread():
             return False
@@ -56,6 +53,7 @@ def install(folder: Path | None = None) -> bool:
         signal.signal(SIGNAL, _on_signal)
         if not _state.hooked:
             _state.hooked = True
+            exchange.mark(_folder())
             os.register_at_fork(after_in_child=_after_fork)
     except Exception:
         return False

@@ -12,6 +12,8 @@ from include.memory.errors import MemoryAuditError
 from include.memory.sample import Sample
 from include.memory.series import Floats, Looks, Series
 
+FORKS = 0.5  # least share of unique memory, in the greatest one
+
 
 def series_of(
     samples: Sequence[Sample],
@@ -30,13 +32,21 @@ def series_of(
     born = ordered[0].taken_at - ordered[0].age_seconds
     return Series(
         hours=_floats([sample.taken_at - born for sample in ordered]) / 3600,
-        used_bytes=_floats([sample.used_bytes for sample in ordered]),
+        used_bytes=_used(ordered),
         resident_bytes=_floats([sample.resident_bytes for sample in ordered]),
         load=None if load is None else _floats(load),
         looks=_looks(answers, born),
         limit_bytes=limit_bytes,
         bound=bound_in(answers),
     )
+
+
+def _used(samples: Sequence[Sample]) -> Floats:
+    """Unique and swapped bytes; anonymous ones where the process forks, as its pages are shared while a child lives."""
+    unique = _floats([sample.used_bytes for sample in samples])
+    anonymous = _floats([sample.anonymous_bytes + sample.swap_bytes for sample in samples])
+    share = unique / np.maximum(anonymous, 1.0)
+    return anonymous if share.min() < FORKS * share.max() else unique
 
 
 def bound_in(answers: Sequence[Mapping[str, Any]]) -> Bound | None:

@@ -1,67 +1,59 @@
-"""One round of the audit: look at every process, judge each by its history, prove what is suspected."""
+"""One round of the audit: judge each process by its history, order proofs of what is suspected, say what leaks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import time
 from typing import Any
 
 from psycopg import Connection
 
-from include.memory import history, probe
+from include.memory import history, orders, watch
 from include.memory.errors import MemoryAuditError
 from include.memory.judge import judge
-from include.memory.processes import AIRFLOW, Pattern, find, sample_all
-from include.memory.sample import Incarnation, incarnation_of
+from include.memory.sample import Incarnation
 
-ANSWER_SECONDS = 3.0
 PROOFS = 3  # processes that are profiled in one round
 PROOF_HOURS = 6.0  # before the same process is profiled again
-
-
-def look(connection: Connection[Any], more: Sequence[Pattern] = ()) -> dict[str, int]:
-    """Sample every long-lived process of this machine, and keep what was seen. Returns counts."""
-    found = sample_all(find([*more, *AIRFLOW]))
-    suspects = history.suspects(connection)
-    counted = 0
-    for one, sample in found.samples:
-        try:
-            answer = probe.count(one.incarnation, seconds=ANSWER_SECONDS, collect=one.incarnation in suspects)
-        except MemoryAuditError:  # no agent, or it is busy: the sample from outside remains
-            answer = None
-        history.add_sample(connection, one.role, sample, answer and answer["counters"])
-        counted += answer is not None
-    return {"processes": len(found.samples), "counted_inside": counted, "ended": len(found.unread)}
+# A watcher takes an order within a minute, profiles one process after the other, and brings what it found.
+PATIENCE_SECONDS = 240.0
 
 
 def judge_all(
-    connection: Connection[Any], hours: float, limit_bytes: float | None = None, forced: bool = False
+    connection: Connection[Any], hours: float, *, only: str | None = None, forced: bool = False
 ) -> list[dict[str, Any]]:
     """Judge every process by its history. Returns those to be profiled: leaks and suspects without fresh evidence.
 
-    With `forced`, all that were judged.
+    `only` is a regular expression that is searched in "role pid host". With `forced`, all that were judged are
+    returned. Raises MemoryAuditError when `only` is no expression.
     """
+    chosen = _expression(only)
+    known = set() if forced else history.proved(connection, PROOF_HOURS)
     wanted = []
-    for process, series in history.series(connection, hours, limit_bytes).items():
+    for process, (role, series) in history.series(connection, hours).items():
+        if not chosen.search(f"{role} {process.pid} {process.host}"):
+            continue
         said = judge(series)
         history.note(connection, process, said)
         urgent = said.verdict == "leaking", said.verdict == "growing (watch)"
-        if forced or (any(urgent) and not history.proved(connection, process, PROOF_HOURS)):
+        if forced or (any(urgent) and process not in known):
             wanted.append((urgent, process))
     wanted.sort(key=lambda one: one[0], reverse=True)
     most = len(wanted) if forced else PROOFS
     return [{"host": one.host, "pid": one.pid, "start_ticks": one.start_ticks} for _, one in wanted[:most]]
 
 
-def prove(connection: Connection[Any], process: Incarnation, seconds: float) -> dict[str, Any] | None:
-    """Profile a process of this machine and keep what was found; None when it is not there or does not answer."""
-    try:
-        if incarnation_of(process.pid) != process:
-            return None
-        found = probe.profile(process, seconds=seconds)
-    except MemoryAuditError:
-        return None
-    history.add_evidence(connection, process, found)
-    return found
+def prove(connection: Connection[Any], process: Incarnation, seconds: float, frames: int) -> str | None:
+    """Have a process profiled by the watcher of its machine, and wait for it. Returns why there is no evidence."""
+    order = orders.add(connection, process, seconds, frames)
+    watch.ring()  # the watcher of another machine comes by itself
+    until = time.monotonic() + seconds + PATIENCE_SECONDS
+    while time.monotonic() < until:
+        done, fault = orders.done(connection, order)
+        if done:
+            return fault
+        time.sleep(0.5)
+    return f"the watcher of {process.host} has not answered: does it run, and does it reach the warehouse?"
 
 
 def sentence(found: dict[str, Any]) -> str:
@@ -77,3 +69,10 @@ def sentence(found: dict[str, Any]) -> str:
     if line:
         words.append(f"Allocated at {line['frames'][0]}: {line['bytes'] / 1000:,.0f} kB while it was traced.")
     return " ".join(words)
+
+
+def _expression(only: str | None) -> re.Pattern[str]:
+    try:
+        return re.compile(only or "")
+    except re.error as error:
+        raise MemoryAuditError(f"{only!r} is no regular expression: {error}") from error

@@ -18,7 +18,10 @@ from typing import Any, Literal
 from include.memory.errors import MemoryAuditError
 
 FOLDER = "MILLRACE_MEMORY_FOLDER"
-SIGNAL = signal.SIGRTMIN + 6
+SWITCH = "MILLRACE_MEMORY_AGENT"
+OFF = {"off", "0", "no", "false"}
+SIGNAL = signal.SIGRTMIN + 6  # an agent's
+MARK = "millrace-agents"  # a file that agents keep open, so that one can see from outside whose they are
 STALE_SECONDS = 3600.0
 
 
@@ -69,6 +72,11 @@ def default_folder(uid: int | None = None) -> Path:
     return Path(os.environ.get("TMPDIR") or "/tmp") / f"millrace-memory-{os.getuid() if uid is None else uid}"
 
 
+def switched_on() -> bool:
+    """Whether $MILLRACE_MEMORY_AGENT lets the audit into this process."""
+    return os.environ.get(SWITCH, "on").strip().lower() not in OFF
+
+
 def make_private(folder: Path) -> None:
     """Make the folder, or check it. Raises MemoryAuditError when others could write there."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -78,6 +86,11 @@ def make_private(folder: Path) -> None:
         raise MemoryAuditError(
             f"{folder} is not a private folder of this user: remove it, or name another in ${FOLDER}"
         )
+
+
+def mark(folder: Path) -> int:
+    """Open the folder's mark, for as long as the process lives; what it forks inherits it."""
+    return os.open(folder / MARK, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def ask(folder: Path, pid: int, question: Ask) -> Path:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import timedelta
 from typing import Any
 
+import numpy as np
 from psycopg import Connection
 from psycopg.rows import dict_row
-from psycopg.types.json import Jsonb
 
 from include.memory.assemble import series_of
+from include.memory.entries import key_of
 from include.memory.sample import Incarnation, Sample
 from include.memory.series import Judgement, Series
 
@@ -18,43 +19,46 @@ KEPT_DAYS = 30
 _ONE = "host = %s AND pid = %s AND start_ticks = %s"
 
 
-def add_sample(connection: Connection[Any], role: str, sample: Sample, counters: Mapping[str, Any] | None) -> None:
-    """Keep a look at a process, with what its agent counted."""
-    connection.execute(
-        "INSERT INTO millrace.memory_sample (host, pid, start_ticks, taken_at, role, age_seconds, resident_bytes,"
-        " anonymous_bytes, swap_bytes, unique_bytes, proportional_bytes, threads, open_files, unreadable, counters)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-        [*_key(sample.incarnation), datetime.fromtimestamp(sample.taken_at, UTC), role, sample.age_seconds,
-         sample.resident_bytes, sample.anonymous_bytes, sample.swap_bytes, sample.unique_bytes,
-         sample.proportional_bytes, sample.threads, sample.open_files, list(sample.unreadable),
-         None if counters is None else Jsonb(dict(counters))],
-    )  # fmt: skip
-
-
-def series(connection: Connection[Any], hours: float, limit_bytes: float | None = None) -> dict[Incarnation, Series]:
-    """What is known of each process that was seen in the last quarter of an hour, so many hours back."""
+def series(connection: Connection[Any], hours: float) -> dict[Incarnation, tuple[str, Series]]:
+    """The role and series of each process that was seen in the last quarter of an hour, so many hours back."""
+    since = "clock_timestamp() - %s * interval '1 hour'"
     with connection.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(
-            "SELECT * FROM millrace.memory_sample WHERE taken_at > clock_timestamp() - %s * interval '1 hour'"
+            f"SELECT * FROM millrace.memory_sample WHERE taken_at > {since}"
             " AND (host, pid, start_ticks) IN (SELECT host, pid, start_ticks FROM millrace.memory_sample"
             "  WHERE taken_at > clock_timestamp() - interval '15 minutes') ORDER BY taken_at",
             [hours],
         ).fetchall()
         evidence = {
-            Incarnation(row["host"], row["pid"], row["start_ticks"]): row["evidence"]
+            _process(row): row["evidence"]
             for row in cursor.execute(
                 "SELECT DISTINCT ON (host, pid, start_ticks) host, pid, start_ticks, evidence"
                 " FROM millrace.memory_evidence ORDER BY host, pid, start_ticks, taken_at DESC"
             )
         }
+        ended: dict[Incarnation, list[float]] = {}
+        for row in cursor.execute(
+            f"SELECT host, pid, start_ticks, ended_at FROM millrace.memory_task WHERE ended_at > {since}", [hours]
+        ):
+            ended.setdefault(_process(row), []).append(row["ended_at"].timestamp())
     found: dict[Incarnation, list[dict[str, Any]]] = {}
     for row in rows:
-        found.setdefault(Incarnation(row["host"], row["pid"], row["start_ticks"]), []).append(row)
-    return {process: _series(process, looks, evidence.get(process), limit_bytes) for process, looks in found.items()}
+        found.setdefault(_process(row), []).append(row)
+    return {
+        process: (looks[-1]["role"], _series(process, looks, evidence.get(process), ended.get(process)))
+        for process, looks in found.items()
+    }
+
+
+def _process(row: Mapping[str, Any]) -> Incarnation:
+    return Incarnation(row["host"], row["pid"], row["start_ticks"])
 
 
 def _series(
-    process: Incarnation, rows: Sequence[dict[str, Any]], evidence: dict[str, Any] | None, limit_bytes: float | None
+    process: Incarnation,
+    rows: Sequence[dict[str, Any]],
+    evidence: dict[str, Any] | None,
+    tasks_ended: Sequence[float] | None,
 ) -> Series:
     samples = [
         Sample(
@@ -67,7 +71,14 @@ def _series(
     answers: list[dict[str, Any]] = [{"counters": row["counters"]} for row in rows if row["counters"]]
     if evidence and answers:
         answers[-1]["holders"] = evidence["holders"]
-    return series_of(samples, answers, limit_bytes=limit_bytes)
+    load = tasks_per_hour([sample.taken_at for sample in samples], tasks_ended) if tasks_ended else None
+    return series_of(samples, answers, load=load, limit_bytes=rows[-1]["limit_bytes"])
+
+
+def tasks_per_hour(at: Sequence[float], ended: Sequence[float]) -> list[float]:
+    """For each moment, in seconds since 1970 and ascending: the tasks that ended since the one before, an hour."""
+    edges = np.array([at[0] - 60.0, *at])
+    return list(np.histogram(ended, edges)[0] * 3600.0 / np.diff(edges))
 
 
 def note(connection: Connection[Any], process: Incarnation, said: Judgement) -> None:
@@ -82,47 +93,49 @@ def note(connection: Connection[Any], process: Incarnation, said: Judgement) -> 
         " verdict = excluded.verdict, kind = excluded.kind, why = excluded.why, rate = excluded.rate,"
         " rate_low = excluded.rate_low, rate_high = excluded.rate_high, hours_left = excluded.hours_left,"
         " suspect = excluded.suspect,"
-        " flagged_at = CASE WHEN excluded.verdict = 'leaking' THEN f.flagged_at END",
+        " flagged_at = CASE WHEN excluded.verdict = 'leaking' THEN f.flagged_at END,"
+        " flagged_by = CASE WHEN excluded.verdict = 'leaking' THEN f.flagged_by END",
         [said.verdict, said.kind, said.why, *((growth.rate, growth.low, growth.high) if growth else (None,) * 3),
-         said.hours_left, said.suspect, *_key(process)],
+         said.hours_left, said.suspect, *key_of(process)],
     )  # fmt: skip
 
 
-def flag(connection: Connection[Any]) -> list[dict[str, Any]]:
-    """Flag what is said to leak and is not flagged yet; each is returned once, with what holds the growth."""
+def flag(connection: Connection[Any], run_id: str) -> list[dict[str, Any]]:
+    """Flag what is said to leak and is not flagged yet; each is returned once, with what holds the growth.
+
+    The same run gets the same again, so that a task that was killed before it could say so loses no alert.
+    """
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(
-            "UPDATE millrace.memory_finding f SET flagged_at = clock_timestamp()"
-            " WHERE verdict = 'leaking' AND flagged_at IS NULL AND judged_at > clock_timestamp() - interval '1 hour'"
+            "UPDATE millrace.memory_finding f"
+            " SET flagged_at = coalesce(flagged_at, clock_timestamp()), flagged_by = %s"
+            " WHERE verdict = 'leaking' AND (flagged_at IS NULL OR flagged_by = %s)"
+            " AND judged_at > clock_timestamp() - interval '1 hour'"
             " RETURNING host, pid, role, kind, why, rate, hours_left, (SELECT evidence FROM millrace.memory_evidence e"
             "  WHERE (e.host, e.pid, e.start_ticks) = (f.host, f.pid, f.start_ticks)"
-            "  ORDER BY e.taken_at DESC LIMIT 1) AS evidence"
+            "  ORDER BY e.taken_at DESC LIMIT 1) AS evidence",
+            [run_id, run_id],
         ).fetchall()
 
 
-def add_evidence(connection: Connection[Any], process: Incarnation, evidence: Mapping[str, Any]) -> None:
-    """Keep a deep profile."""
-    connection.execute(
-        "INSERT INTO millrace.memory_evidence (host, pid, start_ticks, evidence) VALUES (%s, %s, %s, %s)",
-        [*_key(process), Jsonb(dict(evidence))],
+def proved(connection: Connection[Any], hours: float) -> set[Incarnation]:
+    """Processes of which there is evidence, or an order for it, that is not older than that."""
+    rows = connection.execute(
+        "SELECT host, pid, start_ticks FROM millrace.memory_evidence WHERE taken_at > clock_timestamp() - %(since)s"
+        " UNION SELECT host, pid, start_ticks FROM millrace.memory_order"
+        " WHERE ordered_at > clock_timestamp() - least(%(since)s, interval '15 minutes') AND done_at IS NULL",
+        {"since": timedelta(hours=hours)},
     )
+    return {Incarnation(*row) for row in rows}
 
 
-def proved(connection: Connection[Any], process: Incarnation, hours: float) -> bool:
-    """Whether there is evidence about a process that is not older than that."""
-    return bool(
-        connection.execute(
-            f"SELECT FROM millrace.memory_evidence WHERE {_ONE}"
-            " AND taken_at > clock_timestamp() - %s * interval '1 hour'",
-            [*_key(process), hours],
-        ).fetchall()
+def verdicts(connection: Connection[Any]) -> dict[str, int]:
+    """How many processes were said to be what, by the last round."""
+    rows = connection.execute(
+        "SELECT verdict, count(*) FROM millrace.memory_finding"
+        " WHERE judged_at > clock_timestamp() - interval '1 minute' GROUP BY verdict"
     )
-
-
-def suspects(connection: Connection[Any]) -> set[Incarnation]:
-    """Processes whose next look is to be taken after a collection."""
-    found = connection.execute("SELECT host, pid, start_ticks FROM millrace.memory_finding WHERE suspect").fetchall()
-    return {Incarnation(*row) for row in found}
+    return {verdict.partition(" (")[0].replace(" ", "_"): count for verdict, count in rows}
 
 
 def forget(connection: Connection[Any], days: int = KEPT_DAYS) -> None:
@@ -131,11 +144,9 @@ def forget(connection: Connection[Any], days: int = KEPT_DAYS) -> None:
         ("memory_sample", "taken_at"),
         ("memory_evidence", "taken_at"),
         ("memory_finding", "judged_at"),
+        ("memory_order", "ordered_at"),
+        ("memory_task", "ended_at"),
     ):
         connection.execute(
             f"DELETE FROM millrace.{table} WHERE {column} < clock_timestamp() - %s * interval '1 day'", [days]
         )
-
-
-def _key(process: Incarnation) -> tuple[str, int, int]:
-    return process.host, process.pid, process.start_ticks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
@@ -10,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from include.memory.errors import ProcessGone
+from include.memory.exchange import MARK, default_folder
 from include.memory.sample import PROC, TICKS_PER_SECOND, Incarnation, Sample, incarnation_of, sample
 
 LONG_LIVED_SECONDS = 60.0
+NAMED = "MILLRACE_MEMORY_PROCESSES"
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,11 @@ AIRFLOW: tuple[Pattern, ...] = (
 )
 
 
+def named() -> tuple[Pattern, ...]:
+    """Patterns beside Airflow's own, by $MILLRACE_MEMORY_PROCESSES: JSON of role to expression."""
+    return tuple(Pattern(role, text) for role, text in json.loads(os.environ.get(NAMED) or "{}").items())
+
+
 @dataclass(frozen=True)
 class Found:
     """A process of a role. `command` is its command line, arguments parted by spaces."""
@@ -63,21 +71,22 @@ def find(
 ) -> list[Found]:
     """The processes of this PID namespace that fit a pattern and have lived for a while, by role and id.
 
-    Processes of another namespace (another container) cannot be seen: each samples its own.
+    Processes of another namespace (another container) cannot be seen: each samples its own. Two Airflows on one machine
+    are told apart by user and by the folders of their agents. Processes that the configuration names are anybody's.
     """
     born_before = (time.clock_gettime(time.CLOCK_BOOTTIME) - older_than_seconds) * TICKS_PER_SECOND
     found = []
     for pid in _pids(proc):
         command = command_of(pid, proc)
-        role = next((pattern.role for pattern in patterns if pattern.fits(command)), None) if command else None
-        if role is None or pid == os.getpid():
+        pattern = next((pattern for pattern in patterns if pattern.fits(command)), None) if command else None
+        if pattern is None or pid == os.getpid() or (pattern in AIRFLOW and _of_another(pid, proc)):
             continue
         try:
             incarnation = incarnation_of(pid, proc)
         except ProcessGone:
             continue
         if incarnation.start_ticks <= born_before:
-            found.append(Found(role, incarnation, command))
+            found.append(Found(pattern.role, incarnation, command))
     return sorted(found, key=lambda one: (one.role, one.incarnation.pid))
 
 
@@ -105,6 +114,31 @@ def command_of(pid: int, proc: Path = PROC) -> str:
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return ""
     return content.rstrip(b"\0 ").replace(b"\0", b" ").decode(errors="replace")
+
+
+def _of_another(pid: int, proc: Path) -> bool:
+    """Whether it is another user's, or an agent is inside that looks into another folder than this deployment's."""
+    folder = proc / str(pid) / "fd"
+    try:
+        if folder.parent.stat().st_uid != os.getuid():
+            return True
+    except OSError:
+        return True  # it has ended
+    for number in _listed(folder):
+        try:
+            place = os.readlink(folder / number)  # noqa: PTH115 (no path object for each of thousands of files)
+        except OSError:
+            continue
+        if place.endswith(f"/{MARK}"):
+            return Path(place).parent != default_folder().resolve()
+    return False
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208
+    except OSError:
+        return []
 
 
 def _pids(proc: Path) -> Iterator[int]:

@@ -6,7 +6,7 @@ brought one to the warehouse removes it.
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ def put(kind: str, content: dict[str, Any], folder: Path | None = None) -> Path:
     exchange.make_private(folder or exchange.default_folder())
     spool = folder_of(folder)
     spool.mkdir(mode=0o700, exist_ok=True)
-    file = spool / f"{time.time_ns():020d}.{secrets.token_hex(4)}.{kind}"
+    file = spool / f"{time.time_ns():020d}.{os.urandom(4).hex()}.{kind}"
     exchange.write(file, content)
     return file
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,7 @@ import psycopg
 import pytest
 
 from stack.api import AirflowApi
+from stack.ports import free_port
 from stack.processes import Register
 from stack.settings import Settings
 from tests.images import pictures
@@ -125,19 +127,45 @@ class Airflow:
             time.sleep(every)
 
 
+@dataclass(frozen=True)
+class Celery:
+    """Where Redis will be, if a test starts it; until then nobody asks it anything."""
+
+    port: int = field(default_factory=free_port)
+    password: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What Airflow has to know."""
+        url = f"redis://:{self.password}@127.0.0.1:{self.port}/0"
+        return {
+            "MILLRACE_EXECUTOR": "LocalExecutor,CeleryExecutor",
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor,CeleryExecutor",
+            "AIRFLOW__CELERY__BROKER_URL": url,
+            "AIRFLOW__CELERY__RESULT_BACKEND": url,
+        }
+
+
 @pytest.fixture(scope="package")
-def airflow() -> Iterator[Airflow]:
+def celery() -> Celery:
+    """The address of Redis and its password."""
+    return Celery()
+
+
+@pytest.fixture(scope="package")
+def airflow(celery: Celery) -> Iterator[Airflow]:
     """The stack, up."""
     folder = Path(tempfile.mkdtemp(prefix="millrace-airflow-"))
     folder.chmod(0o755)
     for name in FOLDERS:
         shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(REPOSITORY / "requirements.lock", folder)
+    shutil.copy(Path(__file__).with_name("told.py"), folder)
     swept = folder / ".millrace" / "inbox" / "images"
     swept.mkdir(parents=True)
     (swept / DAILY).write_bytes(pictures.encoded(pictures.photo(400, 300, 99), "PNG"))
     try:
-        _stack(folder, "up")
+        _stack(folder, "up", **_audit(folder), **celery.environment)
         running = Airflow(folder, Settings.load(folder / ".millrace"))
         yield running
         running.api.close()
@@ -146,11 +174,17 @@ def airflow() -> Iterator[Airflow]:
         shutil.rmtree(folder)
 
 
-def _stack(folder: Path, *arguments: str) -> str:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MILLRACE", "AIRFLOW"))}
+def _audit(folder: Path) -> dict[str, str]:
+    """Settings of the memory audit: quick looks, and a notifier that writes down what it says."""
+    notifier = {"class": "told.Told", "file": str(folder / "told.txt"), "text": "{{ exception }}"}
+    return {"MILLRACE_MEMORY_SECONDS": "10", "MILLRACE_MEMORY_NOTIFIERS": json.dumps([notifier])}
+
+
+def _stack(folder: Path, *arguments: str, **more: str) -> str:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("MILLRACE", "AIRFLOW"))}
     done = subprocess.run(
         [sys.executable, "-m", "stack", *arguments],
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False,
+        cwd=folder, env={**plain, **more}, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
     return done.stdout

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import psycopg
 
-from include.memory import history
+from include.memory import entries
 from include.memory.sample import Incarnation, Sample
 
 HOURS, MB = 30.0, 1e6
@@ -19,6 +20,7 @@ Grown = Callable[[float], float]
 def past(connection: psycopg.Connection, process: Incarnation, grown: Grown, *, until_minutes: float = 1.0) -> None:
     """A history of a process: 200 MB, and so many more by the hour of its life; a look each ten minutes."""
     now = time.time() - 60 * until_minutes
+    samples: list[dict[str, Any]] = []
     noise = np.random.default_rng(1)
     for minutes in range(0, int(60 * HOURS), 10):
         hour = minutes / 60
@@ -30,7 +32,8 @@ def past(connection: psycopg.Connection, process: Incarnation, grown: Grown, *, 
             "collected": True,
         }  # fmt: skip
         found = Sample(process, taken_at, 3600 * hour, used, used, 0, 4, used, used, 20)
-        history.add_sample(connection, "worker", found, counters)
+        samples.append({"role": "worker", "limit_bytes": None, "counters": counters, **asdict(found)})
+    entries.add_samples(connection, {"release": "one", "samples": samples})
 
 
 def leaks(hour: float) -> float:

@@ -15,7 +15,7 @@ import pytest
 from bench.memory.cases import GUILTY
 from include.memory import exchange, probe
 from include.memory.errors import BadAnswer, MemoryAuditError, NoAgent, NoAnswer, ProcessGone
-from include.memory.exchange import SIGNAL, Ask
+from include.memory.exchange import MARK, SIGNAL, Ask
 from include.memory.sample import Incarnation, incarnation_of
 from tests.memory.programs import INNOCENT, LEAKS, NATIVE, as_stranger, running
 
@@ -99,7 +99,7 @@ def test_a_question_that_comes_too_often_or_twice_is_answered_once(tmp_path: Pat
         for _ in range(30):
             probe.count(program.incarnation, folder=program.folder)
         assert program.process.poll() is None
-        assert sorted(program.folder.iterdir()) == []
+        assert [file.name for file in program.folder.iterdir()] == [MARK]
         assert Path(f"/proc/{program.process.pid}/status").read_text().count("\nThreads:\t1\n") == 1
 
 
@@ -221,7 +221,7 @@ def test_a_process_in_compiled_code_is_not_waited_for(tmp_path: Path) -> None:
         time.sleep(0.5)
         with pytest.raises(NoAnswer, match="did not answer within"):
             probe.count(program.incarnation, folder=program.folder, seconds=0.5)
-        assert not list(program.folder.iterdir())
+        assert [file.name for file in program.folder.iterdir()] == [MARK]
 
 
 def test_a_process_that_ended_or_another_incarnation_is_not_asked(tmp_path: Path) -> None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from include.memory import audit, history, probe
-from include.memory.limit import cgroup_limit
-from include.memory.processes import Pattern
+from include.memory import audit, entries, history, probe
+from include.memory.assemble import series_of
+from include.memory.errors import MemoryAuditError
+from include.memory.limit import CHOSEN, limit_of
 from include.memory.sample import Incarnation, sample
 from tests.memory.past import leaks, past
-from tests.memory.programs import INNOCENT, LEAKS, Program, running
+from tests.memory.programs import INNOCENT, Program, running
 
 
 def test_a_leak_is_flagged_once_and_cleared_when_it_ends(warehouse: psycopg.Connection) -> None:
@@ -26,17 +28,19 @@ def test_a_leak_is_flagged_once_and_cleared_when_it_ends(warehouse: psycopg.Conn
     assert wanted == [{"host": "here", "pid": 11, "start_ticks": 5}]
     rows = warehouse.execute("SELECT pid, verdict, kind FROM millrace.memory_finding ORDER BY pid").fetchall()
     assert rows == [(11, "leaking", "Python objects"), (12, "steady", "none")]
-    assert history.suspects(warehouse) == {leaking}
-    (found,) = history.flag(warehouse)
+    assert entries.suspects(warehouse) == {leaking}
+    (found,) = history.flag(warehouse, "one")
     text = audit.sentence(found)
     assert text.startswith("worker 11 on here leaks 6.")
     assert "also after collections" in text
     audit.judge_all(warehouse, 48)
-    assert history.flag(warehouse) == [], "once"
-    history.note(warehouse, leaking, replace(audit.judge(history.series(warehouse, 48)[leaking]), verdict="steady"))
+    assert history.flag(warehouse, "two") == [], "once"
+    assert len(history.flag(warehouse, "one")) == 1, "the run whose task died says it again"
+    _, series = history.series(warehouse, 48)[leaking]
+    history.note(warehouse, leaking, replace(audit.judge(series), verdict="steady"))
     assert warehouse.execute("SELECT count(flagged_at) FROM millrace.memory_finding").fetchone() == (0,)
     audit.judge_all(warehouse, 48)
-    assert len(history.flag(warehouse)) == 1, "it began anew"
+    assert len(history.flag(warehouse, "three")) == 1, "it began anew"
 
 
 def test_a_restart_is_another_process(warehouse: psycopg.Connection) -> None:
@@ -49,19 +53,26 @@ def test_a_restart_is_another_process(warehouse: psycopg.Connection) -> None:
 
 def test_samples_come_back_as_they_were(warehouse: psycopg.Connection) -> None:
     one = replace(sample(1), unique_bytes=None, unreadable=("smaps_rollup",))
-    history.add_sample(warehouse, "init", one, None)
-    history.add_sample(warehouse, "init", one, None)
-    (found,) = history.series(warehouse, 1).values()
+    record = {"release": None, "samples": [{"role": "init", "limit_bytes": 7, "counters": None, **asdict(one)}]}
+    for _ in range(2):
+        entries.add_samples(warehouse, json.loads(json.dumps(record)))
+    ((role, found),) = history.series(warehouse, 1).values()
+    assert role == "init"
     assert len(found.hours) == 1
     assert found.used_bytes[0] == one.used_bytes
+    assert found.limit_bytes == 7
     assert len(found.looks) == 0
+
+
+def test_tasks_are_the_load_of_their_worker() -> None:
+    assert history.tasks_per_hour([1000.0, 1060.0, 1180.0], [990.0, 1001.0, 1002.0, 1100.0, 5000.0]) == [60, 120, 30]
 
 
 def test_what_is_old_is_forgotten(warehouse: psycopg.Connection) -> None:
     process = Incarnation("here", 11, 5)
     past(warehouse, process, leaks)
     audit.judge_all(warehouse, 48)
-    history.add_evidence(warehouse, process, {"holders": []})
+    entries.add_evidence(warehouse, process, {"holders": []})
     history.forget(warehouse, days=2)
     counts = "SELECT (SELECT count(*) FROM millrace.memory_sample), (SELECT count(*) FROM millrace.memory_evidence)"
     assert warehouse.execute(counts).fetchone() == (180, 1)
@@ -76,32 +87,6 @@ def program_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str
     return lambda body: running(body, tmp_path)
 
 
-def test_a_real_leak_is_seen_profiled_and_named(
-    warehouse: psycopg.Connection, program_of: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(audit, "find", lambda patterns: find(patterns, older_than_seconds=0))
-    from include.memory.processes import find
-
-    program: Program
-    with program_of(LEAKS["global_list"]) as program:
-        only = [Pattern("leaker", rf"{program.source}")]
-        monkeypatch.setattr(audit, "AIRFLOW", ())
-        assert audit.look(warehouse, only) == {"processes": 1, "counted_inside": 1, "ended": 0}
-        past(warehouse, program.incarnation, leaks)
-        (wanted,) = audit.judge_all(warehouse, 48)
-        assert Incarnation(**wanted) == program.incarnation
-        found = audit.prove(warehouse, program.incarnation, 2.0)
-        assert found is not None
-        assert audit.judge_all(warehouse, 48) == [], "it is proved"
-        (flagged,) = history.flag(warehouse)
-        text = audit.sentence(flagged)
-        assert "Held by module __main__ > .ORDERS list" in text
-        assert f"Allocated at {program.source}:" in text
-        other = replace(program.incarnation, start_ticks=1)
-        assert audit.prove(warehouse, other, 1.0) is None
-    assert audit.prove(warehouse, program.incarnation, 1.0) is None
-
-
 def test_a_growing_cache_with_a_bound_is_not_flagged(
     warehouse: psycopg.Connection, program_of: Callable[[str], Any]
 ) -> None:
@@ -109,19 +94,49 @@ def test_a_growing_cache_with_a_bound_is_not_flagged(
     with program_of(INNOCENT["bounded_cache"]) as program:
         past(warehouse, program.incarnation, leaks)
         audit.judge_all(warehouse, 48)
-        history.add_evidence(warehouse, program.incarnation, probe.profile(program.incarnation, seconds=1.0))
+        entries.add_evidence(warehouse, program.incarnation, probe.profile(program.incarnation, seconds=1.0))
         audit.judge_all(warehouse, 48)
-    assert history.flag(warehouse) == []
+    assert history.flag(warehouse, "one") == []
     (why,) = warehouse.execute("SELECT why FROM millrace.memory_finding").fetchone() or ("",)
     assert "lru_cache of price holds the growth" in why
 
 
-def test_the_limit_of_the_control_group(tmp_path: Path) -> None:
-    own = tmp_path / "own"
-    own.write_text("0::/a/b\n")
+def test_the_form_chooses_processes(warehouse: psycopg.Connection) -> None:
+    for pid in (11, 12):
+        past(warehouse, Incarnation("here", pid, 5), leaks)
+    chosen = audit.judge_all(warehouse, 48, only="^worker 12 here$", forced=True)
+    assert chosen == [{"host": "here", "pid": 12, "start_ticks": 5}]
+    assert history.verdicts(warehouse) == {"leaking": 1}
+    with pytest.raises(MemoryAuditError, match="is no regular expression: missing"):
+        audit.judge_all(warehouse, 48, only="(")
+
+
+def test_the_limit_of_the_control_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(CHOSEN, raising=False)
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "cgroup").write_text("0::/a/b\n")
     (tmp_path / "a" / "b").mkdir(parents=True)
-    assert cgroup_limit(tmp_path, own) is None
+
+    def limit(pid: int = 7) -> int | None:
+        return limit_of(pid, 1_000_000, root=tmp_path, proc=tmp_path)
+
+    assert limit() is None
     (tmp_path / "a" / "memory.max").write_text("8000000\n")
     (tmp_path / "a" / "b" / "memory.max").write_text("max\n")
-    assert cgroup_limit(tmp_path, own) == 8e6
-    assert cgroup_limit(tmp_path, tmp_path / "none") is None
+    assert limit() == 8_000_000
+    (tmp_path / "a" / "memory.stat").write_text("anon 3000000\nfile 99\n")
+    assert limit() == 6_000_000, "its neighbours use two of the eight"
+    assert limit(8) is None
+    monkeypatch.setenv(CHOSEN, "5")
+    assert limit() == 5_000_000
+
+
+def test_a_process_that_forks_is_judged_by_anonymous_memory() -> None:
+    one = replace(sample(1), swap_bytes=0)
+    mb = 1_000_000
+    alone = [
+        replace(one, taken_at=one.taken_at + i, anonymous_bytes=90 * mb, unique_bytes=(80 + i) * mb) for i in range(3)
+    ]
+    assert series_of(alone).used_bytes.tolist() == [80 * mb, 81 * mb, 82 * mb]
+    forks = [*alone, replace(alone[0], taken_at=one.taken_at + 9, unique_bytes=9 * mb)]
+    assert series_of(forks).used_bytes.tolist() == [90 * mb] * 4

@@ -1,0 +1,63 @@
+"""A DAG for test_memory_tasks.py, which puts it into the stack's folder: one task of every way to take and to end."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
+from airflow.sdk import BaseOperator, dag, task
+from airflow.sdk.exceptions import AirflowSkipException
+
+KEPT = []
+
+
+class Defers(BaseOperator):
+    def execute(self, context):
+        touched(120)
+        self.defer(trigger=TimeDeltaTrigger(timedelta(seconds=1)), method_name="resume")
+
+    def resume(self, context, event=None):
+        return None
+
+
+def touched(megabytes: int) -> bytearray:
+    taken = bytearray(megabytes * 1_000_000)
+    taken[::4096] = b"x" * len(taken[::4096])
+    return taken
+
+
+@dag(schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC), catchup=False, default_args={"retries": 0})
+def takes_memory():
+    @task
+    def peak():
+        touched(150)
+
+    @task
+    def keep():
+        KEPT.append(touched(60))
+
+    @task
+    def small(number: int):
+        return number
+
+    @task
+    def skip():
+        raise AirflowSkipException("not today")
+
+    @task
+    def fail():
+        raise ValueError("broken")
+
+    @task(retries=1, retry_delay=timedelta(seconds=1))
+    def again(ti=None):
+        if ti.try_number == 1:
+            raise ValueError("the first time")
+
+    @task.sensor(mode="reschedule", poke_interval=8, timeout=300)
+    def wait(ti=None):
+        return ti.get_first_reschedule_date(context={"ti": ti}) is not None
+
+    peak(), keep(), small.expand(number=[0, 1]), skip(), fail(), again(), wait(), Defers(task_id="defer")
+
+
+takes_memory()

@@ -1,0 +1,129 @@
+"""The memory audit beside a real Celery worker and Redis: Airflow's tasks run there, and one of its own hooks leaks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from include.memory.processes import Found, find
+from stack.environment import airflow_environment
+from tests.dags.conftest import Airflow, Celery
+from tests.memory.past import leaks, past
+
+pytestmark = pytest.mark.redis
+DAG, AUDIT = "works_on_celery", "audit_memory"
+# It stands for any hook of a worker's children that keeps something of every task.
+LEAK = """
+import os
+if os.environ.get("LEAKY"):
+    from celery.signals import task_prerun
+    KEPT = []
+    def keep(**named):
+        KEPT.append([str(number) for number in range(20_000)])
+    task_prerun.connect(keep, weak=False)
+"""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A Celery worker that runs, and its log."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+@pytest.fixture
+def worker(airflow: Airflow, celery: Celery) -> Iterator[Worker]:
+    """Redis, and a Celery worker of two children that takes the stack's tasks."""
+    (airflow.folder / "sitecustomize.py").write_text(LEAK)
+    shutil.copy(Path(__file__).with_name("works_on_celery.py"), airflow.folder / "dags")
+    settings = replace(airflow.settings, repository=airflow.folder)
+    log = airflow.settings.logs / "celery.log"
+    environment = {
+        **airflow_environment(settings),
+        **celery.environment,
+        "LEAKY": "yes",
+        "MILLRACE_MEMORY_SECONDS": "10",
+    }
+    with log.open("wb") as opened:
+        redis = subprocess.Popen(
+            ["redis-server", "--bind", "127.0.0.1", "--port", str(celery.port), "--requirepass", celery.password,
+             "--save", "", "--dir", str(airflow.folder)], stdout=opened, stderr=opened,
+        )  # fmt: skip
+        process = subprocess.Popen(
+            [sys.executable, "-m", "airflow", "celery", "worker", "--concurrency", "2", "--skip-serve-logs"],
+            env=environment, cwd=settings.airflow_home, stdout=opened, stderr=opened, start_new_session=True,
+        )  # fmt: skip
+    try:
+        yield Worker(process, log)
+    finally:
+        end(process)
+        redis.terminate()
+        redis.wait()
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """As an operator would: warm, then at once."""
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    for child in psutil.wait_procs(children, 5)[1]:
+        child.kill()
+
+
+def children_of(worker: Worker) -> list[Found]:
+    """The worker's children that Celery keeps."""
+    own = {child.pid for child in psutil.Process(worker.process.pid).children(recursive=True)}
+    return [one for one in find(older_than_seconds=0) if one.role == "celery-child" and one.incarnation.pid in own]
+
+
+def test_a_leak_in_a_celery_child_is_named(airflow: Airflow, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILLRACE_MEMORY_FOLDER", str(airflow.settings.state / "memory"))
+    airflow.until(lambda: (airflow.api.get(f"dags/{DAG}") or {}).get("is_stale") is False, f"{DAG} to appear", 120)
+    airflow.api.patch(f"dags/{DAG}", {"is_paused": False})
+    assert airflow.outcome(DAG, airflow.trigger(DAG)) == "success", worker.log.read_text()
+    children = children_of(worker)
+    assert len(children) == 2
+    with airflow.warehouse() as warehouse:
+
+        def sampled() -> bool:
+            rows = warehouse.execute(
+                "SELECT DISTINCT role, pid FROM millrace.memory_sample"
+                " WHERE counters IS NOT NULL AND role LIKE 'celery-%'"
+            ).fetchall()
+            roles = [role for role, _ in rows]
+            return roles.count("celery-child") == 2 and roles.count("celery-parent") == 1
+
+        airflow.until(sampled, "samples of the worker and both children", 60)
+        ran = warehouse.execute("SELECT DISTINCT pid FROM millrace.memory_task WHERE dag_id = %s", [DAG]).fetchall()
+        assert {pid for (pid,) in ran} <= {one.incarnation.pid for one in children}
+        for one in children:
+            past(warehouse, one.incarnation, leaks)
+        works = airflow.trigger(DAG, seconds=60)  # so that the children work while they are profiled
+        airflow.outcome(AUDIT, airflow.trigger(AUDIT, seconds=20, processes="celery-child"))
+
+        def said() -> str:
+            return "".join(
+                airflow.log(AUDIT, run["dag_run_id"], "flag_leaks")
+                for run in airflow.api.get(f"dags/{AUDIT}/dagRuns", limit=100)["dag_runs"]
+                if run["state"] == "failed"
+            )
+
+        airflow.until(lambda: "celery-child" in said(), "the alert", 120)
+        for one in children:
+            assert f"celery-child {one.incarnation.pid} on {one.incarnation.host} leaks" in said()
+        assert "Held by module sitecustomize > .KEPT list" in said()
+        assert airflow.outcome(DAG, works) == "success", "it worked on"
