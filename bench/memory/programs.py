@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from include.memory import lapse
 from include.memory.sample import Incarnation, incarnation_of
 from stack.errors import StackError
 
@@ -162,6 +163,11 @@ class Program:
         """How many steps it has done."""
         return int((self.source.parent / "done").read_text())
 
+    @property
+    def in_lapse(self) -> lapse.Program:
+        """Itself, to be watched in fast motion."""
+        return lapse.Program(self.incarnation, self.folder, lambda: self.done)
+
     def line_of(self, text: str) -> int:
         """The number of the first line of the program that holds the text."""
         lines = self.source.read_text().splitlines()
@@ -173,6 +179,7 @@ def running(
     body: str,
     place: Path,
     *arguments: str,
+    head: str = HEAD,
     tail: str = TAIL,
     folder: Path | None = None,
     python: Path | None = None,
@@ -180,7 +187,7 @@ def running(
 ) -> Iterator[Program]:
     """Start a program, wait until its agent is armed, and end it. Raises StackError when it does not start."""
     source, folder = place / "program.py", folder or place / "agent"
-    source.write_text("".join(textwrap.dedent(part) for part in (HEAD, body, tail)))
+    source.write_text("".join(textwrap.dedent(part) for part in (head, body, tail)))
     process = subprocess.Popen(
         [python or sys.executable, "-X", "faulthandler", source, folder, *arguments],
         env={"PYTHONPATH": str(REPOSITORY), "PATH": "", **environment},

@@ -12,13 +12,14 @@ from pathlib import Path
 from bench.figures import Figure
 from bench.memory.cases import Case, cases
 from bench.memory.programs import Program, running
-from bench.memory.watched import SECONDS, Audit, audit
 from bench.peers import Absent, python_of
 from bench.report import Sheet
 from include.memory.errors import MemoryAuditError
+from include.memory.lapse import SECONDS, Audit, audit
 from stack.errors import StackError
 
 PINS = Path(__file__).parent / "pins.txt"
+QUICK = ("global_list", "native_malloc", "multidict 6.6.3", "multidict 6.6.4", "cache_that_fills")
 PROFILE_SECONDS = 3.0
 LEAST_PUBLISHED = 5
 LONGEST_NAME = 110
@@ -76,7 +77,7 @@ def _audited(folder: Path, case: Case, seconds: float) -> Row:
             tempfile.TemporaryDirectory(prefix="millrace-leak-") as place,
             running(case.body, Path(place), python=python, STEPS=str(case.steps)) as program,
         ):
-            found = audit(program, seconds, PROFILE_SECONDS)
+            found = audit(program.in_lapse, seconds, PROFILE_SECONDS)
             return Row(case, found.said.verdict, found.said.kind, named(program, case, found))
     except (Absent, StackError, MemoryAuditError) as fault:
         return Row(case, failed=str(fault))

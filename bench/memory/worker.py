@@ -12,12 +12,15 @@ from pathlib import Path
 
 from bench.memory.programs import Program, running
 
-BODY = """
+# A million objects, 200 MB.
+FILL = """
+    HEAP = [{"number": number, "name": str(number), "parts": [number]} for number in range(450_000)]
+"""
+WORK = """
     import json
     from array import array
     import pandas
 
-    HEAP = [{"number": number, "name": str(number), "parts": [number]} for number in range(450_000)]
     ROWS = [{"number": number, "customer": f"customer {number}", "price": number / 7} for number in range(60)]
 
     class Row:
@@ -56,7 +59,7 @@ TAIL = """
 @contextmanager
 def working(place: Path) -> Iterator[Program]:
     """Start it; its heap is filled when this returns."""
-    with running(BODY, place, tail=TAIL) as program:
+    with running(FILL + WORK, place, tail=TAIL) as program:
         yield program
 
 

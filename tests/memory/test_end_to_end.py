@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from bench.memory.programs import INNOCENT, LEAKS, NATIVE, running
-from bench.memory.watched import audit
 from include.memory.assemble import bound_in, series_of
 from include.memory.errors import MemoryAuditError
+from include.memory.lapse import audit
 from include.memory.sample import sample
 from include.memory.series import Judgement
 
@@ -21,7 +21,7 @@ def audited(body: str, folder: Path, *, profile: bool = False) -> Judgement:
     """The verdict on a program."""
     with running(body, folder, STEPS="25") as program:
         time.sleep(1.0)
-        return audit(program, profile_seconds=1.0 if profile else None).said
+        return audit(program.in_lapse, profile_seconds=1.0 if profile else None).said
 
 
 @pytest.fixture(scope="module")
