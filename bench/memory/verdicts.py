@@ -13,6 +13,7 @@ from bench.figures import Figure
 from bench.memory.kinds import Kind
 from bench.memory.replay import Replay, replay
 from bench.memory.world import LOOK_EVERY_HOURS, World
+from bench.report import Sheet
 
 Say = Callable[[str], None]
 
@@ -87,6 +88,17 @@ def delays(
     """The medians over all seeds; one that was never noticed counts as endless."""
     found = [measure(seed) for seed in range(seeds)]
     return _median([watch for watch, _ in found]), _median([leaking for _, leaking in found])
+
+
+def sheet(lines: Sequence[Line], title: str) -> Sheet:
+    """One line a kind."""
+    columns = ["kind", "is", "processes", "leaking", "too early", "watched at the end", "age, h, median", "said to be"]
+    rows = []
+    for line in lines:
+        age = "" if line.hours is None else f"{line.hours:.1f}"
+        counts = map(str, (line.processes, line.flagged, line.too_early, line.watched))
+        rows.append([line.kind, "leak" if line.leaks else "innocent", *counts, age, line.kinds_said])
+    return Sheet(title, columns, rows)
 
 
 def figures(early: Score, late: Score, steady: tuple[float | None, float | None], fast: float | None) -> list[Figure]:

@@ -119,9 +119,9 @@ def type_name(kind: type) -> str:
     return f"{name}" if module == "builtins" else f"{module}.{name}"
 
 
-def slices(objects: list[Any]) -> Iterator[list[Any]]:
+def slices(objects: list[Any], size: int = SLICE) -> Iterator[list[Any]]:
     """Pieces of a list, each a list that the caller may clear."""
-    return (objects[begin : begin + SLICE] for begin in range(0, len(objects), SLICE))
+    return (objects[begin : begin + size] for begin in range(0, len(objects), size))
 
 
 def _learn(measures: dict[type, Length], types: Counter[type]) -> None:

@@ -25,6 +25,7 @@ OWN_FOLDER = str(Path(__file__).parent)
 OWN_PACKAGE = f"{__package__}."
 LONGEST_CHAIN = 14
 WIDEST_LEVEL = 60
+WIDE_SLICE = 4_000
 LARGE_HEAP = 100_000  # objects, above which a level is searched in slices
 
 
@@ -75,6 +76,9 @@ class _Search:
     def run(self) -> int | None:
         """The place of a root; None when nothing that could be found holds the object."""
         for _ in range(LONGEST_CHAIN):
+            module = self._module()
+            if module is not None:
+                return module
             wanted = [self.found[at] for at in self.level]
             holders = self._holders(wanted)
             level: list[int] = []
@@ -92,6 +96,18 @@ class _Search:
                 break
             self.level = sorted(level, key=lambda at: _promise(self.found[at]))[:WIDEST_LEVEL]
         return self._running_function()
+
+    def _module(self) -> int | None:
+        """The place of a module that names an object of this level: found without a pass over the heap."""
+        level = {id(self.found[at]): at for at in self.level}
+        for name, module in list(sys.modules.items()):
+            if not isinstance_of(module, ModuleType) or name.startswith(OWN_PACKAGE):
+                continue
+            names = ModuleType.__getattribute__(module, "__dict__")
+            held = next((level[at] for at in map(id, list(names.values())) if at in level), None)
+            if held is not None:
+                return self._take(module, held)
+        return None
 
     def chain(self, root: int | None) -> Chain:
         """From the root down to the object; from the last object that was found when there is no root."""
@@ -122,6 +138,9 @@ class _Search:
         held = next((self.place[id(one)] for one in gc.get_referents(holder) if id(one) in self.place), None)
         if held is None:
             return None
+        return self._take(holder, held)
+
+    def _take(self, holder: Any, held: int) -> int:
         self.found.append(holder)
         self.child.append(held)
         self.place[id(holder)] = len(self.found) - 1
@@ -148,8 +167,9 @@ class _Search:
         ids = {id(one) for one in wanted}
         holders: list[Any] = []
         objects = self.pace.call(gc.get_objects)
-        for part in slices(objects):
-            holders += [one for one in part if not ids.isdisjoint(map(id, gc.get_referents(one)))]
+        for part in slices(objects, WIDE_SLICE):
+            if not ids.isdisjoint(map(id, gc.get_referents(*part))):
+                holders += [one for one in part if not ids.isdisjoint(map(id, gc.get_referents(one)))]
             part.clear()
             self.pace.rest()
         held = {id(objects)}

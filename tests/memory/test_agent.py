@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from bench.memory.cases import GUILTY
 from include.memory import exchange, probe
 from include.memory.errors import BadAnswer, MemoryAuditError, NoAgent, NoAnswer, ProcessGone
 from include.memory.exchange import MARK, SIGNAL, Ask
@@ -19,16 +20,6 @@ from include.memory.sample import Incarnation, incarnation_of
 from tests.memory.programs import INNOCENT, LEAKS, NATIVE, as_stranger, running
 
 SECONDS = 2.0
-# What holds the leak, and a text on the line that allocates it.
-GUILTY = {
-    "global_list": (".ORDERS list", "ORDERS.append"),
-    "unbounded_cache": (".price functools._lru_cache_wrapper", "return [number] * 20"),
-    "strings_in_a_dict": (".SEEN dict", "SEEN["),
-    "cycle_that_comes_back": (".REFUSED list", "self.me, self.data"),
-    "closure": (".HOOKS dict", "def hook"),
-    "thread_local": (".LOCAL _thread._local", "LOCAL.rows.append"),
-    "traceback_kept": (".FAILURES list", "payload = [number] * 50"),
-}
 
 
 def steady_lines(found: dict[str, Any]) -> list[str]:

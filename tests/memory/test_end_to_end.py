@@ -4,71 +4,24 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
-from include.memory import probe
+from bench.memory.programs import INNOCENT, LEAKS, NATIVE, running
 from include.memory.assemble import bound_in, series_of
 from include.memory.errors import MemoryAuditError
-from include.memory.judge import judge
-from include.memory.sample import Sample, sample
-from include.memory.series import Floats, Judgement, Series
-from tests.memory.programs import INNOCENT, LEAKS, NATIVE, Program, running
-
-SECONDS = 20.0
-PAUSE_SECONDS = 0.05
-HOURS = 5.0  # that the test stands for
-
-
-@dataclass(frozen=True)
-class Watched:
-    """Samples and answers, and how many steps the program had done at each."""
-
-    samples: list[Sample]
-    answers: list[dict[str, Any]]
-    at_samples: list[int]
-    at_answers: list[int]
-
-    def series(self) -> Series:
-        """As if it had taken hours. The program's steps are the clock: a busy machine slows it down."""
-        plain = series_of(self.samples, self.answers)
-        first, last = self.at_samples[0], self.at_samples[-1]
-
-        def hours(steps: list[int]) -> Floats:
-            return 1.0 + (np.array(steps, dtype=float) - first) * HOURS / (last - first)
-
-        return replace(plain, hours=hours(self.at_samples), looks=replace(plain.looks, hours=hours(self.at_answers)))
-
-
-def watch(program: Program) -> Watched:
-    """Look at a program for some seconds, from outside and inside."""
-    found = Watched([], [], [], [])
-    until = time.monotonic() + SECONDS
-    while time.monotonic() < until:
-        if found.at_samples and program.done == found.at_samples[-1]:
-            time.sleep(0.005)
-            continue
-        found.at_samples.append(program.done)
-        found.samples.append(sample(program.incarnation.pid))
-        found.answers.append(probe.count(program.incarnation, folder=program.folder))
-        found.at_answers.append(program.done)
-        time.sleep(PAUSE_SECONDS)
-    return found
+from include.memory.lapse import audit
+from include.memory.sample import sample
+from include.memory.series import Judgement
 
 
 def audited(body: str, folder: Path, *, profile: bool = False) -> Judgement:
     """The verdict on a program."""
     with running(body, folder, STEPS="25") as program:
         time.sleep(1.0)
-        series = watch(program).series()
-        if profile:
-            found = probe.profile(program.incarnation, folder=program.folder, seconds=1.0)
-            series = replace(series, bound=bound_in([found]))
-    return judge(series)
+        return audit(program.in_lapse, profile_seconds=1.0 if profile else None).said
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,195 @@
+"""What the always-on part takes: the watcher with its child, and the agent in a process that it watches.
+
+The processes do nothing of their own here, so that all they use is the agent's; the first has a large heap of Python
+objects. Rounds follow each other every few seconds and are reckoned as one a minute, as in production.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.figures import Figure
+from bench.memory.programs import Program, running
+from bench.memory.worker import FILL
+from bench.report import Sheet
+from include.memory import spool
+from include.memory.exchange import FOLDER
+from include.memory.processes import NAMED
+from include.memory.sample import TICKS_PER_SECOND, sample
+from include.memory.ship import CONNECTION
+from include.memory.watch import EVERY_SECONDS
+from stack import databases
+from stack.errors import StackError
+from stack.postgres import PostgresServer
+from stack.settings import REPOSITORY
+
+ROUNDS, QUICK_ROUNDS = 20, 4
+PROCESSES = 8
+BENCH_EVERY_SECONDS = 3.0
+# As `python -m include.memory.watch` runs it, but as a child of this process, so that the kernel tells what it used.
+WATCH = "import sys; from pathlib import Path; from include.memory.watch import Watcher; "
+RUN = "Watcher(Path(sys.argv[1]), float(sys.argv[2])).run()"
+PASSWORDS = {"airflow": "airflow-secret", "ingest": "ingest-secret"}
+Say = Callable[[str], None]
+
+# Imports what Airflow's processes import for the audit, after it has noted what it takes without that.
+HEAD = """
+    import gc, os, sys, time
+    from pathlib import Path
+    import pandas
+"""
+TAIL = """
+    def unique_bytes():
+        lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+        return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Private_"))
+
+    before = unique_bytes()
+    from include.memory import agent, task, watch
+    assert agent.install(Path(sys.argv[1]))
+    (Path(sys.argv[1]).parent / "before").write_text(str(before))
+    gc.freeze()  # as Airflow does before it forks its workers
+    for _ in range(int(sys.argv[2]) - 1):
+        if os.fork() == 0:
+            break
+    else:
+        gc.unfreeze()
+        print("ready", flush=True)
+    while True:
+        time.sleep(3600)
+"""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Seconds of a processor a round, and bytes. `shipping` is what the watcher's child used."""
+
+    rounds: int
+    watcher_seconds: float
+    shipping_seconds: float
+    agent_seconds: float
+    watcher_bytes: int
+    growth_bytes: int
+
+    @property
+    def percent(self) -> float:
+        """Of one core, with a round a minute."""
+        return 100 * (self.watcher_seconds + self.shipping_seconds + self.agent_seconds) / EVERY_SECONDS
+
+    @property
+    def megabytes(self) -> float:
+        """The watcher's own memory, and what the agent adds to a process."""
+        return (self.watcher_bytes + self.growth_bytes) / 1e6
+
+
+def measure(folder: Path, rounds: int, say: Say) -> Found:
+    """Let the watcher work for so many rounds. Raises StackError when it does not."""
+    with (
+        _warehouse(folder) as dsn,
+        tempfile.TemporaryDirectory(prefix="millrace-watched-") as place,
+        running(FILL, Path(place), str(PROCESSES), head=HEAD, tail=TAIL) as program,
+    ):
+        try:
+            found = _measure(program, dsn, rounds)
+        finally:
+            _end_children(program)
+    say(f"  {found.rounds} rounds: {found.percent:.2f} % of a core, {found.megabytes:.1f} MB")
+    return found
+
+
+def _measure(program: Program, dsn: str, rounds: int) -> Found:
+    before = int((program.folder.parent / "before").read_text())
+    agent_began = _used(program.process.pid)[0]
+    with _watching(program, dsn) as watcher:
+        time.sleep(2 * BENCH_EVERY_SECONDS)  # what it does first is no round like the others
+        began, agent_at = _used(watcher.pid), _used(program.process.pid)[0]
+        time.sleep(rounds * BENCH_EVERY_SECONDS)
+        ended, agent_ended = _used(watcher.pid), _used(program.process.pid)[0]
+        if watcher.poll() is not None or agent_ended == agent_began or spool.waiting(program.folder)[1:]:
+            raise StackError("the watcher has not watched, or its child has brought nothing to the warehouse")
+        return Found(
+            rounds,
+            (ended[0] - began[0]) / rounds,
+            (ended[1] - began[1]) / rounds,
+            (agent_ended - agent_at) / rounds,
+            sample(watcher.pid).used_bytes,
+            sample(program.process.pid).used_bytes - before,
+        )
+
+
+@contextmanager
+def _watching(program: Program, dsn: str) -> Iterator[subprocess.Popen[bytes]]:
+    environment = {
+        **os.environ,
+        FOLDER: str(program.folder),
+        NAMED: json.dumps({"worker": str(program.source)}),
+        CONNECTION: dsn,
+    }
+    command = [sys.executable, "-S", "-c", WATCH + RUN, str(program.folder), str(BENCH_EVERY_SECONDS)]
+    watcher = subprocess.Popen(command, cwd=REPOSITORY, env=environment)
+    try:
+        yield watcher
+    finally:
+        watcher.kill()
+        watcher.wait()
+
+
+@contextmanager
+def _warehouse(folder: Path) -> Iterator[str]:
+    """The URL of a fresh warehouse on a server of its own."""
+    server = PostgresServer(folder / "postgres", settings={"fsync": "off", "shared_buffers": "128MB"})
+    server.start()
+    try:
+        databases.prepare(server.dsn(), PASSWORDS)
+        dsn = server.dsn("warehouse", "ingest", PASSWORDS["ingest"])
+        databases.migrate_warehouse(dsn)
+        yield dsn
+    finally:
+        server.destroy()
+
+
+def _used(pid: int) -> tuple[float, float]:
+    """Seconds of a processor that a process has used, and that its children which have ended have used."""
+    stat = Path(f"/proc/{pid}/stat").read_text()
+    own, system, childrens, childrens_system = map(int, stat[stat.rindex(")") + 2 :].split()[11:15])
+    return (own + system) / TICKS_PER_SECOND, (childrens + childrens_system) / TICKS_PER_SECOND
+
+
+def _end_children(program: Program) -> None:
+    pid = program.process.pid
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        os.kill(int(child), 9)
+
+
+def sheets(found: Found) -> list[Sheet]:
+    """One line a part."""
+    rows = [
+        ["watcher", f"{found.watcher_seconds * 1e3:.1f}", f"{found.watcher_bytes / 1e6:.1f}"],
+        ["its child, which brings samples to the warehouse", f"{found.shipping_seconds * 1e3:.1f}", "ends each time"],
+        [
+            "agent in a process of a million objects",
+            f"{found.agent_seconds * 1e3:.1f}",
+            f"{found.growth_bytes / 1e6:.1f}",
+        ],
+        ["in all, a round a minute", f"{found.percent:.2f} % of a core", f"{found.megabytes:.1f}"],
+    ]
+    title = f"The always-on part beside {PROCESSES} processes, {found.rounds} rounds"
+    return [Sheet(title, ["part", "CPU ms a round", "MB"], rows)]
+
+
+def figures(found: Found | None) -> list[Figure]:
+    """The table of the issue, as far as it is about watching."""
+    percent = None if found is None else round(found.percent, 2)
+    megabytes = None if found is None else round(found.megabytes, 1)
+    return [
+        Figure("always-on part, % of a core", percent, 1.0, 0.3),
+        Figure("always-on part, MB", megabytes, 10.0, 5.0),
+    ]
