@@ -16,7 +16,7 @@ from include.memory.pace import Pace
 from include.memory.weight import weight_of_entry
 
 SLICE = 1_000
-LEAST_ENTRIES = 16  # a smaller container holds no leak worth a name
+LEAST_ENTRIES = 8  # a smaller container holds no leak worth a name, and there are too many of them
 LEAST_GROWTH = 4
 KEPT_OF_A_TYPE = 3
 WEIGHED = 10  # containers for each that is wanted

@@ -28,7 +28,7 @@ if os.environ.get("LEAKY"):
     from celery.signals import task_prerun
     KEPT = []
     def keep(**named):
-        KEPT.append([str(number) for number in range(20_000)])
+        KEPT.extend([str(number) for number in range(2_000)] for _ in range(10))
     task_prerun.connect(keep, weak=False)
 """
 
