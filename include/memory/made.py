@@ -1,0 +1,126 @@
+"""Who holds what was allocated while allocations were traced: for a traceback, the largest object that was made there
+and lives on, and the chain of references to it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import sys
+import threading
+import tracemalloc
+from _tracemalloc import _get_object_traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from include.memory import chains
+from include.memory.census import slices
+from include.memory.links import describe, via
+from include.memory.pace import OutOfTime, Pace
+from include.memory.window import Frames
+
+SEARCH_SECONDS, CHAIN_SECONDS = 5.0, 10.0
+NEWEST = 3_000  # of small objects, so many are asked where they were made: to ask takes 0.1 ms while tracing
+LARGE_BYTES = 4_096  # of larger ones, all
+DOORS = {str(Path(__file__).with_name(name)) for name in ("budget.py", "pytest_plugin.py")}
+MACHINERY = {str(Path(__file__).with_name(name)) for name in ("kept.py", "made.py")} | {tracemalloc.__file__}
+MANAGED_DICT = 1 << 4  # Py_TPFLAGS_MANAGED_DICT
+MANAGED_HEAD_BYTES = 32  # before such an object, from its block's beginning
+_flags_of = type.__dict__["__flags__"].__get__
+_traceback_at = ctypes.pythonapi._PyTraceMalloc_GetTraceback
+_traceback_at.argtypes, _traceback_at.restype = (ctypes.c_uint, ctypes.c_size_t), ctypes.py_object
+
+Held = tuple[Any, Any]  # an object, and the container that the collector does not know, or None
+
+
+def holders(tracebacks: Sequence[Frames], stop_tracing: Callable[[], None]) -> tuple[str | None, ...]:
+    """For each traceback (as `within` cuts them) the chain down to an object from there, in words; None where no object
+    was found. Tracing is stopped on the way, as it makes the search ten times slower.
+    """
+    gc.unfreeze()  # what stands in frozen containers would not be found, and this work is about to fail
+    found: list[tuple[str | None, ...]] = []
+    # In a thread of its own: then the functions that run in this one are searched for holders, too.
+    thread = threading.Thread(target=lambda: found.append(_search(tracebacks, stop_tracing)), name="millrace-memory")
+    thread.start()
+    thread.join()
+    return found[0] if found else ()
+
+
+def within(frames: Frames) -> Frames:
+    """A traceback as far as the measured work goes, innermost first; empty for what measuring itself allocates."""
+    for number, (file, _) in enumerate(frames):
+        if file in MACHINERY:
+            return ()
+        if file in DOORS:
+            return frames[:number]
+    return frames
+
+
+def _search(tracebacks: Sequence[Frames], stop_tracing: Callable[[], None]) -> tuple[str | None, ...]:
+    largest: dict[Frames, tuple[int, Held]] = {}
+    objects = gc.get_objects()
+    for search in (_newest, _large):
+        if len(largest) < len(tracebacks):
+            for held in search(objects):
+                frames = within(_traceback(held[0]) or ())
+                if frames in tracebacks and (size := _size(held[0])) > largest.get(frames, (0, None))[0]:
+                    largest[frames] = size, held
+    objects.clear()
+    stop_tracing()
+    pace = Pace(CHAIN_SECONDS, 0.0)
+    return tuple(_chain(*largest.pop(frames, (0, (None, None)))[1], pace) for frames in tracebacks)
+
+
+def _newest(objects: list[Any]) -> Iterator[Held]:
+    return ((one, None) for one in objects[: -NEWEST - 1 : -1])
+
+
+def _large(objects: list[Any]) -> Iterator[Held]:
+    """Each once, for as long as the time allows."""
+    pace = Pace(SEARCH_SECONDS, 0.0)
+    seen: set[int] = set()
+    with suppress(OutOfTime):
+        for part in slices(objects):
+            for held in _with_referents(part):
+                if _size(held[0]) >= LARGE_BYTES and id(held[0]) not in seen:
+                    seen.add(id(held[0]))
+                    yield held
+            pace.rest()
+
+
+def _with_referents(part: list[Any]) -> Iterator[Held]:
+    """Objects, what they refer to, and what stands in dicts that the collector does not know, as nothing in them can
+    form a cycle.
+    """
+    yield from ((one, None) for one in part)
+    for one in gc.get_referents(*part):
+        yield one, None
+        if type(one) is dict and not gc.is_tracked(one):
+            yield from ((value, one) for value in one.values())
+
+
+def _traceback(one: Any) -> Frames | None:
+    """Where an object was allocated. Python 3.11 does not find it for instances of plain classes: their block begins
+    earlier.
+    """
+    raw: Any = _get_object_traceback(one)
+    if raw is None and sys.version_info < (3, 12) and _flags_of(type(one)) & MANAGED_DICT:
+        raw = _traceback_at(0, id(one) - MANAGED_HEAD_BYTES)
+    return None if raw is None else tuple(raw)
+
+
+def _chain(one: Any, container: Any, pace: Pace) -> str | None:
+    if one is None:
+        return None
+    chain = chains.find(one if container is None else container, pace)
+    last = "" if container is None else f" → {via(container, one)} {describe(one)}"
+    return f"{chain}{last}" + ("" if chain.complete else " (who holds that was not found)")
+
+
+def _size(one: Any) -> int:
+    try:
+        return sys.getsizeof(one)
+    except Exception:  # a class of the program's own may measure itself wrongly
+        return 0
