@@ -178,7 +178,7 @@ def _traces(then: Callable[[], None] | None = None) -> Traces:
 
 
 def _freed_small(traces: Traces, blocks: int) -> int:
-    """Bytes of small objects from before that were freed: blocks that are traced, and by which the count did not rise."""
+    """Bytes of small objects from before that were freed: so many blocks fewer there are than the traces say."""
     missing = traces.small_blocks - blocks
     return missing * traces.small_bytes // traces.small_blocks if missing > BLOCKS_NOISE else 0
 

@@ -78,27 +78,29 @@ def _newest(objects: list[Any]) -> Iterator[Held]:
 
 
 def _large(objects: list[Any]) -> Iterator[Held]:
-    """Each once, for as long as the time allows."""
+    """Each once, for as long as the time allows; also what stands in dicts that the collector does not know, as nothing
+    in them can form a cycle.
+    """
     pace = Pace(SEARCH_SECONDS, 0.0)
     seen: set[int] = set()
     with suppress(OutOfTime):
         for part in slices(objects):
-            for held in _with_referents(part):
-                if _size(held[0]) >= LARGE_BYTES and id(held[0]) not in seen:
+            part += gc.get_referents(*part)
+            found: list[Held] = [(one, None) for one in _sized(part)]
+            for known in [one for one in part if type(one) is dict and not gc.is_tracked(one)]:
+                found += [(one, known) for one in _sized(list(known.values()))]
+            for held in found:
+                if id(held[0]) not in seen:
                     seen.add(id(held[0]))
                     yield held
             pace.rest()
 
 
-def _with_referents(part: list[Any]) -> Iterator[Held]:
-    """Objects, what they refer to, and what stands in dicts that the collector does not know, as nothing in them can
-    form a cycle.
-    """
-    yield from ((one, None) for one in part)
-    for one in gc.get_referents(*part):
-        yield one, None
-        if type(one) is dict and not gc.is_tracked(one):
-            yield from ((value, one) for value in one.values())
+def _sized(objects: list[Any]) -> list[Any]:
+    try:
+        return [one for one in objects if sys.getsizeof(one) >= LARGE_BYTES]
+    except Exception:  # a class of the program's own may measure itself wrongly
+        return [one for one in objects if _size(one) >= LARGE_BYTES]
 
 
 def _traceback(one: Any) -> Frames | None:
