@@ -13,24 +13,23 @@ from __future__ import annotations
 
 import gc
 import sys
-import threading
 import tracemalloc
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib import _bootstrap
 from types import FrameType
 
 from include.memory.census import Census, GrowingType, growing_types
 from include.memory.heap import heap
 from include.memory.made import holders, within
+from include.memory.traces import Traces, Tracing, add_up, estimate, take
 from include.memory.window import Frames, Line
 
-FRAMES = 25
-SMALL_BYTES = 512  # Python's own pools give these; malloc gives the larger
 HEAP_NOISE_BYTES = 200_000  # measured: 25 kB
 BLOCKS_NOISE = 1_000
 TOP = 5
+LEAST_SHARE = 0.1  # of what was kept, for a line that is worth a search
 _finder = vars(_bootstrap)["_find_and_load"].__code__
 IMPORTING = {(_finder.co_filename, line) for *_, line in _finder.co_lines() if line}
 
@@ -58,14 +57,8 @@ class Kept:
         return max(0, self.made_bytes - self.freed_bytes) + self.native_bytes + self.arrow_bytes
 
 
-@dataclass
-class Traces:
-    """What tracing knows at one moment: bytes and blocks by traceback, and how many of them are small."""
-
-    totals: dict[Frames, tuple[int, int]] = field(default_factory=dict)
-    small_bytes: int = 0
-    small_blocks: int = 0
-    large_bytes: int = 0
+Grown = dict[Frames, tuple[int, int]]  # bytes and blocks more than before, by traceback
+tracing = Tracing()
 
 
 class Meter:
@@ -78,10 +71,10 @@ class Meter:
         self._nested = tracemalloc.is_tracing()
         self._in_import = not IMPORTING.isdisjoint(_stack())
         self._types = Counter(map(type, gc.get_objects()))
-        self._before = _traces() if self._nested else Traces()
+        self._before = add_up(take()) if self._nested else Traces()
         self._arrow, self._heap, self._blocks = _arrow_bytes(), _heap_bytes(), sys.getallocatedblocks()
         self._tracing = True
-        _tracing.enter()
+        tracing.begin()
 
     def read(self, most_bytes: int) -> Kept:
         """What was kept since; where it is more than that, also what it is. Ends the measuring."""
@@ -91,35 +84,44 @@ class Meter:
             return Kept(0, 0, 0, 0, 0, fault="somebody stopped the tracing of allocations meanwhile")
         types = Counter(map(type, gc.get_objects()))
         suspect = tracemalloc.get_traced_memory()[0] > most_bytes
-        traces = _traces(then=None if suspect else self.stop)
-        grown, import_bytes = self._grown(traces)
-        made_bytes = max(0, sum(size for size, _ in grown.values()))
-        freed = 0 if self._nested else _freed_small(traces, blocks)
-        top = [frames for frames in sorted(grown, key=lambda frames: -grown[frames][0])[:TOP] if grown[frames][0] > 0]
-        held: tuple[str | None, ...] = ()
-        if made_bytes - freed > most_bytes:
-            held = holders([frames for frames in top if grown[frames][0] * TOP * 2 > made_bytes], self.stop)
+        raw = take()
+        held = self._holders(estimate(raw), blocks, most_bytes) if suspect else {}
         self.stop()
+        traces = add_up(raw)
+        del raw  # it would stand in malloc's books
+        grown, import_bytes = self._grown(traces)
         beyond = 0 if self._nested or tracemalloc.is_tracing() else _heap_bytes() - self._heap - traces.large_bytes
-        native = beyond if beyond > HEAP_NOISE_BYTES else 0
-        freed += -beyond if -beyond > HEAP_NOISE_BYTES else 0
-        if import_bytes > HEAP_NOISE_BYTES:
-            native, import_bytes = 0, import_bytes + native
+        beyond = beyond if abs(beyond) > HEAP_NOISE_BYTES else 0
+        importing = import_bytes > HEAP_NOISE_BYTES
+        top = _top(grown)
         return Kept(
-            made_bytes, freed, native, max(0, arrow), import_bytes, holders=held,
+            made_bytes=max(0, sum(size for size, _ in grown.values())),
+            freed_bytes=self._freed_small(traces, blocks) + max(0, -beyond),
+            native_bytes=0 if importing else max(0, beyond),
+            arrow_bytes=max(0, arrow),
+            import_bytes=import_bytes + (max(0, beyond) if importing else 0),
             lines=tuple(Line(_texts(frames), *grown[frames], 1) for frames in top),
+            holders=tuple(held.get(frames) for frames in top),
             types=tuple(growing for _, growing in growing_types(Census(self._types), Census(types), TOP)),
-        )  # fmt: skip
+        )
 
     def stop(self) -> None:
         """End the measuring; once more is the same."""
         if self._tracing:
             self._tracing = False
-            _tracing.leave()
+            tracing.end()
 
-    def _grown(self, traces: Traces) -> tuple[dict[Frames, tuple[int, int]], int]:
+    def _holders(self, traces: Traces, blocks: int, most_bytes: int) -> dict[Frames, str]:
+        """Who holds what the top lines allocated, where it seems that more was kept than may be."""
+        grown, _ = self._grown(traces)
+        made_bytes = sum(size for size, _ in grown.values())
+        if made_bytes - self._freed_small(traces, blocks) <= most_bytes:
+            return {}
+        return holders([frames for frames in _top(grown) if grown[frames][0] > made_bytes * LEAST_SHARE], self.stop)
+
+    def _grown(self, traces: Traces) -> tuple[Grown, int]:
         """Bytes and blocks that each traceback has more than before, and the bytes of imports."""
-        grown: dict[Frames, tuple[int, int]] = {}
+        grown: Grown = {}
         imports = 0
         for frames in traces.totals.keys() | self._before.totals.keys():
             (size, count), (less, fewer) = (one.totals.get(frames, (0, 0)) for one in (traces, self._before))
@@ -131,56 +133,14 @@ class Meter:
                 grown[cut] = total + size - less, blocks + count - fewer
         return grown, imports
 
-
-class _Tracing:
-    """Traces while at least one meter runs, unless the program traces itself."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.meters, self.own = 0, False
-
-    def enter(self) -> None:
-        with self.lock:
-            self.meters += 1
-            if not tracemalloc.is_tracing():
-                self.own = True
-                tracemalloc.start(FRAMES)
-
-    def leave(self) -> None:
-        with self.lock:
-            self.meters -= 1
-            if self.own and not self.meters:
-                self.own = False
-                tracemalloc.stop()
+    def _freed_small(self, traces: Traces, blocks: int) -> int:
+        """Bytes of small objects from before that were freed: so many blocks fewer there are than the traces say."""
+        missing = 0 if self._nested else traces.small_blocks - blocks
+        return missing * traces.small_bytes // traces.small_blocks if missing > BLOCKS_NOISE else 0
 
 
-_tracing = _Tracing()
-
-
-def _traces(then: Callable[[], None] | None = None) -> Traces:
-    """What is traced now; `then` is called before it is counted up, which takes ten times longer while tracing."""
-    traces = tracemalloc.take_snapshot().traces._traces  # type: ignore[attr-defined]
-    if then:
-        then()
-    found = Traces()
-    grouped: dict[int, tuple[Frames, int, int]] = {}  # a traceback is one object for all its traces
-    for _, size, frames, *_ in traces:
-        _, total, count = grouped.get(id(frames), (frames, 0, 0))
-        grouped[id(frames)] = frames, total + size, count + 1
-        if size > SMALL_BYTES:
-            found.large_bytes += size
-        else:
-            found.small_bytes, found.small_blocks = found.small_bytes + size, found.small_blocks + 1
-    for frames, size, count in grouped.values():
-        before = found.totals.get(frames, (0, 0))
-        found.totals[frames] = before[0] + size, before[1] + count
-    return found
-
-
-def _freed_small(traces: Traces, blocks: int) -> int:
-    """Bytes of small objects from before that were freed: so many blocks fewer there are than the traces say."""
-    missing = traces.small_blocks - blocks
-    return missing * traces.small_bytes // traces.small_blocks if missing > BLOCKS_NOISE else 0
+def _top(grown: Grown) -> list[Frames]:
+    return sorted((frames for frames in grown if grown[frames][0] > 0), key=lambda frames: -grown[frames][0])[:TOP]
 
 
 def _texts(frames: Frames) -> tuple[str, ...]:

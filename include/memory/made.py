@@ -24,8 +24,9 @@ from include.memory.window import Frames
 SEARCH_SECONDS, CHAIN_SECONDS = 5.0, 10.0
 NEWEST = 3_000  # of small objects, so many are asked where they were made: to ask takes 0.1 ms while tracing
 LARGE_BYTES = 4_096  # of larger ones, all
-DOORS = {str(Path(__file__).with_name(name)) for name in ("budget.py", "pytest_plugin.py")}
-MACHINERY = {str(Path(__file__).with_name(name)) for name in ("kept.py", "made.py")} | {tracemalloc.__file__}
+HERE = Path(__file__).parent
+DOORS = {str(HERE / name) for name in ("budget.py", "pytest_plugin.py")}
+MACHINERY = {tracemalloc.__file__, *(str(HERE / name) for name in ("kept.py", "made.py", "traces.py"))}
 MANAGED_DICT = 1 << 4  # Py_TPFLAGS_MANAGED_DICT
 MANAGED_HEAD_BYTES = 32  # before such an object, from its block's beginning
 _flags_of = type.__dict__["__flags__"].__get__
@@ -35,17 +36,17 @@ _traceback_at.argtypes, _traceback_at.restype = (ctypes.c_uint, ctypes.c_size_t)
 Held = tuple[Any, Any]  # an object, and the container that the collector does not know, or None
 
 
-def holders(tracebacks: Sequence[Frames], stop_tracing: Callable[[], None]) -> tuple[str | None, ...]:
-    """For each traceback (as `within` cuts them) the chain down to an object from there, in words; None where no object
+def holders(tracebacks: Sequence[Frames], stop_tracing: Callable[[], None]) -> dict[Frames, str]:
+    """For each traceback (as `within` cuts them) the chain down to an object from there, in words, where an object
     was found. Tracing is stopped on the way, as it makes the search ten times slower.
     """
     gc.unfreeze()  # what stands in frozen containers would not be found, and this work is about to fail
-    found: list[tuple[str | None, ...]] = []
+    found: list[dict[Frames, str]] = []
     # In a thread of its own: then the functions that run in this one are searched for holders, too.
     thread = threading.Thread(target=lambda: found.append(_search(tracebacks, stop_tracing)), name="millrace-memory")
     thread.start()
     thread.join()
-    return found[0] if found else ()
+    return found[0] if found else {}
 
 
 def within(frames: Frames) -> Frames:
@@ -58,7 +59,7 @@ def within(frames: Frames) -> Frames:
     return frames
 
 
-def _search(tracebacks: Sequence[Frames], stop_tracing: Callable[[], None]) -> tuple[str | None, ...]:
+def _search(tracebacks: Sequence[Frames], stop_tracing: Callable[[], None]) -> dict[Frames, str]:
     largest: dict[Frames, tuple[int, Held]] = {}
     objects = gc.get_objects()
     for search in (_newest, _large):
@@ -70,7 +71,7 @@ def _search(tracebacks: Sequence[Frames], stop_tracing: Callable[[], None]) -> t
     objects.clear()
     stop_tracing()
     pace = Pace(CHAIN_SECONDS, 0.0)
-    return tuple(_chain(*largest.pop(frames, (0, (None, None)))[1], pace) for frames in tracebacks)
+    return {frames: _chain(*largest.pop(frames)[1], pace) for frames in tracebacks if frames in largest}
 
 
 def _newest(objects: list[Any]) -> Iterator[Held]:
@@ -113,9 +114,7 @@ def _traceback(one: Any) -> Frames | None:
     return None if raw is None else tuple(raw)
 
 
-def _chain(one: Any, container: Any, pace: Pace) -> str | None:
-    if one is None:
-        return None
+def _chain(one: Any, container: Any, pace: Pace) -> str:
     chain = chains.find(one if container is None else container, pace)
     last = "" if container is None else f" → {via(container, one)} {describe(one)}"
     return f"{chain}{last}" + ("" if chain.complete else " (who holds that was not found)")
