@@ -20,8 +20,8 @@ def report(name: str, most_bytes: int, kept: Kept) -> str:
         if chain:
             said.append(f"  held by {chain}")
     if kept.types:
-        new = (f"{one.after - one.before:,} {one.name} (now {one.after:,})" for one in kept.types)
-        said.append(f"New objects by type: {', '.join(new)}.")
+        new = (f"{one.newest:,} {one.name} ({one.all:,} in all)" for one in kept.types)
+        said.append(f"The newest objects: {', '.join(new)}.")
     return "\n".join(said)
 
 

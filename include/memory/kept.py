@@ -14,15 +14,13 @@ from __future__ import annotations
 import gc
 import sys
 import tracemalloc
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import _bootstrap
 from types import FrameType
 
-from include.memory.census import Census, GrowingType, growing_types
 from include.memory.heap import heap
-from include.memory.made import holders, within
+from include.memory.made import Made, NewType, look, within
 from include.memory.traces import Traces, Tracing, add_up, estimate, take
 from include.memory.window import Frames, Line
 
@@ -48,7 +46,7 @@ class Kept:
     import_bytes: int
     lines: tuple[Line, ...] = ()
     holders: tuple[str | None, ...] = ()
-    types: tuple[GrowingType, ...] = ()
+    types: tuple[NewType, ...] = ()
     fault: str | None = None
 
     @property
@@ -70,7 +68,6 @@ class Meter:
         gc.collect()
         self._nested = tracemalloc.is_tracing()
         self._in_import = not IMPORTING.isdisjoint(_stack())
-        self._types = Counter(map(type, gc.get_objects()))
         self._before = add_up(take()) if self._nested else Traces()
         self._arrow, self._heap, self._blocks = _arrow_bytes(), _heap_bytes(), sys.getallocatedblocks()
         self._tracing = True
@@ -82,10 +79,9 @@ class Meter:
         blocks, arrow = sys.getallocatedblocks() - self._blocks, _arrow_bytes() - self._arrow
         if not tracemalloc.is_tracing():
             return Kept(0, 0, 0, 0, 0, fault="somebody stopped the tracing of allocations meanwhile")
-        types = Counter(map(type, gc.get_objects()))
         suspect = tracemalloc.get_traced_memory()[0] > most_bytes
         raw = take()
-        held = self._holders(estimate(raw), blocks, most_bytes) if suspect else {}
+        made = self._made(estimate(raw), blocks, most_bytes) if suspect else Made()
         self.stop()
         traces = add_up(raw)
         del raw  # it would stand in malloc's books
@@ -101,8 +97,8 @@ class Meter:
             arrow_bytes=max(0, arrow),
             import_bytes=import_bytes + (max(0, beyond) if importing else 0),
             lines=tuple(Line(_texts(frames), *grown[frames], 1) for frames in top),
-            holders=tuple(held.get(frames) for frames in top),
-            types=tuple(growing for _, growing in growing_types(Census(self._types), Census(types), TOP)),
+            holders=tuple(made.holders.get(frames) for frames in top),
+            types=made.types,
         )
 
     def stop(self) -> None:
@@ -111,13 +107,13 @@ class Meter:
             self._tracing = False
             tracing.end()
 
-    def _holders(self, traces: Traces, blocks: int, most_bytes: int) -> dict[Frames, str]:
-        """Who holds what the top lines allocated, where it seems that more was kept than may be."""
+    def _made(self, traces: Traces, blocks: int, most_bytes: int) -> Made:
+        """The objects of the top lines, where it seems that more was kept than may be."""
         grown, _ = self._grown(traces)
         made_bytes = sum(size for size, _ in grown.values())
         if made_bytes - self._freed_small(traces, blocks) <= most_bytes:
-            return {}
-        return holders([frames for frames in _top(grown) if grown[frames][0] > made_bytes * LEAST_SHARE], self.stop)
+            return Made()
+        return look([frames for frames in _top(grown) if grown[frames][0] > made_bytes * LEAST_SHARE], self.stop)
 
     def _grown(self, traces: Traces) -> tuple[Grown, int]:
         """Bytes and blocks that each traceback has more than before, and the bytes of imports."""

@@ -1,5 +1,5 @@
 """Who holds what was allocated while allocations were traced: for a traceback, the largest object that was made there
-and lives on, and the chain of references to it.
+and lives on, and the chain of references to it; and of which types the newest objects are.
 """
 
 from __future__ import annotations
@@ -10,18 +10,21 @@ import sys
 import threading
 import tracemalloc
 from _tracemalloc import _get_object_traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from include.memory import chains
-from include.memory.census import slices
+from include.memory.census import slices, type_name
 from include.memory.links import describe, via
 from include.memory.pace import OutOfTime, Pace
 from include.memory.window import Frames
 
 SEARCH_SECONDS, CHAIN_SECONDS = 5.0, 10.0
+TYPES = 5
 NEWEST = 3_000  # of small objects, so many are asked where they were made: to ask takes 0.1 ms while tracing
 LARGE_BYTES = 4_096  # of larger ones, all
 HERE = Path(__file__).parent
@@ -36,17 +39,34 @@ _traceback_at.argtypes, _traceback_at.restype = (ctypes.c_uint, ctypes.c_size_t)
 Held = tuple[Any, Any]  # an object, and the container that the collector does not know, or None
 
 
-def holders(tracebacks: Sequence[Frames], stop_tracing: Callable[[], None]) -> dict[Frames, str]:
-    """For each traceback (as `within` cuts them) the chain down to an object from there, in words, where an object
-    was found. Tracing is stopped on the way, as it makes the search ten times slower.
+@dataclass(frozen=True)
+class NewType:
+    """So many of the newest objects are of this type, and so many of all objects."""
+
+    name: str
+    newest: int
+    all: int
+
+
+@dataclass(frozen=True)
+class Made:
+    """For each traceback (as `within` cuts them) the chain down to an object from there, in words, where an object was
+    found; and the types of the newest objects, the most frequent first.
     """
+
+    holders: dict[Frames, str] = field(default_factory=dict)
+    types: tuple[NewType, ...] = ()
+
+
+def look(tracebacks: Sequence[Frames], stop_tracing: Callable[[], None]) -> Made:
+    """Look for the objects. Tracing is stopped on the way, as it makes the search ten times slower."""
     gc.unfreeze()  # what stands in frozen containers would not be found, and this work is about to fail
-    found: list[dict[Frames, str]] = []
+    found: list[Made] = []
     # In a thread of its own: then the functions that run in this one are searched for holders, too.
     thread = threading.Thread(target=lambda: found.append(_search(tracebacks, stop_tracing)), name="millrace-memory")
     thread.start()
     thread.join()
-    return found[0] if found else {}
+    return found[0] if found else Made()
 
 
 def within(frames: Frames) -> Frames:
@@ -59,19 +79,26 @@ def within(frames: Frames) -> Frames:
     return frames
 
 
-def _search(tracebacks: Sequence[Frames], stop_tracing: Callable[[], None]) -> dict[Frames, str]:
+def _search(tracebacks: Sequence[Frames], stop_tracing: Callable[[], None]) -> Made:
     largest: dict[Frames, tuple[int, Held]] = {}
+    new: Counter[type] = Counter()
     objects = gc.get_objects()
     for search in (_newest, _large):
         if len(largest) < len(tracebacks):
             for held in search(objects):
                 frames = within(_traceback(held[0]) or ())
+                if frames:
+                    new[type(held[0])] += search is _newest
                 if frames in tracebacks and (size := _size(held[0])) > largest.get(frames, (0, None))[0]:
                     largest[frames] = size, held
-    objects.clear()
     stop_tracing()
+    every = Counter(map(type, objects))
+    objects.clear()
     pace = Pace(CHAIN_SECONDS, 0.0)
-    return {frames: _chain(*largest.pop(frames)[1], pace) for frames in tracebacks if frames in largest}
+    return Made(
+        {frames: _chain(*largest.pop(frames)[1], pace) for frames in tracebacks if frames in largest},
+        tuple(NewType(type_name(kind), count, every[kind]) for kind, count in new.most_common(TYPES) if count > 1),
+    )
 
 
 def _newest(objects: list[Any]) -> Iterator[Held]:

@@ -313,6 +313,6 @@ def test_the_order_of_ingestion_does_not_matter(
 @pytest.mark.memory_budget("1 MB", warm=1)
 def test_a_file_a_day_leaves_nothing_behind(warehouse: psycopg.Connection, tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path)
-    for day in range(3):
-        lines = "".join(f"{number},label {number} of day {day},{number % 100}.5\n" for number in range(40_000))
+    for day in range(2):
+        lines = "".join(f"{number},label {number} of day {day},{number % 100}.5\n" for number in range(20_000))
         ingest(warehouse, dataset, HEADER + lines, tmp_path, version=DAY + timedelta(days=day))
