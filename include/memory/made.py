@@ -10,11 +10,13 @@ import sys
 import threading
 import tracemalloc
 from _tracemalloc import _get_object_traceback
+from abc import ABCMeta
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from include.memory import chains
@@ -23,10 +25,13 @@ from include.memory.links import describe, via
 from include.memory.pace import OutOfTime, Pace
 from include.memory.window import Frames
 
-SEARCH_SECONDS, CHAIN_SECONDS = 5.0, 10.0
+SEARCH_SECONDS, CHAIN_SECONDS = 20.0, 20.0  # by the clock: a busy machine is slow
 TYPES = 5
 NEWEST = 3_000  # of small objects, so many are asked where they were made: to ask takes 0.1 ms while tracing
 LARGE_BYTES = 4_096  # of larger ones, all
+SMALL_TYPES = frozenset({type, ABCMeta, CodeType, FunctionType, ModuleType})
+COUNTED = frozenset({dict, set, list, tuple, str, bytes, bytearray})
+LEAST_ENTRIES = 50  # fewer take less
 HERE = Path(__file__).parent
 DOORS = {str(HERE / name) for name in ("budget.py", "pytest_plugin.py")}
 MACHINERY = {tracemalloc.__file__, *(str(HERE / name) for name in ("kept.py", "made.py", "traces.py"))}
@@ -125,10 +130,14 @@ def _large(objects: list[Any]) -> Iterator[Held]:
 
 
 def _sized(objects: list[Any]) -> list[Any]:
-    try:
-        return [one for one in objects if sys.getsizeof(one) >= LARGE_BYTES]
-    except Exception:  # a class of the program's own may measure itself wrongly
-        return [one for one in objects if _size(one) >= LARGE_BYTES]
+    """The large ones. Most are told by their type or length: every size above 256 is a new number, and while tracing a
+    new object costs a microsecond.
+    """
+    likely = [
+        one for one in objects
+        if type(one) not in SMALL_TYPES and (type(one) not in COUNTED or len(one) >= LEAST_ENTRIES)
+    ]  # fmt: skip
+    return [one for one in likely if _size(one) >= LARGE_BYTES]
 
 
 def _traceback(one: Any) -> Frames | None:
