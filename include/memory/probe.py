@@ -65,7 +65,7 @@ def count_all(
 
     Each has so many seconds to answer. One that does not is no error here: see `Answers.missing`.
     """
-    waiting, asked, answers = deque(processes), list[_Asked](), Answers()
+    waiting, asked, answers, pause = deque(processes), list[_Asked](), Answers(), LOOK_SECONDS
     while waiting or asked:
         while waiting and len(asked) < at_once:
             process = waiting.popleft()
@@ -74,8 +74,10 @@ def count_all(
                 asked.append(_Asked(process, question, folder, seconds))
             except MemoryAuditError as error:
                 answers.missing[process] = error
-        time.sleep(LOOK_SECONDS if asked else 0)
-        asked = [one for one in asked if not _arrived(one, answers)]
+        time.sleep(pause if asked else 0)
+        left = [one for one in asked if not _arrived(one, answers)]
+        pause = LOOK_SECONDS if len(left) < len(asked) else _longer(pause)
+        asked = left
     return answers
 
 
@@ -96,8 +98,13 @@ def ask(process: Incarnation, question: Ask, *, folder: Path | None, seconds: fl
     asked, pause = _Asked(process, question, folder, seconds), LOOK_SECONDS
     while (content := asked.answer()) is None:
         time.sleep(pause)
-        pause = min(pause * 1.5, 0.25)
+        pause = _longer(pause)
     return content
+
+
+def _longer(pause: float) -> float:
+    """Between two looks for an answer: one that does not come soon is looked for less often."""
+    return min(pause * 1.5, 0.25)
 
 
 class _Asked:
