@@ -18,7 +18,7 @@ from include.memory.errors import BadAnswer, MemoryAuditError, NoAgent, NoAnswer
 from include.memory.exchange import SIGNAL, Ask
 from include.memory.sample import PROC, Incarnation, incarnation_of
 
-GRACE_SECONDS = 20.0  # beyond a profile's own window
+GRACE_SECONDS = 80.0  # beyond a profile's own window and search: to count a large heap on a busy machine takes a minute
 AT_ONCE = 16  # processes that count at the same time: each wants a core for it
 LOOK_SECONDS = 0.005
 
@@ -41,7 +41,7 @@ def profile(process: Incarnation, *, folder: Path | None = None, **wanted: Any) 
     It collects only where that is expected to take less than 50 ms, unless `longest_pause_seconds` says otherwise.
     """
     question = Ask(_number(), process.start_ticks, "profile", **{"longest_pause_seconds": 0.05, **wanted})
-    seconds = question.seconds + 2 * question.chain_seconds + GRACE_SECONDS
+    seconds = question.seconds + question.chain_seconds + GRACE_SECONDS
     return ask(process, question, folder=folder, seconds=seconds)
 
 
