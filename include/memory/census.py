@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from include.memory.pace import Pace
+from include.memory.weight import weight_of_entry
 
 SLICE = 4_000  # objects, read in about a millisecond
 LEAST_ENTRIES = 16  # a smaller container holds no leak worth a name
-LEAST_GROWTH = 8
+LEAST_GROWTH = 4
 KEPT_OF_A_TYPE = 3
+WEIGHED = 10  # containers for each that is wanted
 SIZED: tuple[type, ...] = (list, dict, set, deque)
 Length = Callable[[Any], int]
 
@@ -41,11 +43,12 @@ class GrowingType:
 
 @dataclass(frozen=True)
 class Grown:
-    """A container with more entries than before."""
+    """A container with more entries than before; `bytes` is about what the new ones hold."""
 
     container: Any
     before: int
     after: int
+    bytes: int
 
 
 def take(pace: Pace) -> Census:
@@ -76,12 +79,12 @@ def growing_types(before: Census, after: Census, top: int) -> list[tuple[type, G
 
 
 def grown_containers(before: Census, after: Census, pace: Pace, top: int) -> list[Grown]:
-    """The containers with the most new entries; those that were not there before, or were small, come last."""
+    """The containers whose new entries hold most; those that were not there before, or were small, come last."""
     gains = {at: size - before.entries.get(at, 0) for at, size in after.entries.items()}
     own = {id(before.entries), id(after.entries), id(gains), id(before.types), id(after.types)}
     grown = (at for at in gains if gains[at] >= LEAST_GROWTH and at not in own)
-    best = sorted(grown, key=lambda at: (at not in before.entries, -gains[at]))
-    wanted = set(best[: top * 4])
+    most = sorted(grown, key=lambda at: (at not in before.entries, -gains[at]))
+    wanted = set(most[: top * WEIGHED])
     found: dict[int, Any] = {}
     objects = pace.call(gc.get_objects)
     for part in slices(objects):
@@ -92,8 +95,14 @@ def grown_containers(before: Census, after: Census, pace: Pace, top: int) -> lis
         pace.rest()
     found.pop(id(objects), None)
     objects.clear()  # a list of all objects holds the cells of this function too, and would live on in a cycle
-    alive = [at for at in best if at in found]
-    return [Grown(found[at], before.entries.get(at, 0), after.entries[at]) for at in alive[:top]]
+    weighed = []
+    for at, container in found.items():
+        held = gains[at] * weight_of_entry(container)
+        weighed.append(
+            (at not in before.entries, -held, Grown(container, before.entries.get(at, 0), after.entries[at], held))
+        )
+        pace.rest()
+    return [grown for _, _, grown in sorted(weighed, key=lambda one: one[:2])[:top]]
 
 
 def newest(kinds: list[type], pace: Pace) -> dict[type, list[Any]]:

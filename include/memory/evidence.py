@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from include.memory import census, chains, counters, window
@@ -19,7 +19,10 @@ CENSUS_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Holder:
-    """A container that has grown, or an object of a growing type, and the chain from a root to it."""
+    """A container that has grown, or an object of a growing type, and the chain from a root to it.
+
+    `bytes` is about what the new entries of a container hold.
+    """
 
     what: str
     before: int
@@ -27,6 +30,7 @@ class Holder:
     chain: tuple[str, ...]
     complete: bool
     bound: Bound | None
+    bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,8 @@ def _holders(
     search = Pace(question.chain_seconds)
     try:
         for grown in census.grown_containers(before, after, search, question.chains):
-            found.append(_holder(grown.container, describe(grown.container), grown.before, grown.after, search))
+            holder = _holder(grown.container, describe(grown.container), grown.before, grown.after, search)
+            found.append(replace(holder, bytes=grown.bytes))
         kinds = [kind for kind, _ in types if kind not in (dict, list, tuple, set)][: question.chains]
         made = census.newest(kinds, search)
         for kind, growing in types:

@@ -20,21 +20,27 @@ NAMED = "MILLRACE_MEMORY_PROCESSES"
 
 @dataclass(frozen=True)
 class Pattern:
-    """A role, and the regular expression that finds its processes; it is searched in the command line, as one text."""
+    """A role, and the regular expression that finds its processes; it is searched in the command line, as one text.
+
+    Where `parent` is given, it must be found in the parent's command line too.
+    """
 
     role: str
     expression: str
+    parent: str = ""
 
-    def fits(self, command: str) -> bool:
-        """Whether a command line is of this role."""
-        return re.search(self.expression, command) is not None
+    def fits(self, command: str, parent: str = "") -> bool:
+        """Whether a process and its parent, by their command lines, are of this role."""
+        return re.search(self.expression, command) is not None and re.search(self.parent, parent) is not None
 
 
-# The first that fits names the role. Airflow's supervisors and task runners are short-lived, so no pattern is theirs.
+CELERY = r"^\[celeryd: .*MainProcess|airflow celery worker( |$)"
+# The first that fits names the role. Airflow's supervisors and task runners are short-lived, so no pattern is theirs;
+# but a child of Celery's is called a supervisor from its first task on, and before as its parent is.
 AIRFLOW: tuple[Pattern, ...] = (
     Pattern("executor-worker", r"^airflow worker -- LocalExecutor"),
-    Pattern("celery-child", r"^\[celeryd: .*ForkPoolWorker-\d+"),
-    Pattern("celery-parent", r"^\[celeryd: .*MainProcess|airflow celery worker( |$)"),
+    Pattern("celery-child", rf"^\[celeryd: .*ForkPoolWorker-\d+|^airflow supervisor: |{CELERY}", parent=CELERY),
+    Pattern("celery-parent", CELERY),
     Pattern("api-server", r"^airflow api_server|^gunicorn: .*airflow|airflow api-server( |$)"),
     Pattern("serve-logs", r"^airflow serve-logs"),
     Pattern("scheduler", r"airflow scheduler( |$)"),
@@ -78,7 +84,8 @@ def find(
     found = []
     for pid in _pids(proc):
         command = command_of(pid, proc)
-        pattern = next((pattern for pattern in patterns if pattern.fits(command)), None) if command else None
+        parent = command_of(_parent(pid, proc), proc) if command else ""
+        pattern = next((pattern for pattern in patterns if pattern.fits(command, parent)), None) if command else None
         if pattern is None or pid == os.getpid() or (pattern in AIRFLOW and _of_another(pid, proc)):
             continue
         try:
@@ -114,6 +121,15 @@ def command_of(pid: int, proc: Path = PROC) -> str:
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return ""
     return content.rstrip(b"\0 ").replace(b"\0", b" ").decode(errors="replace")
+
+
+def _parent(pid: int, proc: Path) -> int:
+    """The parent's id; 0 when the process has ended."""
+    try:
+        stat = (proc / str(pid) / "stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return int(stat[stat.rindex(b")") + 2 :].split()[1])
 
 
 def _of_another(pid: int, proc: Path) -> bool:

@@ -7,6 +7,7 @@ import re
 import signal
 import stat
 import time
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from include.memory import exchange, probe
 from include.memory.errors import BadAnswer, MemoryAuditError, NoAgent, NoAnswer, ProcessGone
 from include.memory.exchange import MARK, SIGNAL, Ask
 from include.memory.sample import Incarnation, incarnation_of
+from include.memory.weight import weight_of_entry
 from tests.memory.programs import INNOCENT, LEAKS, NATIVE, as_stranger, running
 
 SECONDS = 2.0
@@ -317,3 +319,37 @@ def test_another_user_is_told_that_it_may_not_ask(tmp_path: Path) -> None:
         said = as_stranger(ask, program.incarnation.pid)
         assert re.fullmatch(r"process \d+ (may not be asked by this user|has no agent): .*", said)
         assert program.process.poll() is None
+
+
+def test_few_heavy_entries_come_before_many_light_ones(tmp_path: Path) -> None:
+    body = """
+    KEPT, NAMES = list(range(20)), {}
+    def step(number):
+        NAMES[number % 3_000 + (number // 3_000) * 3_000] = True
+        if number % 40 == 0:
+            KEPT.append([str(one) for one in range(3_000)])
+    """
+    with running(body, tmp_path) as program:
+        found = probe.profile(program.incarnation, folder=program.folder, seconds=SECONDS)
+    kept, names = found["holders"][:2]
+    assert kept["chain"][1].startswith(".KEPT list")
+    assert names["chain"][1].startswith(".NAMES dict")
+    entries = kept["after"] - kept["before"]
+    assert 100_000 * entries < kept["bytes"] < 400_000 * entries
+    assert names["bytes"] < kept["bytes"] / 5
+
+
+def test_the_weight_of_an_entry_is_its_own() -> None:
+    shared = {"text": "x" * 10_000}
+    rows = [{"shared": shared, "own": "y" * 1_000 + str(number)} for number in range(30)]
+    assert weight_of_entry(rows) == pytest.approx(1_250, abs=150)
+    assert weight_of_entry(dict(enumerate(rows))) == pytest.approx(1_250, abs=150)
+    assert weight_of_entry(deque(rows)) == pytest.approx(1_250, abs=150)
+    assert 50 < weight_of_entry({str(number) for number in range(100)}) < 60
+    assert weight_of_entry([]) == weight_of_entry(7) == 0
+
+    class Loud:
+        def __sizeof__(self) -> int:
+            raise AssertionError("the program's own method was called")
+
+    assert 0 < weight_of_entry([Loud() for _ in range(30)]) < 500

@@ -122,25 +122,31 @@ def test_processes_are_found_by_pattern_and_age() -> None:
     assert len(sample_all(found).unread) == 3
 
 
+CELERY_PARENT = "[celeryd: celery@host:MainProcess] -active- (celery worker)"
+
+
 @pytest.mark.parametrize(
-    ("command", "role"),
+    ("command", "role", "parent"),
     [
-        ("/venv/bin/python -m airflow scheduler --skip-serve-logs", "scheduler"),
-        ("/venv/bin/python /venv/bin/airflow dag-processor", "dag-processor"),
-        ("/venv/bin/python -m airflow triggerer", "triggerer"),
-        ("airflow api_server -- host:127.0.0.1 port:8080", "api-server"),
-        ("airflow worker -- LocalExecutor: <idle>", "executor-worker"),
-        ("airflow worker -- LocalExecutor [team]: <idle>", "executor-worker"),
-        ("[celeryd: celery@host:MainProcess] -active- (celery worker)", "celery-parent"),
-        ("[celeryd: celery@host:ForkPoolWorker-3]", "celery-child"),
-        ("airflow serve-logs", "serve-logs"),
-        ("airflow worker -- 0199a1b2-aaaa", None),
-        ("airflow supervisor: orders.load", None),
-        ("/venv/bin/python -m airflow scheduler-health", None),
+        ("/venv/bin/python -m airflow scheduler --skip-serve-logs", "scheduler", "/sbin/init"),
+        ("/venv/bin/python /venv/bin/airflow dag-processor", "dag-processor", "/sbin/init"),
+        ("/venv/bin/python -m airflow triggerer", "triggerer", "/sbin/init"),
+        ("airflow api_server -- host:127.0.0.1 port:8080", "api-server", "/sbin/init"),
+        ("airflow worker -- LocalExecutor: <idle>", "executor-worker", "/sbin/init"),
+        ("airflow worker -- LocalExecutor [team]: <idle>", "executor-worker", "/sbin/init"),
+        (CELERY_PARENT, "celery-parent", "/sbin/init"),
+        ("[celeryd: celery@host:ForkPoolWorker-3]", "celery-child", CELERY_PARENT),
+        ("airflow supervisor: 01a2132a-5180-79c8-9fab-5359fb21e5ba", "celery-child", CELERY_PARENT),
+        ("python -m airflow celery worker -c 2", "celery-child", "python -m airflow celery worker -c 2"),
+        ("python -m airflow celery worker -c 2", "celery-parent", "/bin/sh /entrypoint celery worker"),
+        ("airflow serve-logs", "serve-logs", "/sbin/init"),
+        ("airflow worker -- 0199a1b2-aaaa", None, "/sbin/init"),
+        ("airflow supervisor: orders.load", None, "/sbin/init"),
+        ("/venv/bin/python -m airflow scheduler-health", None, "/sbin/init"),
     ],
 )
-def test_airflow_roles(command: str, role: str | None) -> None:
-    assert next((pattern.role for pattern in AIRFLOW if pattern.fits(command)), None) == role
+def test_airflow_roles(command: str, role: str | None, parent: str) -> None:
+    assert next((pattern.role for pattern in AIRFLOW if pattern.fits(command, parent)), None) == role
 
 
 def test_two_hundred_processes_are_sampled_within_a_second() -> None:
