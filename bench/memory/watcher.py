@@ -35,9 +35,15 @@ from stack.settings import REPOSITORY
 ROUNDS, QUICK_ROUNDS = 20, 4
 PROCESSES = 8
 BENCH_EVERY_SECONDS = 3.0
-# As `python -m include.memory.watch` runs it, but as a child of this process, so that the kernel tells what it used.
-WATCH = "import sys; from pathlib import Path; from include.memory.watch import Watcher; "
-RUN = "Watcher(Path(sys.argv[1]), float(sys.argv[2])).run()"
+# As `python -m include.memory.watch` runs it, but as a child of this process, so that the kernel tells what it used,
+# and beside no other Airflow that happens to run on this machine.
+RUN = """
+import sys
+from pathlib import Path
+from include.memory import watch
+watch.AIRFLOW = ()
+watch.Watcher(Path(sys.argv[1]), float(sys.argv[2])).run()
+"""
 PASSWORDS = {"airflow": "airflow-secret", "ingest": "ingest-secret"}
 Say = Callable[[str], None]
 
@@ -48,11 +54,8 @@ HEAD = """
     import pandas
 """
 TAIL = """
-    def unique_bytes():
-        lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
-        return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Private_"))
-
-    before = unique_bytes()
+    lines = Path("/proc/self/status").read_text().splitlines()
+    before = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
     from include.memory import agent, task, watch
     assert agent.install(Path(sys.argv[1]))
     (Path(sys.argv[1]).parent / "before").write_text(str(before))
@@ -121,7 +124,7 @@ def _measure(program: Program, dsn: str, rounds: int) -> Found:
             (ended[1] - began[1]) / rounds,
             (agent_ended - agent_at) / rounds,
             sample(watcher.pid).used_bytes,
-            sample(program.process.pid).used_bytes - before,
+            sample(program.process.pid).anonymous_bytes - before,
         )
 
 
@@ -133,7 +136,7 @@ def _watching(program: Program, dsn: str) -> Iterator[subprocess.Popen[bytes]]:
         NAMED: json.dumps({"worker": str(program.source)}),
         CONNECTION: dsn,
     }
-    command = [sys.executable, "-S", "-c", WATCH + RUN, str(program.folder), str(BENCH_EVERY_SECONDS)]
+    command = [sys.executable, "-S", "-c", RUN, str(program.folder), str(BENCH_EVERY_SECONDS)]
     watcher = subprocess.Popen(command, cwd=REPOSITORY, env=environment)
     try:
         yield watcher

@@ -63,7 +63,7 @@ def _looks(answers: Sequence[Mapping[str, Any]], born: float) -> Looks:
     return Looks(
         hours=_floats([count["taken_at"] - born for count in counts]) / 3600,
         blocks=_floats([count["blocks"] for count in counts]),
-        objects=_floats([count["objects"] for count in counts]),
+        objects=_floats([np.nan if count["objects"] is None else count["objects"] for count in counts]),
         heap_bytes=_floats([count["heap_bytes"] or 0 for count in counts]),
         free_bytes=_floats([count["free_bytes"] or 0 for count in counts]),
         collected=np.array([count["collected"] for count in counts], dtype=bool),

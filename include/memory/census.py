@@ -15,7 +15,7 @@ from typing import Any
 from include.memory.pace import Pace
 from include.memory.weight import weight_of_entry
 
-SLICE = 1_000
+SLICE = 4_000  # objects, read in about a millisecond
 LEAST_ENTRIES = 8  # a smaller container holds no leak worth a name, and there are too many of them
 LEAST_GROWTH = 4
 KEPT_OF_A_TYPE = 3
@@ -128,9 +128,9 @@ def type_name(kind: type) -> str:
     return f"{name}" if module == "builtins" else f"{module}.{name}"
 
 
-def slices(objects: list[Any], size: int = SLICE) -> Iterator[list[Any]]:
+def slices(objects: list[Any]) -> Iterator[list[Any]]:
     """Pieces of a list, each a list that the caller may clear."""
-    return (objects[begin : begin + size] for begin in range(0, len(objects), size))
+    return (objects[begin : begin + SLICE] for begin in range(0, len(objects), SLICE))
 
 
 def _learn(measures: dict[type, Length], types: Counter[type]) -> None:

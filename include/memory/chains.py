@@ -25,7 +25,6 @@ OWN_FOLDER = str(Path(__file__).parent)
 OWN_PACKAGE = f"{__package__}."
 LONGEST_CHAIN = 14
 WIDEST_LEVEL = 60
-WIDE_SLICE = 4_000
 LARGE_HEAP = 100_000  # objects, above which a level is searched in slices
 
 
@@ -167,7 +166,7 @@ class _Search:
         ids = {id(one) for one in wanted}
         holders: list[Any] = []
         objects = self.pace.call(gc.get_objects)
-        for part in slices(objects, WIDE_SLICE):
+        for part in slices(objects):
             if not ids.isdisjoint(map(id, gc.get_referents(*part))):
                 holders += [one for one in part if not ids.isdisjoint(map(id, gc.get_referents(one)))]
             part.clear()

@@ -115,9 +115,12 @@ def _leak(series: Series, counter: Counter) -> Judgement:
 
 
 def _objects_rise(series: Series, since: float) -> bool:
+    """Whether the collector's objects account for a part of the growth; also true where they were not counted."""
     looks = series.looks
-    begin = min(int(np.searchsorted(looks.hours, since)), len(looks) - 2)
-    parts = kinds.accounted(looks, begin, len(looks) - 1)
+    counted = np.flatnonzero((looks.hours >= since) & ~np.isnan(looks.objects))
+    if len(counted) < 2:
+        return True
+    parts = kinds.accounted(looks, int(counted[0]), int(counted[-1]))
     return parts.objects * kinds.BYTES_A_BLOCK >= 0.1 * parts.python
 
 

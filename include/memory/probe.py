@@ -18,7 +18,7 @@ from include.memory.errors import BadAnswer, MemoryAuditError, NoAgent, NoAnswer
 from include.memory.exchange import SIGNAL, Ask
 from include.memory.sample import PROC, Incarnation, incarnation_of
 
-GRACE_SECONDS = 20.0  # beyond a profile's own window
+GRACE_SECONDS = 80.0  # beyond a profile's own window and search: to count a large heap on a busy machine takes a minute
 AT_ONCE = 16  # processes that count at the same time: each wants a core for it
 LOOK_SECONDS = 0.005
 
@@ -41,7 +41,7 @@ def profile(process: Incarnation, *, folder: Path | None = None, **wanted: Any) 
     It collects only where that is expected to take less than 50 ms, unless `longest_pause_seconds` says otherwise.
     """
     question = Ask(_number(), process.start_ticks, "profile", **{"longest_pause_seconds": 0.05, **wanted})
-    seconds = question.seconds + 2 * question.chain_seconds + GRACE_SECONDS
+    seconds = question.seconds + question.chain_seconds + GRACE_SECONDS
     return ask(process, question, folder=folder, seconds=seconds)
 
 
@@ -65,7 +65,7 @@ def count_all(
 
     Each has so many seconds to answer. One that does not is no error here: see `Answers.missing`.
     """
-    waiting, asked, answers = deque(processes), list[_Asked](), Answers()
+    waiting, asked, answers, pause = deque(processes), list[_Asked](), Answers(), LOOK_SECONDS
     while waiting or asked:
         while waiting and len(asked) < at_once:
             process = waiting.popleft()
@@ -74,8 +74,10 @@ def count_all(
                 asked.append(_Asked(process, question, folder, seconds))
             except MemoryAuditError as error:
                 answers.missing[process] = error
-        time.sleep(LOOK_SECONDS if asked else 0)
-        asked = [one for one in asked if not _arrived(one, answers)]
+        time.sleep(pause if asked else 0)
+        left = [one for one in asked if not _arrived(one, answers)]
+        pause = LOOK_SECONDS if len(left) < len(asked) else _longer(pause)
+        asked = left
     return answers
 
 
@@ -96,8 +98,13 @@ def ask(process: Incarnation, question: Ask, *, folder: Path | None, seconds: fl
     asked, pause = _Asked(process, question, folder, seconds), LOOK_SECONDS
     while (content := asked.answer()) is None:
         time.sleep(pause)
-        pause = min(pause * 1.5, 0.25)
+        pause = _longer(pause)
     return content
+
+
+def _longer(pause: float) -> float:
+    """Between two looks for an answer: one that does not come soon is looked for less often."""
+    return min(pause * 1.5, 0.25)
 
 
 class _Asked:

@@ -23,9 +23,9 @@ NOTHING: Floats = np.empty(0)
 class Looks:
     """Counters from inside the process, one entry a look, ascending. `hours` are its age at each look.
 
-    `blocks` are allocated blocks of Python's allocator, `objects` what the collector knows, `heap_bytes` and
-    `free_bytes` what malloc has given away and what it holds back. `collected` tells looks that were taken after a
-    collection.
+    `blocks` are allocated blocks of Python's allocator, `objects` what the collector knows (nan where they were not
+    counted), `heap_bytes` and `free_bytes` what malloc has given away and what it holds back. `collected` tells looks
+    that were taken after a collection.
     """
 
     hours: Floats = field(default_factory=NOTHING.copy)

@@ -140,7 +140,9 @@ def test_many_processes_are_asked_at_the_same_time(tmp_path: Path) -> None:
                 os.kill(child.pid, signal.SIGKILL)
     assert set(answers.found) == {*children} - {children[1]}
     assert all(answer["pid"] == process.pid for process, answer in answers.found.items())
-    assert [process for process, answer in answers.found.items() if answer["counters"]["collected"]] == [children[2]]
+    for process, answer in answers.found.items():
+        assert answer["counters"]["collected"] == (process == children[2])
+        assert (answer["counters"]["objects"] is None) == (process != children[2])
     assert {type(error) for error in answers.missing.values()} == {NoAnswer, ProcessGone, NoAgent}
     assert not [file for file in program.folder.iterdir() if file.suffix == ".ask"]
 

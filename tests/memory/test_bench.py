@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.memory import verdicts
+from bench.memory import cost, many, real, verdicts, watcher
+from bench.memory.cases import Case, cases
 from bench.memory.kinds import KINDS
 from bench.memory.late_kinds import LATE_KINDS
+from bench.memory.real import Named, Row
 from bench.memory.replay import replay
 from bench.memory.verdicts import Line, Score, score
 from bench.memory.world import World
+from bench.peers import pins
 
 EVERY = {kind.name: kind for kind in (*KINDS, *LATE_KINDS)}
 
@@ -81,3 +84,62 @@ def test_a_world_holds_what_is_put_into_it() -> None:
     assert (trace.used - plain.used).mean() == pytest.approx(70e6, rel=0.15)
     assert (trace.clean.blocks - plain.clean.blocks).mean() * 90 == pytest.approx(50e6, rel=0.1)
     assert (trace.clean.heap_bytes - plain.clean.heap_bytes).mean() == pytest.approx(20e6, rel=0.1)
+
+
+def test_a_pause_is_the_longest_gap_between_two_steps() -> None:
+    steps = [0.0, 0.1, 0.2, 0.7, 0.8, 2.0, 2.1]
+    assert cost.longest_gap(steps, (0.15, 0.9)) == pytest.approx(0.5)
+    assert cost.longest_gap(steps, (0.9, 3.0)) == pytest.approx(1.2)
+    assert cost.longest_gap(steps, (5.0, 6.0)) == pytest.approx(1.0), "no step at all"
+
+
+def test_work_is_lost_beside_what_is_done_alone() -> None:
+    steps = [*np.arange(0, 10, 0.01), *np.arange(10, 46, 0.02)]  # half as fast while it is profiled
+    found = cost.judge(steps, (0.0, 10.0), (10.0, 46.0), 0.02, "get_objects")
+    assert found.lost_seconds == pytest.approx(18, abs=0.1)
+    assert found.lost_percent == pytest.approx(0.5, abs=0.01)
+    assert [figure.value for figure in cost.figures([found])] == [pytest.approx(20, abs=1), 0.5]
+    assert [figure.reached for figure in cost.figures(None)] == [False, False]
+
+
+def test_the_cost_of_watching_is_reckoned_as_one_round_a_minute() -> None:
+    found = watcher.Found(10, 0.06, 0.1, 0.02, 8_000_000, 1_500_000)
+    assert found.percent == pytest.approx(0.3)
+    assert [figure.value for figure in watcher.figures(found)] == [0.3, 9.5]
+
+
+def test_what_is_said_of_real_programs_is_checked() -> None:
+    leak = Case("list", "", True, "Python objects", "", "KEPT.append")
+    native = Case("malloc", "", True, "native memory")
+    innocent = Case("ring", "")
+    right = [
+        Row(leak, "leaking", "Python objects", Named("KEPT.append(1)", True)),
+        Row(native, "leaking", "native memory"),
+        Row(innocent, "growing (watch)", "cache"),
+    ]
+    assert all(row.right for row in right)
+    assert [figure.value for figure in real.figures(right)] == [0, 0, 0, 0, 0]
+    wrong = [
+        Row(leak, "leaking", "Python objects", Named("step(number)")),
+        Row(native, "leaking", "Python objects"),
+        Row(innocent, "leaking", "Python objects"),
+        Row(innocent, failed="not installed"),
+    ]
+    assert not any(row.right for row in wrong)
+    assert [figure.value for figure in real.figures(wrong)] == [0, 0, 1, 1, 2]
+
+
+def test_every_program_has_its_pins_and_its_twin() -> None:
+    every = cases()
+    assert len({case.name for case in every}) == len(every)
+    for case in every:
+        assert not case.venv or pins(case.venv, real.PINS)
+    old = {case.venv for case in every if case.venv and case.leaks}
+    assert len(old) >= real.LEAST_PUBLISHED
+    assert len(old) == sum(bool(case.venv) and not case.leaks for case in every)
+
+
+def test_an_audit_of_some_processes_answers_for_each() -> None:
+    for one in many.measure(processes=5, rounds=2):
+        assert (one.processes, one.answered) == (5, 5)
+        assert one.seconds == pytest.approx(one.find_seconds + one.sample_seconds + one.count_seconds)

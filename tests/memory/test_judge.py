@@ -59,6 +59,18 @@ def test_what_the_collector_does_not_know_is_said() -> None:
     assert "strings, bytes or numbers" not in judge(series(at, python=2e6 * at)).why
 
 
+def test_objects_that_were_not_counted_say_nothing() -> None:
+    at = hours(16)
+    blind = series(at, python=2e6 * at, visible=0.0)
+    seldom = np.where(np.arange(len(blind.looks)) % 10 == 0, blind.looks.objects, np.nan)
+    assert "strings, bytes or numbers" in judge(replace(blind, looks=replace(blind.looks, objects=seldom))).why
+    never = replace(blind.looks, objects=np.full(len(blind.looks), np.nan))
+    said = judge(replace(blind, looks=never))
+    assert said.verdict == "leaking"
+    assert "strings, bytes or numbers" not in said.why
+    assert judge(replace(series(at, free=2e6 * at), looks=replace(never, blocks=never.blocks[:1].repeat(len(never)))))
+
+
 def test_native_memory_that_leaks() -> None:
     at = hours(16)
     said = judge(series(at, native=2e6 * at))
