@@ -1,11 +1,11 @@
 // What every page's script uses.
 export const by = (id) => document.getElementById(id);
 
-/** An element with its properties and children. Text is always text, never HTML. */
+/** An element with its properties, `attributes` and children. Text is always text, never HTML. */
 export function make(tag, options = {}, ...children) {
-  const { data = {}, ...properties } = options;
+  const { attributes = {}, ...properties } = options;
   const element = Object.assign(document.createElement(tag), properties);
-  for (const [name, value] of Object.entries(data)) element.setAttribute(name, value);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
   element.append(...children);
   return element;
 }

@@ -151,8 +151,8 @@ def evidence(at: float, entries: int, blocks: int) -> dict[str, Any]:
           "/opt/millrace/plugins/audit_trail.py:39"), 21_504 + entries // 100, 288, 3),
         ((f"{site}/sqlalchemy/sql/compiler.py:1402", f"{site}/sqlalchemy/engine/default.py:1088"), 9_216, 12, 1),
     ]  # fmt: skip
-    chain = ["module 'audit_trail' {'HISTORY': …} dict", ".HISTORY audit_trail.History", ".events list",
-             f"[{entries - 1}] audit_trail.Event", ".payload dict"]  # fmt: skip
+    chain = ["module audit_trail", ".HISTORY audit_trail.History", f".events list of {entries:,}",
+             f"[{entries - 1:,}] audit_trail.Event", ".payload dict of 7"]  # fmt: skip
     return {
         "counters": counters, "first": first, "longest_pause_seconds": 0.021, "longest_pause_in": "take_snapshot",
         "traced": {"lines": [dict(zip(("frames", "bytes", "count", "grew"), line, strict=True)) for line in lines],
@@ -161,11 +161,13 @@ def evidence(at: float, entries: int, blocks: int) -> dict[str, Any]:
                   {"name": "dict", "before": 212_040, "after": 212_232},
                   {"name": "<img src=x onerror=alert(1)>", "before": 10, "after": 19}],
         "holders": [
-            {"what": "list", "before": entries - 96, "after": entries, "chain": chain[:3], "complete": True, "bound": None},
+            {"what": f"list of {entries:,}", "before": entries - 96, "after": entries, "chain": chain[:3],
+             "complete": True, "bound": None},
             {"what": "audit_trail.Event", "before": entries - 96, "after": entries, "chain": chain, "complete": True,
              "bound": None},
-            {"what": "dict", "before": 1_400, "after": 1_425, "chain": ["… (search ended) collections.OrderedDict", "._data dict"],
-             "complete": False, "bound": {"holder": "sqlalchemy.util.LRUCache", "entries": 1_425, "limit": 5_000}},
+            {"what": "dict of 1,425", "before": 1_400, "after": 1_425, "complete": False,
+             "chain": ["sqlalchemy.util.LRUCache", "._data dict of 1,425"],
+             "bound": {"holder": "sqlalchemy.util.LRUCache", "entries": 1_425, "limit": 5_000}},
         ],
         "notes": [],
     }  # fmt: skip

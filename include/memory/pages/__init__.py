@@ -10,7 +10,9 @@ from fastapi import APIRouter
 
 from include import pages
 
-FILES = ("memory.html", "memory.css", "memory.js", "process.js", "plot.js", "words.js")
+FILES = (
+    "memory.html", "memory.css", "memory.js", "process.js", "profile.js", "tasks.js", "plot.js", "words.js",
+)  # fmt: skip
 
 
 def router(may_read: Callable[..., Any]) -> APIRouter:

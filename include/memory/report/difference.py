@@ -7,6 +7,7 @@ in the second window than in the first. Profiles name the greatest only, so None
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -59,7 +60,12 @@ def _holder(one: Row) -> Row:
 
 
 def _chain(one: Row) -> tuple[str, tuple[str, ...]]:
-    return one["what"], tuple(one["chain"])
+    """What tells a holder: its chain, without sizes and places in lists, which change as it grows."""
+    return _unsized(one["what"]), tuple(map(_unsized, one["chain"]))
+
+
+def _unsized(link: str) -> str:
+    return re.sub(r"^\[[\d,]+\]", "[…]", re.sub(r" of [\d,]+$", "", link))
 
 
 def _joined(before: dict[Any, Any], after: dict[Any, Any], named: Any) -> list[Row]:
