@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Query
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
+from pydantic import Field, StringConstraints
 
 from include.memory.report import difference, processes, profiles, tasks, timeline
 from include.memory.sample import Incarnation
@@ -22,6 +23,9 @@ from include.memory.sample import Incarnation
 CONNECTIONS = 2  # of the pool, that may be held at a time: a long look back must not keep uploads waiting
 MARKED_TASKS = 300
 Hours = Annotated[float, Query(gt=0, le=720, description="How far to look back")]
+Host = Annotated[str, StringConstraints(max_length=255, pattern=r"^[^\x00]+$")]
+Number = Annotated[int, Field(ge=0, lt=2**31)]
+LongNumber = Annotated[int, Field(ge=0, lt=2**63)]
 PROCESS = "/processes/{host}/{pid}/{start_ticks}"
 
 
@@ -41,6 +45,14 @@ class Service:
             yield connection
 
 
+def named(host: Host, pid: Number, start_ticks: LongNumber) -> Incarnation:
+    """The process that a path names."""
+    return Incarnation(host, pid, start_ticks)
+
+
+Process = Annotated[Incarnation, Depends(named)]
+
+
 def router(service: Callable[[], Service], may_read: Callable[..., Any]) -> APIRouter:
     """The routes. `service` is asked at each request."""
     routes = APIRouter(prefix="/memory", dependencies=[Depends(may_read)], tags=["memory"])
@@ -54,24 +66,21 @@ def router(service: Callable[[], Service], may_read: Callable[..., Any]) -> APIR
         return {"hours": hours, "at": datetime.now(UTC), "processes": shown}
 
     @routes.get(PROCESS)
-    async def get_process(host: str, pid: int, start_ticks: int, hours: Hours = 48) -> dict[str, Any]:
+    async def get_process(key: Process, hours: Hours = 48) -> dict[str, Any]:
         """One process: verdict, what it took, what happened meanwhile, and its profiles."""
         async with service().connection() as connection:
-            found = await _known(connection, Incarnation(host, pid, start_ticks))
-            return await _story(connection, found, hours, service().limit_of(host))
+            found = await _known(connection, key)
+            return await _story(connection, found, hours, service().limit_of(key.host))
 
     @routes.get(PROCESS + "/evidence/{evidence_id}")
-    async def get_evidence(host: str, pid: int, start_ticks: int, evidence_id: int) -> dict[str, Any]:
+    async def get_evidence(key: Process, evidence_id: LongNumber) -> dict[str, Any]:
         """A profile: the lines that allocate what stays, the growing types, and the chains to what holds them."""
         async with service().connection() as connection:
-            return await _profile(connection, Incarnation(host, pid, start_ticks), evidence_id)
+            return await _profile(connection, key, evidence_id)
 
     @routes.get(PROCESS + "/difference")
-    async def get_difference(
-        host: str, pid: int, start_ticks: int, after: int, before: int | None = None
-    ) -> dict[str, Any]:
+    async def get_difference(key: Process, after: LongNumber, before: LongNumber | None = None) -> dict[str, Any]:
         """What changed between two profiles, or without `before` between the two ends of one."""
-        key = Incarnation(host, pid, start_ticks)
         async with service().connection() as connection:
             last = await _profile(connection, key, after)
             if before is None:
@@ -81,7 +90,7 @@ def router(service: Callable[[], Service], may_read: Callable[..., Any]) -> APIR
     @routes.get("/tasks")
     async def list_tasks(
         hours: Hours = 48, order: tasks.Order = "grown", limit: Annotated[int, Query(ge=1, le=1000)] = 50,
-        host: str | None = None, pid: int | None = None, start_ticks: int | None = None,
+        host: Host | None = None, pid: Number | None = None, start_ticks: LongNumber | None = None,
     ) -> dict[str, Any]:  # fmt: skip
         """Tries of tasks with their peak and retained memory, and how much their worker grew meanwhile."""
         now = datetime.now(UTC)

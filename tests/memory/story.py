@@ -47,8 +47,8 @@ LIVES = [
          ("leaking", "Python objects", "Allocated blocks have grown for 28.4 hours, by about 6.1 MB an hour, also after"
           " collections, and no curve that levels off explains it.", 6.18, 5.94, 6.41, 21.6)),
     Life(WORKER, "executor-worker", 30.9, 0, lambda hour: 60 + 2.6 * hour + 6 * (hour % 3 > 2),
-         ("growing (watch)", "cache", "What is in use grows, but a cache that fills, or the end of a warm-up, would look"
-          " the same so far.", 2.64, 1.87, 3.32, 74.0)),
+         ("growing (watch)", "cache", "What is in use grows, but a cache that fills, or the end of a warm-up, would"
+          " look the same so far.", 2.64, 1.87, 3.32, 74.0)),
     Life(Incarnation(HOST, 4731, 9_000_310), "executor-worker", 30.9, 0, steady(58),
          ("steady", "none", "No material growth over the last 24 hours.", 0.02, -0.04, 0.09, None)),
     Life(Incarnation(HOST, 4801, 9_000_400), "api-server", 30.8, 0, steady(231, 2.0),
@@ -90,7 +90,7 @@ def add_looks(connection: Connection[Any], life: Life, now: datetime) -> None:
             hour = step * life.every_seconds / 3600
             at = now - timedelta(hours=life.began - hour)
             used = round(MB * (life.memory(hour) + noise.normal(0, 0.3)))
-            counters = {"taken_at": at.timestamp(), "blocks": round(used * 0.8 / 80), "objects": round(used * 0.8 / 320),
+            counters = {"taken_at": at.timestamp(), "blocks": round(used / 100), "objects": round(used / 400),
                         "frozen_objects": 0, "heap_bytes": 62_000_000, "free_bytes": 2_500_000, "collected": True,
                         "collector_on": True}  # fmt: skip
             release = "2026.11.2" if at > now - timedelta(hours=12) else "2026.11.1"
@@ -102,7 +102,8 @@ def add_verdict(connection: Connection[Any], life: Life) -> None:
     assert life.verdict is not None
     connection.execute(
         "INSERT INTO millrace.memory_finding (host, pid, start_ticks, role, verdict, kind, why, rate, rate_low,"
-        " rate_high, hours_left, suspect, judged_at, flagged_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,"
+        " rate_high, hours_left, suspect, judged_at, flagged_at)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,"
         " now() - %s * interval '1 hour', CASE WHEN %s THEN now() - interval '20 hours' END)",
         [life.process.host, life.process.pid, life.process.start_ticks, life.role, *life.verdict,
          life.verdict[0] == "leaking", life.seen, life.verdict[0] == "leaking"],
@@ -152,7 +153,7 @@ def evidence(at: float, entries: int, blocks: int) -> dict[str, Any]:
         ((f"{site}/sqlalchemy/sql/compiler.py:1402", f"{site}/sqlalchemy/engine/default.py:1088"), 9_216, 12, 1),
     ]  # fmt: skip
     chain = ["module audit_trail", ".HISTORY audit_trail.History", f".events list of {entries:,}",
-             f"[{entries - 1:,}] audit_trail.Event", ".payload dict of 7"]  # fmt: skip
+             f"[{entries - 1:,}] audit_trail.Event"]  # fmt: skip
     return {
         "counters": counters, "first": first, "longest_pause_seconds": 0.021, "longest_pause_in": "take_snapshot",
         "traced": {"lines": [dict(zip(("frames", "bytes", "count", "grew"), line, strict=True)) for line in lines],
@@ -163,8 +164,8 @@ def evidence(at: float, entries: int, blocks: int) -> dict[str, Any]:
         "holders": [
             {"what": f"list of {entries:,}", "before": entries - 96, "after": entries, "chain": chain[:3],
              "complete": True, "bound": None},
-            {"what": "audit_trail.Event", "before": entries - 96, "after": entries, "chain": chain, "complete": True,
-             "bound": None},
+            {"what": "audit_trail.Event", "before": entries - 96, "after": entries, "chain": chain[:4],
+             "complete": True, "bound": None},
             {"what": "dict of 1,425", "before": 1_400, "after": 1_425, "complete": False,
              "chain": ["sqlalchemy.util.LRUCache", "._data dict of 1,425"],
              "bound": {"holder": "sqlalchemy.util.LRUCache", "entries": 1_425, "limit": 5_000}},

@@ -1,7 +1,7 @@
 // The list of processes, and which of list and process is shown: the part of the address after `#` tells.
 import { airflowLink, by, bytes, call, make } from "./page.js";
 import { spark } from "./plot.js";
-import { hoursButtons, showProcess } from "./process.js";
+import { hoursButtons, showProcess, unjudged } from "./process.js";
 import { taskSection } from "./tasks.js";
 import { VERDICTS, address, lasting, left, moment, rate, span } from "./words.js";
 
@@ -15,7 +15,7 @@ function row(process) {
   const curve = spark(process.spark, known.length ? `Memory over ${span(hours)}: from ${bytes(known[0])} to ${bytes(known.at(-1))}` : "No look in this time");
   const line = make("tr", { className: `${VERDICTS[verdict] ?? "none"}${process.ended ? " ended" : ""}` },
     make("td", {}, make("span", { className: "state", textContent: verdict }), make("small", { textContent: kind(process) })),
-    make("th", { scope: "row" }, link, make("small", { textContent: facts }), make("p", { className: "why", textContent: process.why ?? "It has been seen, and is judged in the next run of the audit." })),
+    make("th", { scope: "row" }, link, make("small", { textContent: facts }), make("p", { className: "why", textContent: process.why ?? unjudged(process) })),
     make("td", {}, curve),
     make("td", { className: "number", textContent: bytes(process.used_bytes) }),
     growth(process), remaining(process));
@@ -27,7 +27,7 @@ const kind = (process) => (process.kind && process.kind !== "none" ? process.kin
 
 function growth(process) {
   if (process.rate === null) return make("td", { className: "number", textContent: "–" });
-  return make("td", { className: "number" }, make("b", { textContent: rate(process.rate) }),
+  return make("td", { className: "number" }, make("b", { textContent: rate(process.rate, "+") }),
     make("small", { textContent: `${rate(process.rate_low)} to ${rate(process.rate_high)}` }));
 }
 
@@ -40,9 +40,9 @@ function remaining(process) {
 function summary(processes) {
   const here = processes.filter((one) => !one.ended), of = (verdict) => here.filter((one) => one.verdict === verdict).length;
   if (!here.length) return "";
-  const leaking = of("leaking"), words = [leaking ? `${leaking} ${leaking === 1 ? "leaks" : "leak"}` : "nothing leaks"];
+  const leaking = of("leaking"), words = [leaking ? `${leaking} leaking` : "none leaking"];
   if (of("growing (watch)")) words.push(`${of("growing (watch)")} to watch`);
-  return `${here.length} processes: ${words.join(", ")}`;
+  return `${here.length} ${here.length === 1 ? "process" : "processes"}: ${words.join(", ")}`;
 }
 
 function emptyState() {

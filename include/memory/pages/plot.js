@@ -4,6 +4,7 @@ import { moment } from "./words.js";
 
 const NAMESPACE = "http://www.w3.org/2000/svg";
 const EDGE = { left: 64, right: 16, bottom: 24 }, LABEL = 15, LANE = 16, CLOSE = 5;
+const HELP = "Point at the plot, or use the arrow keys, to read it; click two moments to compare them.";
 
 export function svg(tag, attributes = {}, ...children) {
   const element = document.createElementNS(NAMESPACE, tag);
@@ -31,17 +32,17 @@ export function spark(values, label) {
  * the difference. Times are in milliseconds. `curves`: [{name, at, value, low, high}], the first is the one that is
  * read. `marks`: [{at, kind, text}]. `spans`: [{from, to, rank, text}], drawn in lanes below.
  */
-export function plot({ since, until, step, curves, limit = null, marks = [], spans = [], height = 260, label, words }) {
+export function plot({ since, until, step, curves, limit = null, marks = [], spans = [], height = 260, label, words, axis = words, help = HELP }) {
   const figure = make("div", { className: "plot", tabIndex: 0, attributes: { role: "group", "aria-label": label } });
   const said = make("output", { className: "said" });
   const state = { at: null, kept: [] };
   const draw = () => {
     const width = Math.max(figure.clientWidth || 800, 320);
-    figure.replaceChildren(drawing({ since, until, step, curves, limit, marks, spans, height, words, width, state }), said);
+    figure.replaceChildren(drawing({ since, until, step, curves, limit, marks, spans, height, words, axis, width, state }), said);
   };
   const main = curves[0];
   const tell = () => {
-    said.textContent = sentence(main, state, words);
+    said.textContent = sentence(main, state, words) ?? help;
     draw();
   };
   const choose = (event) => {
@@ -72,19 +73,19 @@ export function plot({ since, until, step, curves, limit = null, marks = [], spa
   return figure;
 }
 
-function drawing({ since, until, step, curves, limit, marks, spans, height, words, width, state }) {
+function drawing({ since, until, step, curves, limit, marks, spans, height, words, axis, width, state }) {
   const labels = placed(grouped(marks, since, until, width), width);
   const top = 8 + LABEL * (1 + Math.max(-1, ...labels.map((mark) => mark.row)));
   const lanes = laned(spans), lowest = top + height, whole = lowest + EDGE.bottom + (lanes.rows ? lanes.rows * LANE + 6 : 0);
   const values = curves.flatMap((curve) => [...(curve.low ?? curve.value), ...(curve.high ?? [])]).filter((value) => value !== null);
   const reached = Math.max(...values), shown = limit !== null && limit <= reached * 1.6 ? limit : null;
-  const [low, high, ticks] = scale(Math.min(...values), Math.max(reached, shown ?? 0));
+  const [low, high, ticks] = scale(Math.min(...values), Math.max(reached, shown ?? 0), height < 150 ? 3 : 5);
   const x = (at) => EDGE.left + (width - EDGE.left - EDGE.right) * (at - since) / (until - since);
   const y = (value) => lowest - height * (value - low) / (high - low);
   const box = svg("svg", { viewBox: `0 0 ${width} ${whole}`, width, height: whole, "aria-hidden": "true" });
   for (const tick of ticks) {
     box.append(svg("line", { class: "grid", x1: EDGE.left, x2: width - EDGE.right, y1: y(tick), y2: y(tick) }),
-      svg("text", { class: "tick", x: EDGE.left - 8, y: y(tick) + 4, "text-anchor": "end" }, words(tick)));
+      svg("text", { class: "tick", x: EDGE.left - 8, y: y(tick) + 4, "text-anchor": "end" }, tick === 0 ? "0" : axis(tick).replace(/\.0+ /, " ")));
   }
   for (const [at, text] of hoursTicks(since, until, width)) {
     box.append(svg("line", { class: "grid", x1: x(at), x2: x(at), y1: lowest, y2: lowest + 4 }),
@@ -191,10 +192,11 @@ function spread(low, high) {
   return [low - more, high + more];
 }
 
-function scale(least, most) {
+/** The ends of an axis, and its ticks: round numbers, so many at most. */
+function scale(least, most, ticks) {
   let [low, high] = spread(least, most);
   low = low < 0.4 * high ? 0 : low - 0.05 * (high - low);
-  const size = [1, 2, 2.5, 5, 10].map((n) => n * 10 ** Math.floor(Math.log10((high - low) / 4))).find((n) => (high - low) / n <= 5);
+  const size = [1, 2, 2.5, 5, 10].map((n) => n * 10 ** Math.floor(Math.log10((high - low) / ticks))).find((n) => (high - low) / n <= ticks);
   const begin = Math.floor(low / size) * size, end = Math.ceil(high / size) * size;
   return [begin, end, Array.from({ length: Math.round((end - begin) / size) + 1 }, (_, n) => begin + n * size)];
 }
@@ -225,7 +227,7 @@ function sentence(curve, state, words) {
     return `${at(from)}  →  ${at(to)}.  ${sign}${words(Math.abs(change))} in ${hours.toFixed(1)} h, ${sign}${words(Math.abs(change / hours))} an hour`;
   }
   const n = state.at ?? state.kept[0];
-  if (n === undefined || n === null) return "Point at the plot, or use the arrow keys, to read it; click two moments to compare them.";
+  if (n === undefined || n === null) return null;
   const band = curve.low && curve.high[n] > curve.low[n] ? `, between ${words(curve.low[n])} and ${words(curve.high[n])}` : "";
   return at(n) + band;
 }

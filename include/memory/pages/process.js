@@ -3,7 +3,7 @@ import { bytes, call, make } from "./page.js";
 import { plot } from "./plot.js";
 import { profileSection } from "./profile.js";
 import { taskSection } from "./tasks.js";
-import { HOURS, VERDICTS, count, left, moment, rate, span } from "./words.js";
+import { HOURS, VERDICTS, count, left, moment, rate, short, span } from "./words.js";
 
 const GREEDIEST = 5;
 
@@ -19,7 +19,7 @@ export async function showProcess(place, path, hours, choose) {
     make("nav", {}, make("a", { href: "#", textContent: "← All processes" })),
     make("header", {}, title, make("span", { className: "state", textContent: verdict }),
       ...(process.kind && process.kind !== "none" ? [make("span", { className: "quiet", textContent: process.kind })] : [])),
-    make("p", { className: "lead", textContent: process.why ?? "It is judged in the next run of the audit." }),
+    make("p", { className: "lead", textContent: process.why ?? unjudged(process) }),
     facts(process),
     make("section", {}, make("header", {}, make("h2", { textContent: "Memory" }), hoursButtons(hours, choose),
       make("a", { className: "json", href: `${path}?hours=${hours}`, download: `memory-${process.role}-${process.pid}.json`, textContent: "JSON" })),
@@ -28,6 +28,9 @@ export async function showProcess(place, path, hours, choose) {
   title.focus({ preventScroll: true });
   profiles.replaceChildren(...(await profileSection(path, story.profiles, process)));
 }
+
+/** What is said of a process without a verdict. */
+export const unjudged = (process) => (process.ended ? "It ended, and was not judged." : "It has been seen, and is judged in the next run of the audit.");
 
 /** A button for each stretch of time that can be shown. */
 export function hoursButtons(chosen, choose) {
@@ -39,7 +42,7 @@ function facts(process) {
   const time = left(process);
   const known = [
     [process.ended ? "Memory at its end" : "Memory now", bytes(process.used_bytes), `${bytes(process.resident_bytes)} resident`],
-    ["Growth", process.rate === null ? "–" : `${rate(process.rate)} MB/h`, process.rate === null ? "" : `95 % confidence: ${rate(process.rate_low)} to ${rate(process.rate_high)}`],
+    ["Growth", process.rate === null ? "–" : `${rate(process.rate, "+")} MB/h`, process.rate === null ? "" : `95 % confidence: ${rate(process.rate_low)} to ${rate(process.rate_high)}`],
     ["Time left", process.ended ? "ended" : time ?? "–", process.limit_bytes === null ? (time ? "until its limit" : "no limit is known here") : `until its limit of ${bytes(process.limit_bytes)}`],
     [process.ended ? "Lived" : "Started", moment(process.started_at), process.ended ? `until ${moment(process.seen_at)}` : process.release ? `release ${process.release}` : ""],
     ...(process.flagged_at ? [["Flagged", moment(process.flagged_at), "the alert went out"]] : []),
@@ -62,10 +65,10 @@ function memory(story) {
 
 function counters(story) {
   const points = story.points;
-  const shown = [["blocks", "Allocated blocks of Python", count], ["objects", "Objects that the collector knows", count], ["heap_bytes", "Bytes in use in malloc", bytes]];
-  const drawn = shown.filter(([name]) => points[name].some((value) => value !== null)).map(([name, title, words]) =>
+  const shown = [["blocks", "Allocated blocks of Python", count, short], ["objects", "Objects that the collector knows", count, short], ["heap_bytes", "Bytes in use in malloc", bytes]];
+  const drawn = shown.filter(([name]) => points[name].some((value) => value !== null)).map(([name, title, words, axis]) =>
     make("figure", {}, make("figcaption", { textContent: title }),
-      plot({ ...stretch(story), curves: [curve("used", points, name)], height: 90, label: title, words: (n) => words(Math.round(n)) })));
+      plot({ ...stretch(story), curves: [curve("used", points, name)], height: 90, label: title, words: (n) => words(Math.round(n)), axis, help: "" })));
   return drawn.length ? [make("h3", { textContent: "Counters inside" }), make("div", { className: "counters" }, ...drawn)] : [];
 }
 

@@ -1,6 +1,6 @@
 // What a profile found: lines, types, and the chain to what holds the memory; and what changed between two of them.
 import { airflowLink, bytes, call, make } from "./page.js";
-import { count, moment, signed, size } from "./words.js";
+import { count, lasting, moment, signed, size } from "./words.js";
 
 const LINK = /^(\[(?:b?'(?:[^'\\]|\\.)*'|b?"(?:[^"\\]|\\.)*"|[^\]]*)\]|\.\S+|→|element|content|local variable \S+|local) (.+)$/s;
 const NAMES = { used_bytes: "Memory", blocks: "Allocated blocks of Python", objects: "Objects the collector knows", frozen_objects: "Frozen objects", heap_bytes: "Bytes in use in malloc", free_bytes: "Bytes malloc holds back" };
@@ -48,7 +48,7 @@ function chains(holders) {
     });
     const bound = holder.bound ? `A cache that will be full: ${count(holder.bound.entries)} of ${count(holder.bound.limit)} entries in ${holder.bound.holder}.` : "";
     return make("figure", { className: "chain" },
-      make("figcaption", {}, make("b", { textContent: holder.what }), ` ${count(holder.before)} → ${count(holder.after)} (${signed(holder.after - holder.before)}) while it was profiled. ${bound}`,
+      make("figcaption", {}, make("b", { textContent: holder.what }), `: ${count(holder.before)} → ${count(holder.after)} (${signed(holder.after - holder.before)}) while it was profiled. ${bound}`,
         ...(holder.complete ? [] : [" No module, class or running function was found at its root."])),
       make("ol", { attributes: { "aria-label": "References, from the root down" } }, ...links));
   });
@@ -56,13 +56,13 @@ function chains(holders) {
 
 function lines(traced) {
   if (!traced.lines.length) return make("p", { className: "quiet", textContent: "No line kept memory while it was traced." });
-  return table(["Line", "#Bytes", "#Count", "#Grew in"], traced.lines.map((line) => [traceback(line.frames), bytes(line.bytes), count(line.count), `${line.grew} of ${traced.parts} parts`]));
+  return table(["Line", "#Bytes", "#Count", "#Grew in"], traced.lines.map((line, n) => [traceback(line.frames, n === 0), bytes(line.bytes), count(line.count), `${line.grew} of ${traced.parts} parts`]));
 }
 
-function traceback(frames) {
+function traceback(frames, open = false) {
   const [first, ...rest] = frames;
   if (!rest.length) return make("code", { textContent: first });
-  return make("details", {}, make("summary", {}, make("code", { textContent: first })),
+  return make("details", { open }, make("summary", {}, make("code", { textContent: first })),
     make("ol", { className: "frames" }, ...rest.map((frame) => make("li", {}, "called from ", make("code", { textContent: frame })))));
 }
 
@@ -75,20 +75,17 @@ async function showDifference(place, path, before, after) {
   const url = `${path}/difference?${new URLSearchParams({ after, ...(before && { before }) })}`;
   let found;
   try { found = await call(url); } catch (fault) { place.replaceChildren(make("p", { className: "fault", textContent: fault.message })); return; }
-  const changes = (title, rows, named, text = count) => (rows.length ? [make("h3", { textContent: title }),
+  const changes = (title, all, named, text = count, rows = all.filter((row) => row.change !== 0)) => (rows.length ? [make("h3", { textContent: title }),
     table(["", "#Before", "#After", "#Change"], rows.map((row) => [named(row), text(row.before, row), text(row.after, row), signed(row.change, (n) => text(n, row))]))] : []);
   const figure = (n, row) => (row.name.endsWith("_bytes") ? size(n) : count(n));
-  const minutes = ((found.after.at - found.before.at) / 60).toFixed(minutesDigits(found));
   place.replaceChildren(
-    make("p", { className: "quiet" }, `${moment(found.before.at * 1000)} to ${moment(found.after.at * 1000)}, ${minutes} minutes. A profile names the greatest only: – is not among them. `,
+    make("p", { className: "quiet" }, `${moment(found.before.at * 1000)} to ${moment(found.after.at * 1000)}, ${lasting(found.after.at - found.before.at)}. A profile names the greatest only: – is not among them. `,
       make("a", { className: "json", href: url, download: "memory-difference.json", textContent: "JSON" })),
     ...changes("Counters", found.counters.filter((row) => row.before !== null || row.after !== null), (row) => NAMES[row.name] ?? row.name, figure),
     ...changes("Objects by type", found.types, (row) => make("code", { textContent: row.name })),
     ...changes("Entries by holder", found.holders, (row) => make("code", { textContent: row.chain.join(" ") })),
     ...changes(before ? "Bytes that a line kept during each profile" : "Bytes that a line kept", found.lines, (row) => traceback(row.frames), size));
 }
-
-const minutesDigits = (found) => (found.after.at - found.before.at < 600 ? 1 : 0);
 
 /** A table; the columns whose names begin with # hold figures. */
 function table(names, rows) {

@@ -2,21 +2,24 @@
 import { airflowLink, call, make } from "./page.js";
 import { address, count, lasting, moment, signed, size, span } from "./words.js";
 
+const FEW = 10, MANY = 200;
 const ORDERS = { grown: "Worker grew", peak: "Peak", retained: "Retained", newest: "Started" };
 
 /** A heading and a table of tries; of one worker, or of all. */
-export async function taskSection(hours, worker, order = "grown") {
-  const query = new URLSearchParams({ hours, order, limit: 25, ...(worker && { host: worker.host, pid: worker.pid, start_ticks: worker.start_ticks }) });
+export async function taskSection(hours, worker, order = "grown", limit = FEW) {
+  const query = new URLSearchParams({ hours, order, limit, ...(worker && { host: worker.host, pid: worker.pid, start_ticks: worker.start_ticks }) });
   const { total, tasks } = await call(`tasks?${query}`);
   const title = make("header", {}, make("h2", { textContent: "Task instances" }),
     make("a", { className: "json", href: `tasks?${query}`, download: "memory-tasks.json", textContent: "JSON" }));
   if (!tasks.length) return [title, make("p", { className: "quiet", textContent: `No task that was measured ran ${worker ? "in this process " : ""}in the last ${span(hours)}.` })];
-  const table = make("table", { className: "tasks" }, head(worker, order, async (event, chosen) => {
+  const again = async (event, chosen, most = limit) => {
     const section = event.target.closest("section");
-    section.replaceChildren(...(await taskSection(hours, worker, chosen)));
+    section.replaceChildren(...(await taskSection(hours, worker, chosen, most)));
     section.querySelector(`[data-order=${chosen}]`).focus();
-  }), make("tbody", {}, ...tasks.map((task, n) => row(task, worker, order === "grown" ? n + 1 : null))));
-  const note = make("p", { className: "quiet", textContent: total > tasks.length ? `${tasks.length} of ${count(total)} tries.` : "" });
+  };
+  const table = make("table", { className: "tasks" }, head(worker, order, again), make("tbody", {}, ...tasks.map((task, n) => row(task, worker, order === "grown" ? n + 1 : null))));
+  const note = make("p", { className: "quiet" }, ...(total > tasks.length ? [`${tasks.length} of ${count(total)} tries. `] : []),
+    ...(total > tasks.length && limit < MANY ? [make("button", { type: "button", textContent: "Show more", onclick: (event) => again(event, order, MANY) })] : []));
   return [title, make("p", { className: "quiet", textContent: "Peak: highest resident memory of the task's own process. Retained: what that process took more at its end than at its start. Worker grew: what the long-lived worker process took more after the task than before." }), table, note];
 }
 

@@ -74,9 +74,11 @@ def _joined(before: dict[Any, Any], after: dict[Any, Any], named: Any) -> list[R
 
 def _sorted(rows: Iterable[Row]) -> list[Row]:
     """The greatest change first; what stands in one of the two only comes after what stands in both."""
-    return sorted(
-        rows, key=lambda row: (row["change"] is None, -abs(row["change"] or row["after"] or row["before"] or 0))
-    )
+    return sorted(rows, key=lambda row: (row["change"] is None, -abs(_weight(row))))
+
+
+def _weight(row: Row) -> float:
+    return float(row["change"] if row["change"] is not None else row["after"] or row["before"] or 0)
 
 
 def _row(name: Row, before: float | None, after: float | None) -> Row:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from math import ceil
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -54,7 +55,8 @@ class Stretch:
     @property
     def step_seconds(self) -> int:
         """What one point stands for."""
-        return max(SHORTEST_SECONDS, round((self.until - self.since).total_seconds() / MOST_POINTS))
+        # One fewer, as the first and the last may be cut in two by the ends.
+        return max(SHORTEST_SECONDS, ceil((self.until - self.since).total_seconds() / (MOST_POINTS - 1)))
 
 
 def stretch_of(process: dict[str, Any], hours: float) -> Stretch:
