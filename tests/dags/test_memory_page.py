@@ -3,29 +3,46 @@
 from __future__ import annotations
 
 import re
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import FrameLocator, Page, expect
+from psycopg import Connection
 
 from tests.dags.conftest import Airflow, keep
 from tests.memory import story
 
 SECOND = 1000
-TABLES = "memory_sample, millrace.memory_finding, millrace.memory_evidence, millrace.memory_task"
+TABLES = "millrace.memory_sample, millrace.memory_finding, millrace.memory_evidence, millrace.memory_task"
 
 
 @pytest.fixture
-def told(airflow: Airflow) -> Iterator[None]:
-    """A deployment with a leak, and nothing that the running Airflow's own audit has found."""
+def empty(airflow: Airflow) -> Iterator[Connection]:
+    """The warehouse without what the running Airflow's own audit has found, and without its runs meanwhile."""
     airflow.api.patch("dags/audit_memory", {"is_paused": True})
+    for run in airflow.api.get("dags/audit_memory/dagRuns", limit=100)["dag_runs"]:
+        if run["state"] in ("queued", "running"):
+            airflow.api.patch(f"dags/audit_memory/dagRuns/{quote(run['dag_run_id'], safe='')}", {"state": "failed"})
     with airflow.warehouse() as connection:
-        connection.execute(f"TRUNCATE millrace.{TABLES}")
-        story.tell(connection)
-        yield
-        connection.execute(f"TRUNCATE millrace.{TABLES}")
+
+        def quiet() -> bool:
+            connection.execute(f"TRUNCATE {TABLES}")
+            time.sleep(2)  # a task that is being ended may write for a moment yet
+            return not connection.execute("SELECT FROM millrace.memory_sample LIMIT 1").fetchall()
+
+        airflow.until(quiet, "the audit to rest", 60)
+        yield connection
+        connection.execute(f"TRUNCATE {TABLES}")
+
+
+@pytest.fixture
+def told(empty: Connection) -> None:
+    """A deployment with a leak."""
+    story.tell(empty)
 
 
 def opened(page: Page, airflow: Airflow) -> FrameLocator:
@@ -102,10 +119,8 @@ def test_it_follows_the_theme_of_airflow(page: Page, airflow: Airflow) -> None:
 
 @pytest.mark.airflow
 @pytest.mark.browser
+@pytest.mark.usefixtures("empty")
 def test_with_no_data_it_says_what_to_do(page: Page, airflow: Airflow) -> None:
-    airflow.api.patch("dags/audit_memory", {"is_paused": True})
-    with airflow.warehouse() as connection:
-        connection.execute(f"TRUNCATE millrace.{TABLES}")
     frame = opened(page, airflow)
     expect(frame.get_by_text("No process is being watched yet.")).to_be_visible()
     keep(page, "memory-empty")
