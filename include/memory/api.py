@@ -31,10 +31,9 @@ PROCESS = "/processes/{host}/{pid}/{start_ticks}"
 
 @dataclass
 class Service:
-    """What the routes work with. `limit_of` tells what a process of a host may take, in bytes, if that is known."""
+    """What the routes work with."""
 
     pool: AsyncConnectionPool[Any]
-    limit_of: Callable[[str], float | None] = lambda host: None
     _reading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONNECTIONS))
 
     @asynccontextmanager
@@ -62,15 +61,14 @@ def router(service: Callable[[], Service], may_read: Callable[..., Any]) -> APIR
         """Every process with its last verdict: leaks first, then what is watched, then the others by growth."""
         async with service().connection() as connection:
             found = await processes.processes(connection, hours, ended)
-        shown = [{**one, "limit_bytes": service().limit_of(one["host"])} for one in found]
-        return {"hours": hours, "at": datetime.now(UTC), "processes": shown}
+        return {"hours": hours, "at": datetime.now(UTC), "processes": found}
 
     @routes.get(PROCESS)
     async def get_process(key: Process, hours: Hours = 48) -> dict[str, Any]:
         """One process: verdict, what it took, what happened meanwhile, and its profiles."""
         async with service().connection() as connection:
             found = await _known(connection, key)
-            return await _story(connection, found, hours, service().limit_of(key.host))
+            return await _story(connection, found, hours)
 
     @routes.get(PROCESS + "/evidence/{evidence_id}")
     async def get_evidence(key: Process, evidence_id: LongNumber) -> dict[str, Any]:
@@ -117,26 +115,25 @@ async def _profile(connection: AsyncConnection[Any], key: Incarnation, evidence_
     return found
 
 
-async def _story(
-    connection: AsyncConnection[Any], process: dict[str, Any], hours: float, limit_bytes: float | None
-) -> dict[str, Any]:
+async def _story(connection: AsyncConnection[Any], process: dict[str, Any], hours: float) -> dict[str, Any]:
     key = timeline.key_of(process)
     stretch = timeline.stretch_of(process, hours)
     others = await timeline.kin(connection, process, stretch)
     earlier = timeline.before(process, others)
+    curve = await timeline.points(connection, key, stretch)
+    lives = []
+    for one in earlier:
+        past = await timeline.points(connection, timeline.key_of(one), stretch, counted=False)
+        lives.append({**one, "points": past.points})
     ran = await tasks.tasks(connection, stretch.since, stretch.until, worker=key, limit=MARKED_TASKS)
     return {
-        "process": {**process, "limit_bytes": limit_bytes},
+        "process": processes.measured(process, curve.by_anonymous),
         "hours": hours, "since": stretch.since, "until": stretch.until, "step_seconds": stretch.step_seconds,
-        "points": await timeline.points(connection, key, stretch),
-        "earlier": [
-            {**one, "points": await timeline.points(connection, timeline.key_of(one), stretch, counted=False)}
-            for one in earlier
-        ],
+        "points": curve.points, "earlier": lives,
         "starts": timeline.starts(process, others, stretch),
         "deploys": await timeline.deploys(connection, [*earlier, process], stretch),
         "tasks": ran["tasks"], "tasks_total": ran["total"],
-        "profiles": await profiles.profiles(connection, key),
+        "profiles": await profiles.profiles(connection, key), "order": await profiles.order(connection, key),
     }  # fmt: skip
 
 

@@ -3,46 +3,29 @@
 from __future__ import annotations
 
 import re
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import FrameLocator, Page, expect
-from psycopg import Connection
 
 from tests.dags.conftest import Airflow, keep
 from tests.memory import story
 
 SECOND = 1000
-TABLES = "millrace.memory_sample, millrace.memory_finding, millrace.memory_evidence, millrace.memory_task"
+HOSTS = ("airflow-1", "airflow-2")
+TABLES = ("memory_sample", "memory_finding", "memory_evidence", "memory_task")
 
 
 @pytest.fixture
-def empty(airflow: Airflow) -> Iterator[Connection]:
-    """The warehouse without what the running Airflow's own audit has found, and without its runs meanwhile."""
-    airflow.api.patch("dags/audit_memory", {"is_paused": True})
-    for run in airflow.api.get("dags/audit_memory/dagRuns", limit=100)["dag_runs"]:
-        if run["state"] in ("queued", "running"):
-            airflow.api.patch(f"dags/audit_memory/dagRuns/{quote(run['dag_run_id'], safe='')}", {"state": "failed"})
+def told(airflow: Airflow) -> Iterator[None]:
+    """A deployment with a leak, beside the processes of the running one."""
     with airflow.warehouse() as connection:
-
-        def quiet() -> bool:
-            connection.execute(f"TRUNCATE {TABLES}")
-            time.sleep(2)  # a task that is being ended may write for a moment yet
-            return not connection.execute("SELECT FROM millrace.memory_sample LIMIT 1").fetchall()
-
-        airflow.until(quiet, "the audit to rest", 60)
-        yield connection
-        connection.execute(f"TRUNCATE {TABLES}")
-
-
-@pytest.fixture
-def told(empty: Connection) -> None:
-    """A deployment with a leak."""
-    story.tell(empty)
+        story.tell(connection)
+        yield
+        for table in TABLES:
+            connection.execute(f"DELETE FROM millrace.{table} WHERE host = ANY(%s)", [list(HOSTS)])
 
 
 def opened(page: Page, airflow: Airflow) -> FrameLocator:
@@ -65,18 +48,18 @@ def test_a_leak_is_found_and_explained(page: Page, airflow: Airflow) -> None:
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
     frame = opened(page, airflow)
-    rows = frame.locator("#processes > tr")
+    rows = frame.locator("#processes > tr", has_text=re.compile("airflow-[12] "))
+    leak = rows.filter(has_text="pid 4711")
     expect(rows).to_have_count(7)
-    expect(rows.first).to_contain_text("leaking")
-    expect(rows.first).to_contain_text("+6.18")
-    expect(rows.first).to_contain_text("5.94 to 6.41")
-    expect(rows.first).to_contain_text("22 h")
-    expect(rows.first.locator("svg.spark path")).to_have_count(1)
+    for text in ("leaking", "+6.18", "5.94 to 6.41", "22 h", "of 512.0 MB", "no curve that levels off"):
+        expect(leak).to_contain_text(text)
+    expect(rows.first).to_contain_text("pid 4711")
+    expect(leak.locator("svg.spark path")).to_have_count(1)
     expect(frame.locator("#tasks tbody tr").first).to_contain_text("build_features.train")
     keep(page, "memory-list")
     frame.get_by_role("button", name="Ended ones too").click()
     expect(rows).to_have_count(9)
-    rows.first.get_by_role("link", name="scheduler").click()
+    leak.get_by_role("link", name="scheduler").click()
     expect(frame.get_by_role("heading", name="scheduler 4711 on airflow-1")).to_be_focused()
     plot = frame.locator(".plot").first
     for text in ("restart", "deploy 2026.11.2", "profile"):
@@ -96,7 +79,7 @@ def test_a_leak_is_found_and_explained(page: Page, airflow: Airflow) -> None:
         frame.get_by_role("link", name="JSON").first.click()
     assert '"points"' in download.value.path().read_text()
     frame.get_by_role("link", name="All processes").click()
-    expect(rows.first.get_by_role("link", name="scheduler")).to_be_focused()
+    expect(leak.get_by_role("link", name="scheduler")).to_be_focused()
     assert not faults
 
 
@@ -108,7 +91,7 @@ def test_it_follows_the_theme_of_airflow(page: Page, airflow: Airflow) -> None:
     frame = opened(page, airflow)
     expect(frame.locator("html")).to_have_attribute("data-theme", "dark")
     assert background(frame) < 40
-    frame.locator("#processes").get_by_role("link", name="executor-worker").first.click()
+    frame.locator("#processes > tr", has_text="pid 4730").get_by_role("link").click()
     expect(frame.locator("rect.greedy")).to_have_count(5)
     keep(page, "memory-worker-dark")
     page.evaluate("document.documentElement.classList.replace('dark', 'light')")
@@ -119,8 +102,8 @@ def test_it_follows_the_theme_of_airflow(page: Page, airflow: Airflow) -> None:
 
 @pytest.mark.airflow
 @pytest.mark.browser
-@pytest.mark.usefixtures("empty")
 def test_with_no_data_it_says_what_to_do(page: Page, airflow: Airflow) -> None:
+    page.route("**/memory/processes?*", lambda route: route.fulfill(json={"processes": []}))
     frame = opened(page, airflow)
     expect(frame.get_by_text("No process is being watched yet.")).to_be_visible()
     keep(page, "memory-empty")

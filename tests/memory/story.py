@@ -34,7 +34,7 @@ class Life:
     seen: float
     memory: Memory
     verdict: tuple[Any, ...] | None  # verdict, kind, why, rate, low, high, hours left
-    every_seconds: int = 60
+    forks: bool = False
 
 
 def steady(level: float, noise: float = 0.4) -> Memory:
@@ -48,7 +48,7 @@ LIVES = [
           " collections, and no curve that levels off explains it.", 6.18, 5.94, 6.41, 21.6)),
     Life(WORKER, "executor-worker", 30.9, 0, lambda hour: 60 + 2.6 * hour + 6 * (hour % 3 > 2),
          ("growing (watch)", "cache", "What is in use grows, but a cache that fills, or the end of a warm-up, would"
-          " look the same so far.", 2.64, 1.87, 3.32, 74.0)),
+          " look the same so far.", 2.64, 1.87, 3.32, 74.0), forks=True),
     Life(Incarnation(HOST, 4731, 9_000_310), "executor-worker", 30.9, 0, steady(58),
          ("steady", "none", "No material growth over the last 24 hours.", 0.02, -0.04, 0.09, None)),
     Life(Incarnation(HOST, 4801, 9_000_400), "api-server", 30.8, 0, steady(231, 2.0),
@@ -64,7 +64,7 @@ LIVES = [
 ]  # fmt: skip
 LOOK_COLUMNS = (
     "host", "pid", "start_ticks", "taken_at", "role", "age_seconds", "resident_bytes", "anonymous_bytes", "swap_bytes",
-    "unique_bytes", "threads", "open_files", "unreadable", "counters", "release",
+    "unique_bytes", "threads", "open_files", "unreadable", "counters", "release", "limit_bytes",
 )  # fmt: skip
 
 
@@ -83,11 +83,11 @@ def tell(connection: Connection[Any], lives: list[Life] | None = None) -> None:
 
 def add_looks(connection: Connection[Any], life: Life, now: datetime) -> None:
     noise = np.random.default_rng(life.process.pid)
-    steps = max(int((life.began - life.seen) * 3600 / life.every_seconds), 3)
+    steps = max(int((life.began - life.seen) * 60), 3)
     columns = ", ".join(LOOK_COLUMNS)
     with connection.cursor() as cursor, cursor.copy(f"COPY millrace.memory_sample ({columns}) FROM STDIN") as copy:
         for step in range(1, steps + 1):
-            hour = step * life.every_seconds / 3600
+            hour = step / 60
             at = now - timedelta(hours=life.began - hour)
             used = round(MB * (life.memory(hour) + noise.normal(0, 0.3)))
             counters = {"taken_at": at.timestamp(), "blocks": round(used / 100), "objects": round(used / 400),
@@ -95,7 +95,8 @@ def add_looks(connection: Connection[Any], life: Life, now: datetime) -> None:
                         "collector_on": True}  # fmt: skip
             release = "2026.11.2" if at > now - timedelta(hours=12) else "2026.11.1"
             copy.write_row([life.process.host, life.process.pid, life.process.start_ticks, at, life.role, hour * 3600,
-                            used + 40_000_000, used, 0, used, 4, 20, [], json.dumps(counters), release])  # fmt: skip
+                            used + 40_000_000, used, 0, used // 5 if life.forks and step % 4 == 0 else used, 4, 20,
+                            [], json.dumps(counters), release, 512_000_000])  # fmt: skip
 
 
 def add_verdict(connection: Connection[Any], life: Life) -> None:

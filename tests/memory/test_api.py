@@ -43,7 +43,7 @@ def answers(dsn: str, paths: list[str], guard: Callable[[], None] = may, **query
     @asynccontextmanager
     async def serving() -> AsyncIterator[httpx.AsyncClient]:
         async with AsyncConnectionPool(dsn, min_size=0, max_size=api.CONNECTIONS, open=False) as pool:
-            service = api.Service(pool, lambda host: 512e6 if host == HOST else None)
+            service = api.Service(pool)
             app = FastAPI()
             app.include_router(api.router(lambda: service, guard))
             app.include_router(pages.router(guard))
@@ -90,7 +90,7 @@ def test_leaks_come_first_then_what_is_watched(get: Get) -> None:
     born = datetime.fromisoformat(first["started_at"])
     assert abs(datetime.now(UTC) - timedelta(hours=31) - born) < timedelta(minutes=2)
     unjudged = next(one for one in listed if one["host"] == "airflow-2")
-    assert (unjudged["verdict"], unjudged["rate"], unjudged["limit_bytes"]) == (None, None, None)
+    assert (unjudged["verdict"], unjudged["rate"]) == (None, None)
 
 
 def test_a_spark_is_sixty_points_with_gaps(get: Get) -> None:
@@ -136,6 +136,26 @@ def test_a_short_look_back_has_each_look(get: Get) -> None:
     found = get(path(LEAKING), hours=1).json()
     assert found["step_seconds"] == 60
     assert 59 <= len(found["points"]["at"]) <= 61
+
+
+def test_a_worker_that_forks_is_measured_by_anonymous_memory(get: Get) -> None:
+    listed = {key_of(one): one for one in get("/processes").json()["processes"]}
+    assert (listed[WORKER]["measure"], listed[LEAKING]["measure"]) == ("anonymous", "unique")
+    assert min(value for value in listed[WORKER]["spark"] if value) > 55e6, "no look falls to the unique pages"
+    found = get(path(WORKER)).json()
+    assert found["process"]["measure"] == "anonymous"
+    assert min(found["points"]["used_low_bytes"]) > 55e6
+    assert found["process"]["used_bytes"] == listed[WORKER]["used_bytes"]
+
+
+def test_an_order_for_a_profile_is_told(get: Get, warehouse: Connection[Any]) -> None:
+    assert get(path(WORKER)).json()["order"] is None
+    warehouse.execute(
+        "INSERT INTO millrace.memory_order (host, pid, start_ticks, seconds, frames, done_at, fault)"
+        " VALUES (%s, %s, %s, 30, 10, now(), 'it has no agent')",
+        [WORKER.host, WORKER.pid, WORKER.start_ticks],
+    )
+    assert get(path(WORKER)).json()["order"]["fault"] == "it has no agent"
 
 
 def test_restart_deploy_and_profiles_are_marked(get: Get) -> None:
@@ -212,7 +232,7 @@ def test_a_profile_as_the_agent_gave_it(get: Get) -> None:
     assert found["taken_at"] == newest["taken_at"]
     assert found["evidence"]["traced"]["lines"][0]["frames"][0].endswith("audit_trail.py:41")
     assert found["evidence"]["holders"][0]["chain"][0] == "module audit_trail"
-    assert 365e6 < found["used_bytes"] < 375e6
+    assert 365e6 < found["anonymous_bytes"] < 375e6
 
 
 def test_what_changed_between_two_profiles(get: Get) -> None:
@@ -221,7 +241,7 @@ def test_what_changed_between_two_profiles(get: Get) -> None:
     assert 8 * 3600 < found["after"]["at"] - found["before"]["at"] < 8.2 * 3600
     counters = {one["name"]: one["change"] for one in found["counters"]}
     assert counters["blocks"] == 520_000
-    assert 45e6 < counters["used_bytes"] < 55e6
+    assert 45e6 < counters["anonymous_bytes"] < 55e6
     assert found["types"][0] == {
         "name": "audit_trail.Event", "before": 418_302, "after": 531_984, "change": 113_682,
     }  # fmt: skip
@@ -243,11 +263,11 @@ def test_what_changed_within_a_profile(get: Get) -> None:
 def test_what_is_in_one_profile_only_has_no_change() -> None:
     first, last = story.evidence(0.0, 100, 1_000), story.evidence(3_600.0, 200, 2_000)
     first["types"], last["traced"] = [], None
-    rows = [{"evidence_id": n, "used_bytes": None, "evidence": one} for n, one in enumerate((first, last))]
+    rows = [{"evidence_id": n, "anonymous_bytes": None, "evidence": one} for n, one in enumerate((first, last))]
     found = difference.between(*rows)
     assert {(one["before"], one["change"]) for one in found["types"]} == {(None, None)}
     assert {(one["after"], one["change"]) for one in found["lines"]} == {(None, None)}
-    assert found["counters"][0] == {"name": "used_bytes", "before": None, "after": None, "change": None}
+    assert found["counters"][0] == {"name": "anonymous_bytes", "before": None, "after": None, "change": None}
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ function summary(processes) {
 function emptyState() {
   const text = ended ? `No process was seen in the last ${span(hours)}.` : "No process is being watched yet.";
   return [make("h2", { textContent: text }),
-    make("p", { textContent: "The DAG audit_memory looks at Airflow's long-lived processes, judges each by how its memory went, and profiles what looks like a leak. Switch it on: the first verdicts come about 12 minutes later, and what a process imports at its start counts for nothing in the first hour." }),
+    make("p", { textContent: "A watcher starts with Airflow and looks at its long-lived processes once a minute; the first looks come here within a few minutes. The DAG audit_memory judges each process by how its memory went, and has profiled what looks like a leak. Nothing is judged that is younger than an hour, unless it grows very fast. If this stays empty, see watch.log in the folder of the agents." }),
     make("p", {}, airflowLink("dags/audit_memory", "Open the DAG audit_memory"))];
 }
 

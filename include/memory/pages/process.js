@@ -26,7 +26,7 @@ export async function showProcess(place, path, hours, choose) {
       ...memory(story), ...counters(story)),
     profiles, tasks);
   title.focus({ preventScroll: true });
-  profiles.replaceChildren(...(await profileSection(path, story.profiles, process)));
+  profiles.replaceChildren(...(await profileSection(path, story.profiles, story.order)));
 }
 
 /** What is said of a process without a verdict. */
@@ -43,7 +43,7 @@ function facts(process) {
   const known = [
     [process.ended ? "Memory at its end" : "Memory now", bytes(process.used_bytes), `${bytes(process.resident_bytes)} resident`],
     ["Growth", process.rate === null ? "–" : `${rate(process.rate, "+")} MB/h`, process.rate === null ? "" : `95 % confidence: ${rate(process.rate_low)} to ${rate(process.rate_high)}`],
-    ["Time left", process.ended ? "ended" : time ?? "–", process.limit_bytes === null ? (time ? "until its limit" : "no limit is known here") : `until its limit of ${bytes(process.limit_bytes)}`],
+    ["Time left", process.ended ? "ended" : time ?? "–", process.limit_bytes === null ? (time ? "until its limit" : "no limit is known") : `until its limit of ${bytes(process.limit_bytes)}`],
     [process.ended ? "Lived" : "Started", moment(process.started_at), process.ended ? `until ${moment(process.seen_at)}` : process.release ? `release ${process.release}` : ""],
     ...(process.flagged_at ? [["Flagged", moment(process.flagged_at), "the alert went out"]] : []),
   ];
@@ -90,7 +90,7 @@ function marks(story) {
 }
 
 function legend(story, earlier) {
-  const process = story.process, words = [["line used", "memory of its own, mean and range"]];
+  const process = story.process, words = [["line used", process.measure === "anonymous" ? "anonymous memory, mean and range" : "memory of its own, mean and range"]];
   if (earlier) words.push(["line earlier", "the process before it"]);
   if (story.starts.length) words.push(["mark start", "start or restart"]);
   if (story.deploys.length) words.push(["mark deploy", "deploy"]);

@@ -3,21 +3,27 @@ import { airflowLink, bytes, call, make } from "./page.js";
 import { count, lasting, moment, signed, size } from "./words.js";
 
 const LINK = /^(\[(?:b?'(?:[^'\\]|\\.)*'|b?"(?:[^"\\]|\\.)*"|[^\]]*)\]|\.\S+|→|element|content|local variable \S+|local) (.+)$/s;
-const NAMES = { used_bytes: "Memory", blocks: "Allocated blocks of Python", objects: "Objects the collector knows", frozen_objects: "Frozen objects", heap_bytes: "Bytes in use in malloc", free_bytes: "Bytes malloc holds back" };
+const NAMES = { anonymous_bytes: "Anonymous memory", blocks: "Allocated blocks of Python", objects: "Objects the collector knows", frozen_objects: "Frozen objects", heap_bytes: "Bytes in use in malloc", free_bytes: "Bytes malloc holds back" };
 
 /** The profiles of a process: a choice of one and what it found, then what changed. */
-export async function profileSection(path, profiles, process) {
+export async function profileSection(path, profiles, order) {
   const title = make("h2", { textContent: "What holds the memory" });
-  if (!profiles.length) return [title, make("p", { className: "quiet" }, "It has not been profiled. The audit profiles what it suspects; to have every process profiled now, choose ‘force’ in the form of ", airflowLink("dags/audit_memory", "audit_memory"), ".")];
+  if (!profiles.length) return [title, make("p", { className: "quiet" }, "It has not been profiled. The audit profiles what it suspects; to have every process profiled now, choose ‘force’ in the form of ", airflowLink("dags/audit_memory", "audit_memory"), ". ", ordered(order))];
   const found = make("div"), changed = make("div");
-  const choice = select("Profile", profiles.map((one) => [one.evidence_id, moment(one.taken_at)]), (id) => showProfile(found, path, id, process));
+  const choice = select("Profile", profiles.map((one) => [one.evidence_id, moment(one.taken_at)]), (id) => showProfile(found, path, id));
   const before = select("From", [["", "the beginning of that profile"], ...profiles.map((one) => [one.evidence_id, moment(one.taken_at)])], compare);
   const after = select("to", profiles.map((one) => [one.evidence_id, moment(one.taken_at)]), compare);
   const pick = (label, value) => { label.querySelector("select").value = value; };
   function compare() { return showDifference(changed, path, before.querySelector("select").value, after.querySelector("select").value); }
   if (profiles.length > 1) pick(before, profiles.at(-1).evidence_id);
-  await Promise.all([showProfile(found, path, profiles[0].evidence_id, process), compare()]);
+  await Promise.all([showProfile(found, path, profiles[0].evidence_id), compare()]);
   return [make("header", {}, title, choice), found, make("header", {}, make("h2", { textContent: "What changed" }), before, after), changed];
+}
+
+function ordered(order) {
+  if (!order) return "";
+  if (order.fault) return `A profile that was asked for at ${moment(order.ordered_at)} failed: ${order.fault}.`;
+  return order.done_at ? "" : `A profile was asked for at ${moment(order.ordered_at)}${order.taken_at ? ", and is under way" : "; the watcher of its machine has not taken the order yet"}.`;
 }
 
 function select(name, options, choose) {
@@ -25,7 +31,7 @@ function select(name, options, choose) {
   return make("label", {}, `${name} `, list);
 }
 
-async function showProfile(place, path, id, process) {
+async function showProfile(place, path, id) {
   const url = `${path}/evidence/${id}`, { evidence } = await call(url).catch((fault) => ({ evidence: { fault } }));
   if (evidence.fault) { place.replaceChildren(make("p", { className: "fault", textContent: evidence.fault.message })); return; }
   const traced = evidence.traced ?? { lines: [], parts: 0, seconds: 0 };

@@ -31,7 +31,7 @@ def within(profile: Row) -> Row:
 def between(earlier: Row, later: Row) -> Row:
     """From the end of one profile to the end of a later one of the same process."""
     first, last = earlier["evidence"], later["evidence"]
-    memory = _row({"name": "used_bytes"}, earlier["used_bytes"], later["used_bytes"])
+    memory = _row({"name": "anonymous_bytes"}, earlier["anonymous_bytes"], later["anonymous_bytes"])
     return {
         "before": {"at": first["counters"]["taken_at"], "evidence_id": earlier["evidence_id"]},
         "after": {"at": last["counters"]["taken_at"], "evidence_id": later["evidence_id"]},

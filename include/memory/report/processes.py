@@ -9,13 +9,14 @@ from typing import Any
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
+from include.memory.report.used import ANONYMOUS, SHARE, UNIQUE, forks
 from include.memory.sample import Incarnation
 
 SPARK_POINTS = 60
+READ = 5  # looks of each stretch that are read, so that short forks are seen
 ENDED_MINUTES = 15  # a process that nobody has seen for so long has ended
 URGENT = ("leaking", "growing (watch)")
 
-USED = "COALESCE(s.unique_bytes, s.anonymous_bytes) + s.swap_bytes"
 SAME = "(s.host, s.pid, s.start_ticks) = (%(host)s, %(pid)s, %(start_ticks)s)"
 # A look-up in the primary key for each incarnation, and one for each point: what it costs does not grow with the looks.
 ALL = """
@@ -32,8 +33,9 @@ ONE = """
 WITH known AS (SELECT %(host)s::text AS host, %(pid)s::integer AS pid, %(start_ticks)s::bigint AS start_ticks)"""
 LAST = f""", process AS (
     SELECT last.* FROM known, LATERAL (
-        SELECT s.host, s.pid, s.start_ticks, s.role, s.release, s.taken_at AS seen_at, s.resident_bytes,
-            {USED} AS used_bytes, s.taken_at - s.age_seconds * interval '1 second' AS started_at,
+        SELECT s.host, s.pid, s.start_ticks, s.role, s.release, s.limit_bytes, s.taken_at AS seen_at,
+            s.resident_bytes, {UNIQUE} AS unique_bytes, {ANONYMOUS} AS anonymous_bytes,
+            s.taken_at - s.age_seconds * interval '1 second' AS started_at,
             s.taken_at < now() - {ENDED_MINUTES} * interval '1 minute' AS ended
         FROM millrace.memory_sample s
         WHERE (s.host, s.pid, s.start_ticks) = (known.host, known.pid, known.start_ticks)
@@ -46,16 +48,23 @@ FROM process p LEFT JOIN millrace.memory_finding f USING (host, pid, start_ticks
 SEEN = """
 WHERE p.seen_at > now() - %(hours)s * interval '1 hour' AND (%(ended)s OR NOT p.ended)"""
 SPARKS = f"""
-SELECT p.host, p.pid, p.start_ticks, array_agg(look.used_bytes ORDER BY step.n) AS used_bytes
+SELECT p.host, p.pid, p.start_ticks, array_agg(part.unique_bytes ORDER BY step.n) AS unique_bytes,
+    array_agg(part.anonymous_bytes ORDER BY step.n) AS anonymous_bytes,
+    array_agg(part.low_share) AS low_shares, array_agg(part.high_share) AS high_shares
 FROM unnest(%(hosts)s::text [], %(pids)s::integer [], %(starts)s::bigint []) AS p (host, pid, start_ticks)
 CROSS JOIN generate_series(1, {SPARK_POINTS}) AS step (n)
 LEFT JOIN LATERAL (
-    SELECT {USED} AS used_bytes FROM millrace.memory_sample s
-    WHERE (s.host, s.pid, s.start_ticks) = (p.host, p.pid, p.start_ticks)
-        AND s.taken_at > now() - ({SPARK_POINTS} - step.n + 1) * %(stretch)s
-        AND s.taken_at <= now() - ({SPARK_POINTS} - step.n) * %(stretch)s
-    ORDER BY s.taken_at DESC LIMIT 1
-) look ON true
+    SELECT (array_agg(look.unique_bytes))[1] AS unique_bytes,
+        (array_agg(look.anonymous_bytes))[1] AS anonymous_bytes,
+        min(look.share) AS low_share, max(look.share) AS high_share
+    FROM (
+        SELECT {UNIQUE} AS unique_bytes, {ANONYMOUS} AS anonymous_bytes, {SHARE} AS share FROM millrace.memory_sample s
+        WHERE (s.host, s.pid, s.start_ticks) = (p.host, p.pid, p.start_ticks)
+            AND s.taken_at > now() - ({SPARK_POINTS} - step.n + 1) * %(stretch)s
+            AND s.taken_at <= now() - ({SPARK_POINTS} - step.n) * %(stretch)s
+        ORDER BY s.taken_at DESC LIMIT {READ}
+    ) look
+) part ON true
 GROUP BY p.host, p.pid, p.start_ticks"""
 
 
@@ -71,8 +80,8 @@ async def processes(connection: AsyncConnection[Any], hours: float, ended: bool 
         keys = {"hosts": "host", "pids": "pid", "starts": "start_ticks"}
         values = {name: [one[column] for one in found] for name, column in keys.items()}
         await cursor.execute(SPARKS, {**values, "stretch": timedelta(hours=hours / SPARK_POINTS)})
-        sparks = {_key(one): one["used_bytes"] for one in await cursor.fetchall()}
-    return sorted(({**one, "spark": sparks[_key(one)]} for one in found), key=_urgency)
+        sparks = {_key(one): one for one in await cursor.fetchall()}
+    return sorted((_shown(one, sparks[_key(one)]) for one in found), key=_urgency)
 
 
 async def process(connection: AsyncConnection[Any], key: Incarnation) -> dict[str, Any] | None:
@@ -80,6 +89,18 @@ async def process(connection: AsyncConnection[Any], key: Incarnation) -> dict[st
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(ONE + LAST + JUDGED, asdict(key))
         return await cursor.fetchone()
+
+
+def measured(one: dict[str, Any], by_anonymous: bool) -> dict[str, Any]:
+    """The process with the figure that is its memory, and which that is."""
+    name = "anonymous_bytes" if by_anonymous else "unique_bytes"
+    rest = {key: value for key, value in one.items() if key not in ("anonymous_bytes", "unique_bytes")}
+    return {**rest, "used_bytes": one[name], "measure": name.removesuffix("_bytes")}
+
+
+def _shown(one: dict[str, Any], spark: dict[str, Any]) -> dict[str, Any]:
+    shown = measured(one, forks(spark["low_shares"], spark["high_shares"]))
+    return {**shown, "spark": spark[f"{shown['measure']}_bytes"]}
 
 
 def _key(one: dict[str, Any]) -> tuple[str, int, int]:

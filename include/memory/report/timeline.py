@@ -11,7 +11,8 @@ from typing import Any
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
-from include.memory.report.processes import ALL, LAST, SAME, USED
+from include.memory.report.processes import ALL, LAST, SAME
+from include.memory.report.used import ANONYMOUS, SHARE, UNIQUE, forks
 from include.memory.sample import Incarnation
 
 MOST_POINTS = 400
@@ -20,7 +21,9 @@ EARLIER = 20  # incarnations before this one whose curves are drawn too
 
 COLUMNS = f"""
     to_timestamp(floor(extract(epoch FROM s.taken_at) / %(step)s) * %(step)s + %(step)s / 2.0) AS at,
-    avg({USED})::bigint AS used_bytes, min({USED}) AS used_low_bytes, max({USED}) AS used_high_bytes,
+    avg({UNIQUE})::bigint AS unique_bytes, min({UNIQUE}) AS unique_low_bytes, max({UNIQUE}) AS unique_high_bytes,
+    avg({ANONYMOUS})::bigint AS anonymous_bytes, min({ANONYMOUS}) AS anonymous_low_bytes,
+    max({ANONYMOUS}) AS anonymous_high_bytes, min({SHARE}) AS low_share, max({SHARE}) AS high_share,
     avg(s.resident_bytes)::bigint AS resident_bytes"""
 COUNTED = """,
     min((s.counters ->> 'blocks')::double precision)::bigint AS blocks,
@@ -59,16 +62,22 @@ class Stretch:
         return max(SHORTEST_SECONDS, ceil((self.until - self.since).total_seconds() / (MOST_POINTS - 1)))
 
 
+@dataclass(frozen=True)
+class Curve:
+    """Points as columns of equal length, and whether their memory is the anonymous one."""
+
+    points: dict[str, list[Any]]
+    by_anonymous: bool
+
+
 def stretch_of(process: dict[str, Any], hours: float) -> Stretch:
     """So many hours until now, or until the end of a process that lives no more."""
     until = process["seen_at"] if process["ended"] else datetime.now(UTC)
     return Stretch(until - timedelta(hours=hours), until)
 
 
-async def points(
-    connection: AsyncConnection[Any], key: Incarnation, stretch: Stretch, counted: bool = True
-) -> dict[str, list[Any]]:
-    """Columns of equal length, at most 400 points: the mean, lowest and highest memory, and the lowest counters.
+async def points(connection: AsyncConnection[Any], key: Incarnation, stretch: Stretch, counted: bool = True) -> Curve:
+    """At most 400 points: the mean, lowest and highest memory, and the lowest counters.
 
     The lowest, as what a collection would free lies above it. A stretch without a look has no point.
     """
@@ -77,7 +86,20 @@ async def points(
         await cursor.execute("SELECT" + COLUMNS + (COUNTED if counted else "") + FROM, values)
         rows = await cursor.fetchall()
         names = [column.name for column in cursor.description or ()]
-    return {name: [row[name] for row in rows] for name in names}
+    return _measured({name: [row[name] for row in rows] for name in names})
+
+
+def _measured(columns: dict[str, list[Any]]) -> Curve:
+    """The columns with the figure that is the memory of this process."""
+    chosen = "anonymous" if forks(columns.pop("low_share"), columns.pop("high_share")) else "unique"
+    found = {}
+    for name, column in columns.items():
+        measure, _, rest = name.partition("_")
+        if measure == chosen:
+            found[f"used_{rest}"] = column
+        elif measure not in ("anonymous", "unique"):
+            found[name] = column
+    return Curve(found, chosen == "anonymous")
 
 
 async def kin(connection: AsyncConnection[Any], process: dict[str, Any], stretch: Stretch) -> list[dict[str, Any]]:

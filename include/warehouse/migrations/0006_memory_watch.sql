@@ -1,8 +1,13 @@
 -- Memory audit over many hosts: orders for profiles, what each task took, and which release ran.
-ALTER TABLE millrace.memory_sample ADD COLUMN release text;
+ALTER TABLE millrace.memory_sample
+ADD COLUMN release text,
+ADD COLUMN limit_bytes bigint;
 
 COMMENT ON COLUMN millrace.memory_sample.release IS
 'Which release of the project the host had at that moment; a change of it is a deploy.';
+
+COMMENT ON COLUMN millrace.memory_sample.limit_bytes IS
+'What the process could take at that moment: the chosen limit, or what its control group and its neighbours leave.';
 
 ALTER TABLE millrace.memory_finding ADD COLUMN flagged_by text;
 
@@ -15,6 +20,7 @@ CREATE TABLE millrace.memory_order (
     pid integer NOT NULL,
     start_ticks bigint NOT NULL,
     seconds double precision NOT NULL,
+    frames integer NOT NULL,
     ordered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     taken_at timestamptz,
     done_at timestamptz,
