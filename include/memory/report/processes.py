@@ -13,7 +13,7 @@ from include.memory.report.used import ANONYMOUS, SHARE, UNIQUE, forks
 from include.memory.sample import Incarnation
 
 SPARK_POINTS = 60
-READ = 5  # looks of each stretch that are read, so that short forks are seen
+READ = 3  # looks of each stretch that are read, so that short forks are seen
 ENDED_MINUTES = 15  # a process that nobody has seen for so long has ended
 URGENT = ("leaking", "growing (watch)")
 
@@ -31,17 +31,6 @@ WITH RECURSIVE known AS (
 )"""
 ONE = """
 WITH known AS (SELECT %(host)s::text AS host, %(pid)s::integer AS pid, %(start_ticks)s::bigint AS start_ticks)"""
-LAST = f""", process AS (
-    SELECT last.* FROM known, LATERAL (
-        SELECT s.host, s.pid, s.start_ticks, s.role, s.release, s.limit_bytes, s.taken_at AS seen_at,
-            s.resident_bytes, {UNIQUE} AS unique_bytes, {ANONYMOUS} AS anonymous_bytes,
-            s.taken_at - s.age_seconds * interval '1 second' AS started_at,
-            s.taken_at < now() - {ENDED_MINUTES} * interval '1 minute' AS ended
-        FROM millrace.memory_sample s
-        WHERE (s.host, s.pid, s.start_ticks) = (known.host, known.pid, known.start_ticks)
-        ORDER BY s.taken_at DESC LIMIT 1
-    ) last
-)"""
 JUDGED = """
 SELECT p.*, f.judged_at, f.verdict, f.kind, f.why, f.rate, f.rate_low, f.rate_high, f.hours_left, f.flagged_at
 FROM process p LEFT JOIN millrace.memory_finding f USING (host, pid, start_ticks)"""
@@ -54,11 +43,12 @@ SELECT p.host, p.pid, p.start_ticks, array_agg(part.unique_bytes ORDER BY step.n
 FROM unnest(%(hosts)s::text [], %(pids)s::integer [], %(starts)s::bigint []) AS p (host, pid, start_ticks)
 CROSS JOIN generate_series(1, {SPARK_POINTS}) AS step (n)
 LEFT JOIN LATERAL (
-    SELECT (array_agg(look.unique_bytes))[1] AS unique_bytes,
-        (array_agg(look.anonymous_bytes))[1] AS anonymous_bytes,
+    SELECT (array_agg(look.unique_bytes ORDER BY look.taken_at DESC))[1] AS unique_bytes,
+        (array_agg(look.anonymous_bytes ORDER BY look.taken_at DESC))[1] AS anonymous_bytes,
         min(look.share) AS low_share, max(look.share) AS high_share
     FROM (
-        SELECT {UNIQUE} AS unique_bytes, {ANONYMOUS} AS anonymous_bytes, {SHARE} AS share FROM millrace.memory_sample s
+        SELECT s.taken_at, {UNIQUE} AS unique_bytes, {ANONYMOUS} AS anonymous_bytes, {SHARE} AS share
+        FROM millrace.memory_sample s
         WHERE (s.host, s.pid, s.start_ticks) = (p.host, p.pid, p.start_ticks)
             AND s.taken_at > now() - ({SPARK_POINTS} - step.n + 1) * %(stretch)s
             AND s.taken_at <= now() - ({SPARK_POINTS} - step.n) * %(stretch)s
@@ -68,6 +58,21 @@ LEFT JOIN LATERAL (
 GROUP BY p.host, p.pid, p.start_ticks"""
 
 
+def last(of: str = "known") -> str:
+    """SQL that goes on after `ALL` or `ONE`: the last look at each of these processes, as `process`."""
+    return f""", process AS (
+    SELECT last.* FROM {of}, LATERAL (
+        SELECT s.host, s.pid, s.start_ticks, s.role, s.release, s.limit_bytes, s.taken_at AS seen_at,
+            s.resident_bytes, {UNIQUE} AS unique_bytes, {ANONYMOUS} AS anonymous_bytes,
+            s.taken_at - s.age_seconds * interval '1 second' AS started_at,
+            s.taken_at < now() - {ENDED_MINUTES} * interval '1 minute' AS ended
+        FROM millrace.memory_sample s
+        WHERE (s.host, s.pid, s.start_ticks) = (known.host, known.pid, known.start_ticks)
+        ORDER BY s.taken_at DESC LIMIT 1
+    ) last
+)"""
+
+
 async def processes(connection: AsyncConnection[Any], hours: float, ended: bool = False) -> list[dict[str, Any]]:
     """The processes seen in the last hours: leaks first, then what is watched, then the others by growth.
 
@@ -75,7 +80,7 @@ async def processes(connection: AsyncConnection[Any], hours: float, ended: bool 
     that live no more too.
     """
     async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(ALL + LAST + JUDGED + SEEN, {"hours": hours, "ended": ended})
+        await cursor.execute(ALL + last() + JUDGED + SEEN, {"hours": hours, "ended": ended})
         found = await cursor.fetchall()
         keys = {"hosts": "host", "pids": "pid", "starts": "start_ticks"}
         values = {name: [one[column] for one in found] for name, column in keys.items()}
@@ -87,7 +92,7 @@ async def processes(connection: AsyncConnection[Any], hours: float, ended: bool 
 async def process(connection: AsyncConnection[Any], key: Incarnation) -> dict[str, Any] | None:
     """One process and the last verdict on it; None when nobody ever saw it."""
     async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(ONE + LAST + JUDGED, asdict(key))
+        await cursor.execute(ONE + last() + JUDGED, asdict(key))
         return await cursor.fetchone()
 
 

@@ -13,19 +13,25 @@ from include.memory.sample import Incarnation
 
 Order = Literal["grown", "peak", "retained", "newest"]
 ORDERS: dict[Order, sql.SQL] = {
-    "grown": sql.SQL("worker_grown_bytes DESC NULLS LAST, t.retained_bytes DESC"),
+    "grown": sql.SQL("t.worker_grown_bytes DESC NULLS LAST, t.retained_bytes DESC"),
     "peak": sql.SQL("t.peak_bytes DESC"),
     "retained": sql.SQL("t.retained_bytes DESC"),
     "newest": sql.SQL("t.started_at DESC"),
 }
 TASKS = """
-SELECT t.*, t.worker_after_bytes - t.worker_before_bytes AS worker_grown_bytes, worker.role,
-    count(*) OVER () AS of_all
-FROM millrace.memory_task t LEFT JOIN LATERAL (
+WITH try AS (
+    SELECT t.*, t.worker_after_bytes - t.worker_before_bytes AS worker_grown_bytes FROM millrace.memory_task t
+    WHERE t.ended_at > %(since)s AND t.started_at <= %(until)s{worker}
+), greedy AS (
+    SELECT t.*, row_number() OVER (ORDER BY {order}) AS place, count(*) OVER () AS of_all FROM try t
+    ORDER BY place LIMIT %(limit)s
+)
+SELECT greedy.*, worker.role FROM greedy LEFT JOIN LATERAL (
     SELECT s.role FROM millrace.memory_sample s
-    WHERE (s.host, s.pid, s.start_ticks) = (t.host, t.pid, t.start_ticks) ORDER BY s.taken_at DESC LIMIT 1
+    WHERE (s.host, s.pid, s.start_ticks) = (greedy.host, greedy.pid, greedy.start_ticks)
+    ORDER BY s.taken_at DESC LIMIT 1
 ) worker ON true
-WHERE t.ended_at > %(since)s AND t.started_at <= %(until)s"""
+ORDER BY greedy.place"""
 WORKER = " AND (t.host, t.pid, t.start_ticks) = (%(host)s, %(pid)s, %(start_ticks)s)"
 
 
@@ -38,14 +44,11 @@ async def tasks(
     `worker_grown_bytes` is what the worker process gained while the try ran; with several tasks at a time in one
     worker, each is given what all of them added.
     """
-    query = (
-        sql.SQL(TASKS)
-        + sql.SQL(WORKER if worker else "")
-        + sql.SQL(" ORDER BY {} LIMIT %(limit)s").format(ORDERS[order])
-    )
+    query = sql.SQL(TASKS).format(worker=sql.SQL(WORKER if worker else ""), order=ORDERS[order])
     values = {"since": since, "until": until, "limit": limit, **(asdict(worker) if worker else {})}
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(query, values)
         found = await cursor.fetchall()
     total = found[0]["of_all"] if found else 0
-    return {"total": total, "tasks": [{name: row[name] for name in row if name != "of_all"} for row in found]}
+    shown = [{name: row[name] for name in row if name not in ("of_all", "place")} for row in found]
+    return {"total": total, "tasks": shown}

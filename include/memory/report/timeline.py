@@ -11,7 +11,7 @@ from typing import Any
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
-from include.memory.report.processes import ALL, LAST, SAME
+from include.memory.report.processes import ALL, SAME, last
 from include.memory.report.used import ANONYMOUS, SHARE, UNIQUE, forks
 from include.memory.sample import Incarnation
 
@@ -105,7 +105,7 @@ def _measured(columns: dict[str, list[Any]]) -> Curve:
 async def kin(connection: AsyncConnection[Any], process: dict[str, Any], stretch: Stretch) -> list[dict[str, Any]]:
     """The incarnations of this role on this host that lived in that time, this one among them, by their start."""
     values = {"host": process["host"], "role": process["role"], "since": stretch.since, "until": stretch.until}
-    of_host = LAST.replace("FROM known,", "FROM (SELECT * FROM known WHERE host = %(host)s) known,")
+    of_host = last("(SELECT * FROM known WHERE host = %(host)s) AS known")
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(ALL + of_host + KIN, values)
         return await cursor.fetchall()
