@@ -163,7 +163,7 @@ def instant(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     found = shutil.which("chromium")
     assert found, "this test needs Chromium: apt-get install chromium"
@@ -178,6 +178,7 @@ def page(browser: Browser, airflow: Airflow) -> Iterator[Page]:
     """A page of a browser that is logged in."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
+    page.set_default_timeout(90_000)  # the first request of a browser makes a busy API server load its pages
     page.goto(f"{airflow.settings.url}/auth/login")
     page.get_by_label("Username").fill("admin")
     page.get_by_label("Password").fill(airflow.settings.secrets.admin)
