@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -73,15 +74,14 @@ def worker(airflow: Airflow, celery: Celery) -> Iterator[Worker]:
 
 def end(process: subprocess.Popen[bytes]) -> None:
     """As an operator would: warm, then at once."""
-    children = psutil.Process(process.pid).children(recursive=True)
     process.terminate()
-    try:
+    with suppress(subprocess.TimeoutExpired):
         process.wait(20)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    for child in psutil.wait_procs(children, 5)[1]:
+    for child in (process, *psutil.Process(process.pid).children(recursive=True)) if process.poll() is None else ():
         child.kill()
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def children_of(worker: Worker) -> list[Found]:
