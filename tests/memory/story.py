@@ -164,7 +164,7 @@ def evidence(at: float, entries: int, blocks: int) -> dict[str, Any]:
                   {"name": "<img src=x onerror=alert(1)>", "before": 10, "after": 19}],
         "holders": [
             {"what": f"list of {entries:,}", "before": entries - 96, "after": entries, "chain": chain[:3],
-             "complete": True, "bound": None},
+             "complete": True, "bound": None, "bytes": 49_200},
             {"what": "audit_trail.Event", "before": entries - 96, "after": entries, "chain": chain[:4],
              "complete": True, "bound": None},
             {"what": "dict of 1,425", "before": 1_400, "after": 1_425, "complete": False,

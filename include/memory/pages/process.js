@@ -12,7 +12,8 @@ export async function showProcess(place, path, hours, choose) {
   const story = await call(`${path}?hours=${hours}`), process = story.process;
   const title = make("h1", { textContent: `${process.role} ${process.pid} on ${process.host}`, tabIndex: -1 });
   const verdict = process.verdict ?? "not judged yet";
-  const tasks = make("section", {}, ...(await taskSection(hours, process)));
+  const ago = process.ended ? Math.ceil((Date.now() - Date.parse(process.seen_at)) / 3.6e6) : 0; // as the plot ends there
+  const tasks = make("section", {}, ...(await taskSection(Math.min(hours + ago, 720), process)));
   const profiles = make("section");
   place.className = VERDICTS[verdict] ?? "none";
   place.replaceChildren(

@@ -50,11 +50,11 @@ function chains(holders) {
     const links = holder.chain.map((text, n) => {
       const [, via, what] = LINK.exec(n ? text : "") ?? [null, "", text];
       const end = n === holder.chain.length - 1 ? " target" : n === 0 ? " root" : "";
-      return make("li", { className: `link${end}` }, ...(n ? [make("span", { className: "via", textContent: via || "→" })] : []), make("span", { className: "box", textContent: what }));
+      return make("li", { className: `link${end}` }, ...(n ? [make("span", { className: "via", textContent: via === "→" ? "" : via })] : []), make("span", { className: "box", textContent: what }));
     });
     const bound = holder.bound ? `A cache that will be full: ${count(holder.bound.entries)} of ${count(holder.bound.limit)} entries in ${holder.bound.holder}.` : "";
     return make("figure", { className: "chain" },
-      make("figcaption", {}, make("b", { textContent: holder.what }), `: ${count(holder.before)} → ${count(holder.after)} (${signed(holder.after - holder.before)}) while it was profiled. ${bound}`,
+      make("figcaption", {}, make("b", { textContent: holder.what }), `: ${count(holder.before)} → ${count(holder.after)} (${signed(holder.after - holder.before)}) while it was profiled${holder.bytes ? `, about ${bytes(holder.bytes)}` : ""}. ${bound}`,
         ...(holder.complete ? [] : [" No module, class or running function was found at its root."])),
       make("ol", { attributes: { "aria-label": "References, from the root down" } }, ...links));
   });

@@ -11,7 +11,7 @@ export async function taskSection(hours, worker, order = "grown", limit = FEW) {
   const { total, tasks } = await call(`tasks?${query}`);
   const title = make("header", {}, make("h2", { textContent: "Task instances" }),
     make("a", { className: "json", href: `tasks?${query}`, download: "memory-tasks.json", textContent: "JSON" }));
-  if (!tasks.length) return [title, make("p", { className: "quiet", textContent: `No task that was measured ran ${worker ? "in this process " : ""}in the last ${span(hours)}.` })];
+  if (!tasks.length) return [title, make("p", { className: "quiet", textContent: worker ? "No task that was measured ran in this process in that time." : `No task that was measured ran in the last ${span(hours)}.` })];
   const again = async (event, chosen, most = limit) => {
     const section = event.target.closest("section");
     section.replaceChildren(...(await taskSection(hours, worker, chosen, most)));
