@@ -18,10 +18,12 @@ from include.memory.weight import weight_of_entry
 SLICE = 4_000  # objects, read in about a millisecond
 LEAST_ENTRIES = 8  # a smaller container holds no leak worth a name, and there are too many of them
 LEAST_GROWTH = 4
-KEPT_OF_A_TYPE = 3
 WEIGHED = 10  # containers for each that is wanted
 SIZED: tuple[type, ...] = (list, dict, set, deque)
+OWN_PACKAGE = f"{__package__}."
 Length = Callable[[Any], int]
+# The first counter that is filled by `map` leaves entries in the caches of abstract classes: not while we look.
+Counter(map(type, ()))
 
 
 @dataclass
@@ -51,6 +53,13 @@ class Grown:
     bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """An object. A holder of our own type is left out by the search for holders; a list or dict would not be."""
+
+    one: Any
+
+
 def take(pace: Pace) -> Census:
     """Count what the collector knows or has frozen, and the containers that only these refer to. Raises OutOfTime."""
     census = Census()
@@ -72,8 +81,12 @@ def take(pace: Pace) -> Census:
 
 
 def growing_types(before: Census, after: Census, top: int) -> list[tuple[type, GrowingType]]:
-    """The types with the most new objects. Weak references hold nothing, so they are left out."""
-    grown = [(kind, count - before.types[kind]) for kind, count in after.types.items() if kind is not weakref.ref]
+    """The types with the most new objects. Weak references hold nothing, so they are left out, as are our own types."""
+    grown = [
+        (kind, count - before.types[kind])
+        for kind, count in after.types.items()
+        if kind is not weakref.ref and not type_name(kind).startswith(OWN_PACKAGE)
+    ]
     grown = sorted((item for item in grown if item[1] >= LEAST_GROWTH), key=lambda item: -item[1])[:top]
     return [(kind, GrowingType(type_name(kind), before.types[kind], after.types[kind])) for kind, _ in grown]
 
@@ -105,16 +118,17 @@ def grown_containers(before: Census, after: Census, pace: Pace, top: int) -> lis
     return [grown for _, _, grown in sorted(weighed, key=lambda one: one[:2])[:top]]
 
 
-def newest(kinds: list[type], pace: Pace) -> dict[type, list[Any]]:
-    """Some of the objects of each type that were made last."""
-    found: dict[type, list[Any]] = {kind: [] for kind in kinds}
+def newest(kinds: list[type], pace: Pace) -> dict[type, Newest]:
+    """Of each type the object that was made last."""
+    found: dict[type, Newest] = {}
+    wanted = set(kinds)
     objects = pace.call(gc.get_objects)
     objects.reverse()
     for part in slices(objects):
         for one in part:
-            kept = found.get(type(one))
-            if kept is not None and len(kept) < KEPT_OF_A_TYPE and one is not found and one is not kept:
-                kept.append(one)
+            if type(one) in wanted and one is not found and one is not wanted:
+                found[type(one)] = Newest(one)
+                wanted.discard(type(one))
         part.clear()
         pace.rest()
     objects.clear()

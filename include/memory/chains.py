@@ -17,12 +17,11 @@ from types import FrameType, ModuleType
 from typing import Any
 
 from include.memory.bound import Bound, bound_of
-from include.memory.census import slices
+from include.memory.census import OWN_PACKAGE, slices
 from include.memory.links import describe, isinstance_of, local_name, via
 from include.memory.pace import OutOfTime, Pace
 
 OWN_FOLDER = str(Path(__file__).parent)
-OWN_PACKAGE = f"{__package__}."
 LONGEST_CHAIN = 14
 WIDEST_LEVEL = 60
 LARGE_HEAP = 100_000  # objects, above which a level is searched in slices
@@ -156,10 +155,8 @@ class _Search:
         return isinstance_of(one, FrameType) and one.f_code.co_filename.startswith(OWN_FOLDER)
 
     def _holders(self, wanted: list[Any]) -> list[Any]:
-        if self._heap_is_small():
-            holders = self.pace.call(gc.get_referrers, *wanted)
-        else:
-            holders = self._holders_in_slices(wanted)
+        small = self._heap_is_small()
+        holders = self.pace.call(_referrers, wanted) if small else self._holders_in_slices(wanted)
         return [holder for holder in holders if holder is not wanted and holder is not holders]
 
     def _heap_is_small(self) -> bool:
@@ -193,6 +190,11 @@ class _Search:
                     self.local = where, self.place[address]
                     return self.local[1]
         return None
+
+
+def _referrers(wanted: list[Any]) -> list[Any]:
+    """All that refer to one of these; not the tuple of this call's arguments, which `gc` leaves out by itself."""
+    return gc.get_referrers(*wanted)
 
 
 def _is_root(one: Any) -> bool:

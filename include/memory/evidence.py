@@ -115,8 +115,8 @@ def _holders(
         kinds = [kind for kind, _ in types if kind not in (dict, list, tuple, set)][: question.chains]
         made = census.newest(kinds, search)
         for kind, growing in types:
-            for one in made.get(kind, [])[:1]:
-                found.append(_holder(one, growing.name, growing.before, growing.after, search))
+            if kind in made:
+                found.append(_holder(made[kind].one, growing.name, growing.before, growing.after, search))
     except OutOfTime:
         notes.append("the search for holders ended with its time")
     if search.longest_pause_seconds > pace.longest_pause_seconds:

@@ -52,6 +52,9 @@ def test_native_memory_grows_without_blocks_or_a_holder(tmp_path: Path) -> None:
         first = probe.count(program.incarnation, folder=program.folder)["counters"]
         time.sleep(SECONDS)
         last = probe.count(program.incarnation, folder=program.folder)["counters"]
+        found = probe.profile(program.incarnation, folder=program.folder, seconds=1.0)
+    assert not found["types"], "what the agent itself makes is none of them"
+    assert not found["holders"]
     assert last["heap_bytes"] - first["heap_bytes"] > 500_000
     assert abs(last["blocks"] - first["blocks"]) < 300
 
