@@ -9,10 +9,8 @@ import numpy as np
 
 from include.memory.bound import Bound
 from include.memory.errors import MemoryAuditError
-from include.memory.sample import Sample
+from include.memory.sample import FORKS, Sample
 from include.memory.series import Floats, Looks, Series
-
-FORKS = 0.5  # least share of unique memory, in the greatest one
 
 
 def series_of(

@@ -18,6 +18,9 @@ from include.memory.errors import ProcessGone
 PROC = Path("/proc")
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+# A process forks if its least share of unique memory in the anonymous is below this part of its greatest: while a child
+# lives, nearly all pages are shared with it. Such a process is judged and shown by its anonymous memory.
+FORKS = 0.5
 
 
 @dataclass(frozen=True, order=True)

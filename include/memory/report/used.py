@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-FORKS = 0.5  # least share of unique memory in the anonymous one, in the greatest share
+from include.memory.sample import FORKS
+
 UNIQUE = "COALESCE(s.unique_bytes, s.anonymous_bytes) + s.swap_bytes"
 ANONYMOUS = "s.anonymous_bytes + s.swap_bytes"
 SHARE = f"({UNIQUE}) / greatest({ANONYMOUS}, 1)::double precision"
