@@ -18,7 +18,8 @@ _seconds_a_block = 6e-8
 class Counters:
     """Counters at one moment (seconds since 1970). None is what the platform does not tell.
 
-    `gc_counts` are the collector's, a generation each; `objects` are counted after a collection only, as it takes a list of all of them: 8 MB and 20 ms a million.
+    `gc_counts` are the collector's own, one a generation. `objects` are counted after a collection only, as it takes a
+    list of all of them: 8 MB and 20 ms a million.
     """
 
     taken_at: float
