@@ -30,7 +30,7 @@ def judge_all(
     chosen = _expression(only)
     known = set() if forced else history.proved(connection, PROOF_HOURS)
     wanted = []
-    for process, (role, series) in history.series(connection, hours).items():
+    for process, role, series in history.series(connection, hours):
         if not chosen.search(f"{role} {process.pid} {process.host}"):
             continue
         said = judge(series)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -19,46 +19,43 @@ KEPT_DAYS = 30
 _ONE = "host = %s AND pid = %s AND start_ticks = %s"
 
 
-def series(connection: Connection[Any], hours: float) -> dict[Incarnation, tuple[str, Series]]:
-    """The role and series of each process that was seen in the last quarter of an hour, so many hours back."""
-    since = "clock_timestamp() - %s * interval '1 hour'"
-    with connection.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(
-            f"SELECT * FROM millrace.memory_sample WHERE taken_at > {since}"
-            " AND (host, pid, start_ticks) IN (SELECT host, pid, start_ticks FROM millrace.memory_sample"
-            "  WHERE taken_at > clock_timestamp() - interval '15 minutes') ORDER BY taken_at",
-            [hours],
+def series(connection: Connection[Any], hours: float) -> Iterator[tuple[Incarnation, str, Series]]:
+    """Each process that was seen in the last quarter of an hour, its role, and what is known of it, so many hours back.
+
+    One after the other, as the samples of two days take about 5 MB a process.
+    """
+    seen = connection.execute(
+        "SELECT DISTINCT host, pid, start_ticks FROM millrace.memory_sample"
+        " WHERE taken_at > clock_timestamp() - interval '15 minutes' ORDER BY host, pid, start_ticks"
+    ).fetchall()
+    for key in seen:
+        process = Incarnation(*key)
+        with connection.cursor(row_factory=dict_row) as cursor:
+            rows = cursor.execute(
+                f"SELECT * FROM millrace.memory_sample WHERE {_ONE}"
+                " AND taken_at > clock_timestamp() - %s * interval '1 hour' ORDER BY taken_at",
+                [*key, hours],
+            ).fetchall()
+        ended = connection.execute(
+            f"SELECT extract(epoch FROM ended_at)::double precision FROM millrace.memory_task WHERE {_ONE}"
+            " AND ended_at > clock_timestamp() - %s * interval '1 hour'",
+            [*key, hours],
         ).fetchall()
-        evidence = {
-            _process(row): row["evidence"]
-            for row in cursor.execute(
-                "SELECT DISTINCT ON (host, pid, start_ticks) host, pid, start_ticks, evidence"
-                " FROM millrace.memory_evidence ORDER BY host, pid, start_ticks, taken_at DESC"
-            )
-        }
-        ended: dict[Incarnation, list[float]] = {}
-        for row in cursor.execute(
-            f"SELECT host, pid, start_ticks, ended_at FROM millrace.memory_task WHERE ended_at > {since}", [hours]
-        ):
-            ended.setdefault(_process(row), []).append(row["ended_at"].timestamp())
-    found: dict[Incarnation, list[dict[str, Any]]] = {}
-    for row in rows:
-        found.setdefault(_process(row), []).append(row)
-    return {
-        process: (looks[-1]["role"], _series(process, looks, evidence.get(process), ended.get(process)))
-        for process, looks in found.items()
-    }
+        yield process, rows[-1]["role"], _series(process, rows, _evidence(connection, process), [at for (at,) in ended])
 
 
-def _process(row: Mapping[str, Any]) -> Incarnation:
-    return Incarnation(row["host"], row["pid"], row["start_ticks"])
+def _evidence(connection: Connection[Any], process: Incarnation) -> dict[str, Any] | None:
+    row = connection.execute(
+        f"SELECT evidence FROM millrace.memory_evidence WHERE {_ONE} ORDER BY taken_at DESC LIMIT 1", key_of(process)
+    ).fetchone()
+    return row[0] if row else None
 
 
 def _series(
     process: Incarnation,
     rows: Sequence[dict[str, Any]],
     evidence: dict[str, Any] | None,
-    tasks_ended: Sequence[float] | None,
+    tasks_ended: Sequence[float],
 ) -> Series:
     samples = [
         Sample(

@@ -32,6 +32,7 @@ EVERY_SECONDS = 60.0
 ANSWER_SECONDS = 3.0
 # -S: without the installed libraries it starts in a tenth of the time, and stays small.
 COMMAND = [sys.executable, "-S", "-m", "include.memory.watch"]
+MOST_LOG_BYTES = 1_000_000
 LOCK, BELL, LOG = "watch.lock", "watch.bell", "watch.log"
 
 
@@ -109,6 +110,8 @@ class Watcher:
             except Exception:  # a full disk must not end it
                 traceback.print_exc()
             self._ship()
+            if os.fstat(sys.stderr.fileno()).st_size > MOST_LOG_BYTES:
+                os.truncate(sys.stderr.fileno(), 0)
             due = max(due + self.every_seconds, time.monotonic())
             self._wait(due)
             if release() != self._release:  # a deploy: go on as the new one

@@ -36,7 +36,7 @@ def test_a_leak_is_flagged_once_and_cleared_when_it_ends(warehouse: psycopg.Conn
     audit.judge_all(warehouse, 48)
     assert history.flag(warehouse, "two") == [], "once"
     assert len(history.flag(warehouse, "one")) == 1, "the run whose task died says it again"
-    _, series = history.series(warehouse, 48)[leaking]
+    series = next(series for process, _, series in history.series(warehouse, 48) if process == leaking)
     history.note(warehouse, leaking, replace(audit.judge(series), verdict="steady"))
     assert warehouse.execute("SELECT count(flagged_at) FROM millrace.memory_finding").fetchone() == (0,)
     audit.judge_all(warehouse, 48)
@@ -48,7 +48,7 @@ def test_a_restart_is_another_process(warehouse: psycopg.Connection) -> None:
     past(warehouse, before, leaks, until_minutes=20)
     past(warehouse, after, lambda hour: 0.0)
     assert audit.judge_all(warehouse, 48) == [], "the one that leaked has gone"
-    assert set(history.series(warehouse, 48)) == {after}
+    assert [process for process, _, _ in history.series(warehouse, 48)] == [after]
 
 
 def test_samples_come_back_as_they_were(warehouse: psycopg.Connection) -> None:
@@ -56,7 +56,7 @@ def test_samples_come_back_as_they_were(warehouse: psycopg.Connection) -> None:
     record = {"release": None, "samples": [{"role": "init", "limit_bytes": 7, "counters": None, **asdict(one)}]}
     for _ in range(2):
         entries.add_samples(warehouse, json.loads(json.dumps(record)))
-    ((role, found),) = history.series(warehouse, 1).values()
+    ((_, role, found),) = history.series(warehouse, 1)
     assert role == "init"
     assert len(found.hours) == 1
     assert found.used_bytes[0] == one.used_bytes
