@@ -12,7 +12,9 @@ from include.ingest.dataset import Dataset, RejectLimit
 
 REPOSITORY = Path(__file__).parents[1]
 INCLUDE = REPOSITORY / "include"
-DOMAINS = {path.name for path in INCLUDE.iterdir() if (path / "__init__.py").exists()} - {"bridge", "warehouse"}
+DOMAINS = {path.name for path in INCLUDE.iterdir() if (path / "__init__.py").exists()} - {
+    "bridge", "pages", "warehouse",
+}  # fmt: skip
 
 
 def imports(file: Path) -> set[str]:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
-from airflow.sdk import Connection
-from fastapi import FastAPI
+from fastapi import APIRouter
 from psycopg_pool import AsyncConnectionPool
 
-from include.bridge import WAREHOUSE, dsn, images
+from include.bridge import images
 from include.images import api, pages
 
 DAG = "resize_images"
+CONNECTIONS = api.CONNECTIONS
 
 
 def _owner(user: GetUserDep) -> str:
@@ -29,16 +27,7 @@ GUARDS = api.Guards(
 )
 
 
-@asynccontextmanager
-async def serving(app: FastAPI) -> AsyncIterator[None]:
-    """Mount the routes and keep a pool of connections while the server runs."""
-    where = dsn(Connection.get(WAREHOUSE), "millrace-api")
-    pool: AsyncConnectionPool[Any] = AsyncConnectionPool(where, min_size=0, max_size=api.CONNECTIONS, open=False)
-    await pool.open(wait=False)
+def routers(pool: AsyncConnectionPool[Any]) -> list[APIRouter]:
+    """The routes and the page."""
     service = api.Service(pool, images.store(), callbacks=images.callbacks())
-    app.include_router(api.router(lambda: service, GUARDS))
-    app.include_router(pages.router(GUARDS))
-    try:
-        yield
-    finally:
-        await pool.close()
+    return [api.router(lambda: service, GUARDS), pages.router(GUARDS)]

@@ -1,5 +1,7 @@
-"""Memory audit: which process leaks, how fast, and what holds it. Sample → judge → prove; start at `judge.py`.
+"""Memory audit: which process leaks memory, how fast, and what holds it. Sample → judge → prove → show.
 
-`sample.py` and `processes.py` read /proc. `judge.py` turns series into verdicts. `agent.py` answers inside a process,
-by way of `probe.py`, which asks it from another.
+`watch.py` samples every process of its machine (`sample.py`, `processes.py`) into the spool, and `ship.py` brings that
+to the warehouse. `judge.py` turns series into verdicts, `audit.py` is a round of that. `agent.py` answers inside a
+process, by way of `probe.py`, which asks it from another. `task.py` measures each task, `budget.py` a function,
+`report/` is what the page shows.
 """

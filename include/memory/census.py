@@ -16,7 +16,7 @@ from include.memory.pace import Pace
 from include.memory.weight import weight_of_entry
 
 SLICE = 4_000  # objects, read in about a millisecond
-LEAST_ENTRIES = 16  # a smaller container holds no leak worth a name
+LEAST_ENTRIES = 8  # a smaller container holds no leak worth a name, and there are too many of them
 LEAST_GROWTH = 4
 WEIGHED = 10  # containers for each that is wanted
 SIZED: tuple[type, ...] = (list, dict, set, deque)
@@ -61,10 +61,10 @@ class Newest:
 
 
 def take(pace: Pace) -> Census:
-    """Count everything that the collector knows, and the containers that only these refer to. Raises OutOfTime."""
+    """Count what the collector knows or has frozen, and the containers that only these refer to. Raises OutOfTime."""
     census = Census()
     measures: dict[type, Length] = {kind: kind.__len__ for kind in SIZED}  # type: ignore[attr-defined]
-    objects = pace.call(gc.get_objects)
+    objects = pace.objects()
     for part in slices(objects):
         census.types.update(map(type, part))
         _learn(measures, census.types)
@@ -74,7 +74,7 @@ def take(pace: Pace) -> Census:
                 census.entries[id(one)] = size
         part.clear()
         pace.rest()
-    for own in (census.entries, measures, objects):
+    for own in (census.entries, measures, objects, pace.frozen):
         census.entries.pop(id(own), None)
     objects.clear()
     return census
@@ -94,12 +94,12 @@ def growing_types(before: Census, after: Census, top: int) -> list[tuple[type, G
 def grown_containers(before: Census, after: Census, pace: Pace, top: int) -> list[Grown]:
     """The containers whose new entries hold most; those that were not there before, or were small, come last."""
     gains = {at: size - before.entries.get(at, 0) for at, size in after.entries.items()}
-    own = {id(before.entries), id(after.entries), id(gains), id(before.types), id(after.types)}
+    own = {id(before.entries), id(after.entries), id(gains), id(before.types), id(after.types), id(pace.frozen)}
     grown = (at for at in gains if gains[at] >= LEAST_GROWTH and at not in own)
     most = sorted(grown, key=lambda at: (at not in before.entries, -gains[at]))
     wanted = set(most[: top * WEIGHED])
     found: dict[int, Any] = {}
-    objects = pace.call(gc.get_objects)
+    objects = pace.objects()
     for part in slices(objects):
         for one in gc.get_referents(*part):
             if id(one) in wanted and issubclass(type(one), SIZED):

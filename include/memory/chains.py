@@ -145,7 +145,12 @@ class _Search:
         return len(self.found) - 1
 
     def _is_own(self, one: Any) -> bool:
-        if one is self.__dict__ or one is self.found or type(one).__module__.startswith(OWN_PACKAGE):
+        if (
+            one is self.__dict__
+            or one is self.found
+            or one is self.pace.frozen
+            or type(one).__module__.startswith(OWN_PACKAGE)
+        ):
             return True
         return isinstance_of(one, FrameType) and one.f_code.co_filename.startswith(OWN_FOLDER)
 
@@ -157,12 +162,12 @@ class _Search:
     def _heap_is_small(self) -> bool:
         if not self.heap:
             self.heap = len(self.pace.call(gc.get_objects))
-        return self.heap <= LARGE_HEAP
+        return self.heap <= LARGE_HEAP and not self.pace.frozen  # get_referrers would not see those
 
     def _holders_in_slices(self, wanted: list[Any]) -> list[Any]:
         ids = {id(one) for one in wanted}
         holders: list[Any] = []
-        objects = self.pace.call(gc.get_objects)
+        objects = self.pace.objects()
         for part in slices(objects):
             if not ids.isdisjoint(map(id, gc.get_referents(*part))):
                 holders += [one for one in part if not ids.isdisjoint(map(id, gc.get_referents(one)))]

@@ -21,3 +21,15 @@ class NoAnswer(MemoryAuditError):
 
 class BadAnswer(MemoryAuditError):
     """The agent's answer is not what was asked for."""
+
+
+class BadSize(MemoryAuditError, ValueError):
+    """What should be a number of bytes is not one."""
+
+
+class MemoryBudgetExceeded(MemoryAuditError):
+    """More memory was kept than may be. The message is the report of what was kept; `kept` has it in figures."""
+
+    def __init__(self, report: str, kept: object = None) -> None:
+        super().__init__(report)
+        self.kept = kept

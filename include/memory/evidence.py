@@ -10,6 +10,7 @@ from include.memory.bound import Bound
 from include.memory.census import Census, GrowingType
 from include.memory.counters import Counters
 from include.memory.exchange import Ask
+from include.memory.frozen import frozen
 from include.memory.links import describe
 from include.memory.pace import OutOfTime, Pace
 from include.memory.window import Traced
@@ -58,6 +59,10 @@ def gather(question: Ask) -> Evidence:
 
 def _profile(question: Ask, pace: Pace, first: Counters) -> Evidence:
     notes: list[str] = []
+    try:
+        pace.frozen = frozen(pace)
+    except OutOfTime:
+        notes.append("there are too many frozen objects to be found in the time allowed")
     before = _census(pace, notes)
     traced = window.trace(
         pace,
@@ -102,6 +107,7 @@ def _holders(
     """
     found: list[Holder] = []
     search = Pace(question.chain_seconds)
+    search.frozen = pace.frozen
     try:
         for grown in census.grown_containers(before, after, search, question.chains):
             holder = _holder(grown.container, describe(grown.container), grown.before, grown.after, search)

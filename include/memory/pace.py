@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -16,10 +17,11 @@ class OutOfTime(Exception):
 
 class Pace:
     """One piece of work. `longest_pause_seconds` is the longest call of compiled code, in which no thread can run, and
-    `longest_pause_in` what was called.
+    `longest_pause_in` what was called. `frozen` are objects that the collector does not show (see `frozen.py`).
     """
 
     def __init__(self, seconds: float, rest_seconds: float = 0.004) -> None:
+        self.frozen: list[Any] = []
         self.deadline = time.monotonic() + seconds
         self.rest_seconds = rest_seconds
         self.longest_pause_seconds = 0.0
@@ -41,3 +43,9 @@ class Pace:
             if seconds > self.longest_pause_seconds:
                 self.longest_pause_seconds, self.longest_pause_in = seconds, function.__name__
             time.sleep(self.rest_seconds)
+
+    def objects(self) -> list[Any]:
+        """All containers of this process, in a list that the caller may clear: the collector's and the frozen ones."""
+        found = self.call(gc.get_objects)
+        found += self.frozen
+        return found

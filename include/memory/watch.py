@@ -97,11 +97,12 @@ class Watcher:
         self._bell = _bell(folder)
         self._child: subprocess.Popen[bytes] | None = None
         self._release = release()
+        self._lock_file = (folder / LOCK).stat().st_ino
 
     def run(self) -> None:
-        """Until nothing is left to be watched."""
+        """Until nothing is left to be watched, or the folder is gone."""
         due = time.monotonic()
-        while self._meet():
+        while self._in_place() and self._meet():
             try:
                 look(self.folder, self.old_enough)
                 spool.bound(self.folder)
@@ -114,6 +115,13 @@ class Watcher:
                 os.execv(sys.executable, [*COMMAND, str(self.folder)])
         if self._child:
             self._child.wait()
+
+    def _in_place(self) -> bool:
+        """Whether the folder is still there, and this process has its lock."""
+        try:
+            return (self.folder / LOCK).stat().st_ino == self._lock_file
+        except FileNotFoundError:
+            return False
 
     def _meet(self) -> bool:
         """Have a handle of each process there is now; whether there is any."""

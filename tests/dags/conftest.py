@@ -21,6 +21,7 @@ from urllib.parse import quote
 import psutil
 import psycopg
 import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from stack.api import AirflowApi
 from stack.ports import free_port
@@ -29,6 +30,7 @@ from stack.settings import Settings
 from tests.images import pictures
 
 REPOSITORY = Path(__file__).parents[2]
+SCREENSHOTS = os.environ.get("MILLRACE_SCREENSHOTS")  # a folder to keep the pictures in
 DAILY = "daily.png"  # lies in the inbox before the first daily run
 FOLDERS = ("config", "dags", "include", "plugins", "samples", "stack")
 DATASET = """
@@ -193,3 +195,34 @@ def _stack(folder: Path, *arguments: str, **more: str) -> str:
 def instant(text: str) -> datetime:
     """An API timestamp."""
     return datetime.fromisoformat(text)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    found = shutil.which("chromium")
+    assert found, "this test needs Chromium: apt-get install chromium"
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Browser, airflow: Airflow) -> Iterator[Page]:
+    """A page of a browser that is logged in."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(90_000)  # the first request of a browser makes a busy API server load its pages
+    page.goto(f"{airflow.settings.url}/auth/login")
+    page.get_by_label("Username").fill("admin")
+    page.get_by_label("Password").fill(airflow.settings.secrets.admin)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(lambda url: "/auth/login" not in url)
+    yield page
+    context.close()
+
+
+def keep(page: Page, name: str) -> None:
+    """Take a picture of the page, if somebody wants to see it."""
+    if SCREENSHOTS:
+        page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png")

@@ -53,9 +53,9 @@ def takes_memory():
         if ti.try_number == 1:
             raise ValueError("the first time")
 
-    @task.sensor(mode="reschedule", poke_interval=8, timeout=300)
-    def wait(ti=None):
-        return ti.get_first_reschedule_date(context={"ti": ti}) is not None
+    @task.sensor(mode="reschedule", poke_interval=6, timeout=300)
+    def wait(dag_run=None):
+        return datetime.now(UTC) > dag_run.start_date + timedelta(seconds=8)
 
     peak(), keep(), small.expand(number=[0, 1]), skip(), fail(), again(), wait(), Defers(task_id="defer")
 

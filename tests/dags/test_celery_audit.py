@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,7 +29,7 @@ if os.environ.get("LEAKY"):
     from celery.signals import task_prerun
     KEPT = []
     def keep(**named):
-        KEPT.append([str(number) for number in range(20_000)])
+        KEPT.extend([str(number) for number in range(2_000)] for _ in range(10))
     task_prerun.connect(keep, weak=False)
 """
 
@@ -73,15 +74,14 @@ def worker(airflow: Airflow, celery: Celery) -> Iterator[Worker]:
 
 def end(process: subprocess.Popen[bytes]) -> None:
     """As an operator would: warm, then at once."""
-    children = psutil.Process(process.pid).children(recursive=True)
     process.terminate()
-    try:
+    with suppress(subprocess.TimeoutExpired):
         process.wait(20)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    for child in psutil.wait_procs(children, 5)[1]:
+    for child in (process, *psutil.Process(process.pid).children(recursive=True)) if process.poll() is None else ():
         child.kill()
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def children_of(worker: Worker) -> list[Found]:

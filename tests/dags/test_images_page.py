@@ -2,49 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
-from tests.dags.conftest import Airflow
+from tests.dags.conftest import Airflow, keep
 from tests.images import pictures
 
 SECOND = 1000
 PHOTO = pictures.encoded(pictures.photo(1200, 900, 8))
-SCREENSHOTS = os.environ.get("MILLRACE_SCREENSHOTS")  # a folder to keep the pictures in
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    found = shutil.which("chromium")
-    assert found, "this test needs Chromium: apt-get install chromium"
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-dev-shm-usage"])
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def page(browser: Browser, airflow: Airflow) -> Iterator[Page]:
-    """A page of a browser that is logged in."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    page.goto(f"{airflow.settings.url}/auth/login")
-    page.get_by_label("Username").fill("admin")
-    page.get_by_label("Password").fill(airflow.settings.secrets.admin)
-    page.get_by_role("button", name="Sign in").click()
-    page.wait_for_url(lambda url: "/auth/login" not in url)
-    yield page
-    context.close()
-
-
-def keep(page: Page, name: str) -> None:
-    if SCREENSHOTS:
-        page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png")
 
 
 def slow_down(page: Page, milliseconds: int) -> None:

@@ -10,7 +10,7 @@ from airflow.sdk import Param, dag, task
 
 @dag(
     schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC), catchup=False,
-    params={"seconds": Param(2, type="number")},
+    params={"seconds": Param(4, type="number")},
     default_args={"executor": "airflow.providers.celery.executors.celery_executor.CeleryExecutor", "retries": 0},
 )  # fmt: skip
 def works_on_celery():

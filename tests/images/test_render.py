@@ -229,3 +229,11 @@ def test_an_unfit_picture_is_rejected_with_its_reason(tmp_path: Path, data: byte
         made(tmp_path, data, large={"side": 64})
     assert caught.value.code == code
     assert str(caught.value)
+
+
+@pytest.mark.memory_budget("1 MB", warm=1)
+@pytest.mark.parametrize("form", ["jpeg", "webp", "avif", "png"])
+def test_pictures_one_after_another_leave_nothing(tmp_path: Path, form: str) -> None:
+    data = pictures.encoded(pictures.photo())  # 1.6 MB as pixels
+    for _ in range(5):
+        made(tmp_path, data, large={"side": 300, "formats": [form]}, small={"side": 64, "formats": [form]})

@@ -308,3 +308,11 @@ def test_the_order_of_ingestion_does_not_matter(
     for number in order:
         ingest(warehouse, dataset, HEADER + texts[number], tmp_path, version=DAY + timedelta(days=number))
     assert rows(warehouse, "id, label") == [(1, "a"), (2, "a"), (3, "a"), (4, "b")]
+
+
+@pytest.mark.memory_budget("1 MB", warm=1)
+def test_a_file_a_day_leaves_nothing_behind(warehouse: psycopg.Connection, tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path)
+    for day in range(2):
+        lines = "".join(f"{number},label {number} of day {day},{number % 100}.5\n" for number in range(20_000))
+        ingest(warehouse, dataset, HEADER + lines, tmp_path, version=DAY + timedelta(days=day))

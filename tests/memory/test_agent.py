@@ -356,3 +356,40 @@ def test_the_weight_of_an_entry_is_its_own() -> None:
             raise AssertionError("the program's own method was called")
 
     assert 0 < weight_of_entry([Loud() for _ in range(30)]) < 500
+
+
+def test_a_leak_in_a_worker_forked_from_a_frozen_parent_is_named(tmp_path: Path) -> None:
+    tail = """
+    class Sink:
+        def __init__(self):
+            self.kept = {"orders": []}
+
+    SINK = Sink()
+    many = [[number] for number in range(50_000)]
+    agent.install(Path(sys.argv[1]))
+    gc.freeze()
+    child = os.fork()
+    if child == 0:
+        while True:
+            SINK.kept["orders"].append(Order(1))
+            time.sleep(0.002)
+    gc.unfreeze()
+    print("ready", flush=True)
+    try:
+        os.wait()
+    finally:
+        os.kill(child, 9)
+    """
+    with running("", tmp_path, tail=tail) as program:
+        [child] = children_of(program.process.pid, 1)
+        try:
+            found = probe.profile(child, folder=program.folder, seconds=SECONDS)
+        finally:
+            os.kill(child.pid, signal.SIGKILL)
+    holder = found["holders"][0]
+    assert found["counters"]["frozen_objects"] > 50_000
+    assert holder["complete"]
+    assert " > ".join(holder["chain"]).startswith(
+        "module __main__ > .SINK __main__.Sink > .kept dict of 1 > ['orders'] list"
+    )
+    assert found["longest_pause_seconds"] < 0.25

@@ -21,9 +21,10 @@ from include.memory.processes import find
 from include.memory.release import release
 from include.memory.sample import Incarnation
 from stack.postgres import PostgresServer
-from tests.memory.programs import LEAKS, REPOSITORY, Program, running
+from tests.memory.programs import LEAKS, Program, running
 
 EVERY = "0.3"
+REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -209,6 +210,13 @@ def test_the_release_is_the_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert release(tmp_path / "other") == head
     subprocess.run([*git, "checkout", "-q", "--detach"], check=True)
     assert release(tmp_path) == head
+
+
+def test_it_ends_when_its_folder_is_gone(leaker: Program) -> None:
+    watch.ensure()
+    until(lambda: spool.waiting(leaker.folder), "a sample")
+    leaker.folder.rename(leaker.folder.with_name("moved"))
+    until(lambda: not watchers(leaker.folder), "its end", 5)
 
 
 def test_after_a_deploy_it_goes_on_as_the_new_release(leaker: Program, tmp_path: Path) -> None:

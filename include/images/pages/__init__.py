@@ -5,20 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.responses import HTMLResponse
 
+from include import pages
 from include.images.api import Guards
 
-FOLDER = Path(__file__).parent
 FILES = ("images.html", "images.css", "images.js")
-HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-cache",
-    "Content-Security-Policy": "default-src 'none'; img-src 'self' data:; style-src 'self' 'unsafe-inline';"
-    " script-src 'self'; connect-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'",
-}
 
 
 def router(guards: Guards) -> APIRouter:
@@ -31,12 +25,7 @@ def router(guards: Guards) -> APIRouter:
 
     @routes.get("/docs")
     async def docs() -> HTMLResponse:
-        return get_swagger_ui_html(openapi_url="openapi.json", title="Millrace images")
+        return get_swagger_ui_html(openapi_url="openapi.json", title="Millrace")
 
-    @routes.get("/{file}")
-    async def page(file: str) -> FileResponse:
-        if file not in FILES:
-            raise HTTPException(404, f"there is no page {file}")
-        return FileResponse(FOLDER / file, headers=HEADERS)
-
+    routes.include_router(pages.router(Path(__file__).parent, FILES, guards.read))
     return routes

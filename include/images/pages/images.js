@@ -1,24 +1,8 @@
-"use strict";
+import { by, bytes, call, make } from "./page.js";
+
 const LOOK_MS = 1000, IDLE_MS = 5000, PAGE = 50;
-const by = (id) => document.getElementById(id);
 const shown = new Map(); // id -> {element, json}
 let state = "", next = null;
-
-function bytes(n) { return n < 1e6 ? `${Math.max(1, Math.round(n / 1e3))} kB` : `${(n / 1e6).toFixed(1)} MB`; }
-
-function make(tag, options = {}, ...children) {
-  const element = Object.assign(document.createElement(tag), options);
-  element.append(...children);
-  return element;
-}
-
-async function call(path, options = {}) {
-  const answer = await fetch(path, { credentials: "same-origin", ...options });
-  if (answer.status === 204) return null;
-  const body = await answer.json().catch(() => ({ detail: answer.statusText }));
-  if (!answer.ok && !body.refused) throw new Error(typeof body.detail === "string" ? body.detail : answer.statusText);
-  return body;
-}
 
 function note(text) {
   const item = make("li", { textContent: text });

@@ -58,6 +58,6 @@ COMMENT ON COLUMN millrace.memory_task.peak_bytes IS 'Highest resident memory of
 COMMENT ON COLUMN millrace.memory_task.retained_bytes IS
 'Anonymous memory of the task process at its end, less that at its start.';
 COMMENT ON COLUMN millrace.memory_task.worker_after_bytes IS
-'Memory of the worker process (unique and swapped) when the task ended; null where it may not be read.';
+'Memory of the worker process (anonymous and swapped) when the task ended; null where it may not be read.';
 
 CREATE INDEX memory_task_worker ON millrace.memory_task (host, pid, start_ticks, started_at);

@@ -1,0 +1,98 @@
+// The list of processes, and which of list and process is shown: the part of the address after `#` tells.
+import { airflowLink, by, bytes, call, make } from "./page.js";
+import { spark } from "./plot.js";
+import { hoursButtons, showProcess, unjudged } from "./process.js";
+import { taskSection } from "./tasks.js";
+import { VERDICTS, address, lasting, left, moment, rate, span } from "./words.js";
+
+const LOOK_MS = 60000;
+let hours = 48, ended = false, last = null;
+
+function row(process) {
+  const link = make("a", { href: `#/${address(process)}`, className: "name", textContent: process.role });
+  const facts = `${process.host} · pid ${process.pid} · ${process.ended ? `ended ${moment(process.seen_at)}` : `up ${lasting((Date.now() - new Date(process.started_at)) / 1000)}`}`;
+  const verdict = process.verdict ?? "not judged yet", known = process.spark.filter((value) => value !== null);
+  const curve = spark(process.spark, known.length ? `Memory over ${span(hours)}: from ${bytes(known[0])} to ${bytes(known.at(-1))}` : "No look in this time");
+  const line = make("tr", { className: `${VERDICTS[verdict] ?? "none"}${process.ended ? " ended" : ""}` },
+    make("td", {}, make("span", { className: "state", textContent: verdict }), make("small", { textContent: kind(process) })),
+    make("th", { scope: "row" }, link, make("small", { textContent: facts }), make("p", { className: "why", textContent: process.why ?? unjudged(process) })),
+    make("td", {}, curve),
+    make("td", { className: "number", textContent: bytes(process.used_bytes) }),
+    growth(process), remaining(process));
+  line.addEventListener("click", (event) => { if (!event.target.closest("a") && !String(getSelection())) location.hash = link.hash; });
+  return line;
+}
+
+const kind = (process) => (process.kind && process.kind !== "none" ? process.kind : "");
+
+function growth(process) {
+  if (process.rate === null) return make("td", { className: "number", textContent: "–" });
+  return make("td", { className: "number" }, make("b", { textContent: rate(process.rate, "+") }),
+    make("small", { textContent: `${rate(process.rate_low)} to ${rate(process.rate_high)}` }));
+}
+
+function remaining(process) {
+  const text = process.ended ? null : left(process);
+  const limit = process.limit_bytes === null ? "" : `of ${bytes(process.limit_bytes)}`;
+  return make("td", { className: "number" }, make("b", { textContent: text ?? "–" }), make("small", { textContent: text ? limit : "" }));
+}
+
+function summary(processes) {
+  const here = processes.filter((one) => !one.ended), of = (verdict) => here.filter((one) => one.verdict === verdict).length;
+  if (!here.length) return "";
+  const leaking = of("leaking"), words = [leaking ? `${leaking} leaking` : "none leaking"];
+  if (of("growing (watch)")) words.push(`${of("growing (watch)")} to watch`);
+  return `${here.length} ${here.length === 1 ? "process" : "processes"}: ${words.join(", ")}`;
+}
+
+function emptyState() {
+  const text = ended ? `No process was seen in the last ${span(hours)}.` : "No process is being watched yet.";
+  return [make("h2", { textContent: text }),
+    make("p", { textContent: "A watcher starts with Airflow and looks at its long-lived processes once a minute; the first looks come here within a few minutes. The DAG audit_memory judges each process by how its memory went, and has profiled what looks like a leak. Nothing is judged that is younger than an hour, unless it grows very fast. If this stays empty, see watch.log in the folder of the agents." }),
+    make("p", {}, airflowLink("dags/audit_memory", "Open the DAG audit_memory"))];
+}
+
+function tools() {
+  const shown = make("button", { type: "button", textContent: "Ended ones too", attributes: { "aria-pressed": String(ended) }, onclick: () => { ended = !ended; refresh(); } });
+  return [hoursButtons(hours, (chosen) => { hours = chosen; refresh(); }), shown,
+    make("a", { className: "json", href: `processes?hours=${hours}&ended=${ended}`, download: "memory-processes.json", textContent: "JSON" }),
+    airflowLink("dags/audit_memory", "Run the audit")];
+}
+
+async function drawList() {
+  const { processes } = await call(`processes?hours=${hours}&ended=${ended}`);
+  const focused = document.activeElement?.closest?.("#processes a")?.hash;
+  by("tools").replaceChildren(...tools());
+  by("summary").textContent = summary(processes);
+  by("spark-title").textContent = `Last ${span(hours)}`;
+  by("table").hidden = !processes.length;
+  by("empty").hidden = processes.length > 0;
+  by("empty").replaceChildren(...(processes.length ? [] : emptyState()));
+  by("processes").replaceChildren(...processes.map(row));
+  const again = focused ?? last;
+  last = null;
+  if (again) [...document.querySelectorAll("#processes a")].find((link) => link.hash === again)?.focus();
+}
+
+async function drawTasks() {
+  by("tasks").replaceChildren(...(await taskSection(hours, null)));
+  by("tasks").hidden = false;
+}
+
+async function refresh() {
+  const chosen = /^#\/(processes\/[^/]+\/\d+\/\d+)$/.exec(location.hash)?.[1];
+  by("list").hidden = Boolean(chosen);
+  by("one").hidden = !chosen;
+  by("notes").replaceChildren();
+  try {
+    if (chosen) await showProcess(by("one"), chosen, hours, (wanted) => { hours = wanted; refresh(); });
+    else { by("one").replaceChildren(); await drawList(); await drawTasks(); }
+  } catch (fault) {
+    if (chosen) by("one").replaceChildren(make("p", {}, make("a", { href: "#", textContent: "← All processes" })), make("p", { className: "fault", textContent: fault.message }));
+    else by("notes").replaceChildren(make("li", { textContent: fault.message }));
+  }
+}
+
+window.addEventListener("hashchange", (event) => { last = new URL(event.oldURL).hash || null; scrollTo(0, 0); refresh(); });
+setInterval(() => { if (!document.hidden && !by("list").hidden) drawList().catch(() => {}); }, LOOK_MS);
+refresh();

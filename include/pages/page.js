@@ -1,0 +1,42 @@
+// What every page's script uses.
+export const by = (id) => document.getElementById(id);
+
+/** An element with its properties, `attributes` and children. Text is always text, never HTML. */
+export function make(tag, options = {}, ...children) {
+  const { attributes = {}, ...properties } = options;
+  const element = Object.assign(document.createElement(tag), properties);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
+/** The JSON at a path of the interface. Throws an Error that says what the server said. */
+export async function call(path, options = {}) {
+  const answer = await fetch(path, { credentials: "same-origin", ...options });
+  if (answer.status === 204) return null;
+  const body = await answer.json().catch(() => ({ detail: answer.statusText }));
+  if (!answer.ok && !body.refused) throw new Error(typeof body.detail === "string" ? body.detail : answer.statusText);
+  return body;
+}
+
+/** Bytes in words, in units of 1000. */
+export function bytes(n) {
+  const size = Math.abs(n);
+  if (size < 1e6) return `${Math.max(size > 0 ? 1 : 0, Math.round(size / 1e3)) * Math.sign(n)} kB`;
+  return size < 1e9 ? `${(n / 1e6).toFixed(1)} MB` : `${(n / 1e9).toFixed(2)} GB`;
+}
+
+/** A link to one of Airflow's own pages. The frame may not lead its window elsewhere, so a link of that window does. */
+export function airflowLink(path, text) {
+  const link = make("a", { href: `${root()}${path}`, textContent: text, target: "_top" });
+  link.addEventListener("click", (event) => {
+    if (window.parent === window || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    const outer = window.parent.document.createElement("a");
+    outer.href = link.href;
+    outer.click();
+  });
+  return link;
+}
+
+function root() { return location.pathname.split("/millrace/")[0] + "/"; }
