@@ -42,7 +42,9 @@ import sys
 from pathlib import Path
 from include.memory import watch
 watch.AIRFLOW = ()
-watch.Watcher(Path(sys.argv[1]), float(sys.argv[2])).run()
+folder = Path(sys.argv[1])
+(folder / watch.LOCK).touch()
+watch.Watcher(folder, float(sys.argv[2])).run()
 """
 PASSWORDS = {"airflow": "airflow-secret", "ingest": "ingest-secret"}
 Say = Callable[[str], None]
