@@ -61,7 +61,8 @@ def sentence(found: dict[str, Any]) -> str:
     left = f", {found['hours_left']:.1f} hours until its limit" if found["hours_left"] else ""
     rate = f" {found['rate']:.1f} MB/h" if found["rate"] else ""
     words = [f"{found['role']} {found['pid']} on {found['host']} leaks{rate} ({found['kind']}){left}. {found['why']}"]
-    evidence = found["evidence"] or {}
+    # What is allocated by a C library has neither a holder nor a line of Python's.
+    evidence = (found["evidence"] if found["kind"] == "Python objects" else None) or {}
     holder = next(iter(evidence.get("holders") or ()), None)
     line = next(iter((evidence.get("traced") or {}).get("lines") or ()), None)
     if holder:

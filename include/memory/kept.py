@@ -2,7 +2,7 @@
 
 Python's allocations are traced meanwhile, and so known to the byte, with the line; the resident size is not asked,
 which rises and falls by pages for reasons of its own. C libraries that do not tell Python what they allocate are judged
-by malloc's books, which are true to some ten kB, so that counts from 0.2 MB on. Arrow keeps books of its own.
+by malloc's books, which are true to some hundred kB, so that counts from 0.5 MB on. Arrow keeps books of its own.
 
 What was there before and was let go of meanwhile (a cache entry that was replaced) is credited in the same way: large
 objects by malloc's books, small ones by Python's count of blocks. Modules that are imported meanwhile stay for good,
@@ -24,7 +24,7 @@ from include.memory.made import Made, NewType, look, within
 from include.memory.traces import Traces, Tracing, add_up, estimate, take
 from include.memory.window import Frames, Line
 
-HEAP_NOISE_BYTES = 200_000  # measured: 25 kB
+HEAP_NOISE_BYTES = 500_000  # measured: 25 kB in a small process, 213 kB in a large one with threads
 BLOCKS_NOISE = 1_000
 TOP = 5
 LEAST_SHARE = 0.1  # of what was kept, for a line that is worth a search

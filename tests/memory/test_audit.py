@@ -140,3 +140,15 @@ def test_a_process_that_forks_is_judged_by_anonymous_memory() -> None:
     assert series_of(alone).used_bytes.tolist() == [80 * mb, 81 * mb, 82 * mb]
     forks = [*alone, replace(alone[0], taken_at=one.taken_at + 9, unique_bytes=9 * mb)]
     assert series_of(forks).used_bytes.tolist() == [90 * mb] * 4
+
+
+def test_a_native_leak_is_not_blamed_on_a_line_of_python() -> None:
+    evidence = {
+        "holders": [{"chain": ["module a", ".B list"]}], "traced": {"lines": [{"frames": ["a.py:1"], "bytes": 1000}]}
+    }  # fmt: skip
+    found = {"role": "worker", "pid": 1, "host": "here", "rate": 6.0, "hours_left": 2.0, "why": "It grows."}
+    assert "Held by module a > .B list. Allocated at a.py:1: 1 kB" in audit.sentence(
+        {**found, "kind": "Python objects", "evidence": evidence}
+    )
+    native = audit.sentence({**found, "kind": "native memory", "evidence": evidence})
+    assert native == "worker 1 on here leaks 6.0 MB/h (native memory), 2.0 hours until its limit. It grows."
