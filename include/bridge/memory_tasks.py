@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from include.memory import task
+from include.memory import task, watch
 from include.memory.task import Task
 
 _instance: Any = None
 
 
 def begin(instance: Any) -> None:
-    """The task is about to run in this process."""
+    """The task is about to run in this process. A watcher that has died is started anew."""
     global _instance
     try:
+        watch.ensure()
         index = -1 if instance.map_index is None else instance.map_index
         task.begin(Task(instance.dag_id, instance.run_id, instance.task_id, index, instance.try_number))
         _instance = instance

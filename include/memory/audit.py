@@ -15,8 +15,8 @@ from include.memory.sample import Incarnation
 
 PROOFS = 3  # processes that are profiled in one round
 PROOF_HOURS = 6.0  # before the same process is profiled again
-# A watcher takes an order within a minute, profiles one process after the other, and brings what it found.
-PATIENCE_SECONDS = 240.0
+# A watcher takes an order within three minutes, profiles one process after the other, and brings what it found.
+PATIENCE_SECONDS = 420.0
 
 
 def judge_all(

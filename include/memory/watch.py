@@ -18,6 +18,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ EVERY_SECONDS = 60.0
 ANSWER_SECONDS = 3.0
 # -S: without the installed libraries it starts in a tenth of the time, and stays small.
 COMMAND = [sys.executable, "-S", "-m", "include.memory.watch"]
+SHIP_ROUNDS = 3  # the child costs as much as two looks
 MOST_LOG_BYTES = 1_000_000
 LOCK, BELL, LOG = "watch.lock", "watch.bell", "watch.log"
 
@@ -46,7 +48,7 @@ def ensure(folder: Path | None = None) -> bool:
         with _lock(folder) as free:
             if not free:
                 return False
-        with (folder / LOG).open("wb") as log:
+        with (folder / LOG).open("ab") as log:
             subprocess.run(
                 [*COMMAND, str(folder)], cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=30
             )
@@ -103,13 +105,16 @@ class Watcher:
     def run(self) -> None:
         """Until nothing is left to be watched, or the folder is gone."""
         due = time.monotonic()
-        while self._in_place() and self._meet():
+        for number in count():
+            if not (self._in_place() and self._meet()):
+                break
             try:
                 look(self.folder, self.old_enough)
                 spool.bound(self.folder)
             except Exception:  # a full disk must not end it
                 traceback.print_exc()
-            self._ship()
+            if number % SHIP_ROUNDS == 0:
+                self._ship()
             if os.fstat(sys.stderr.fileno()).st_size > MOST_LOG_BYTES:
                 os.truncate(sys.stderr.fileno(), 0)
             due = max(due + self.every_seconds, time.monotonic())

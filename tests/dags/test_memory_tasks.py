@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from include.memory import exchange, spool
@@ -94,3 +95,18 @@ def test_the_worker_is_the_executors(airflow: Airflow, records: dict[tuple[str, 
         assert record["worker_before_bytes"] > 50e6, "all its memory, although the task shares it"
         assert abs(record["worker_after_bytes"] - record["worker_before_bytes"]) < 20e6
         assert record["started_at"] <= record["ended_at"] <= time.time() + 1
+
+
+def test_a_watcher_that_was_killed_is_started_by_the_next_task(airflow: Airflow) -> None:
+    folder = airflow.settings.state / "memory"
+
+    def watchers() -> list[psutil.Process]:
+        found = psutil.process_iter(["cmdline", "status"])
+        return [one for one in found if one.info["status"] != "zombie" and str(folder) in (one.info["cmdline"] or [])]
+
+    airflow.until(watchers, "a watcher", 60)
+    for one in watchers():
+        one.kill()
+    airflow.until(lambda: not watchers(), "its end", 10)
+    airflow.outcome(DAG, airflow.trigger(DAG))
+    assert len(watchers()) == 1
