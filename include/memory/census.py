@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from include.memory.pace import Pace
+from include.memory.referents import referents
 from include.memory.weight import weight_of_entry
 
 SLICE = 4_000  # objects, read in about a millisecond
@@ -68,7 +69,7 @@ def take(pace: Pace) -> Census:
     for part in slices(objects):
         census.types.update(map(type, part))
         _learn(measures, census.types)
-        for one in gc.get_referents(*part):
+        for one in referents(part):
             measure = measures.get(type(one))
             if measure is not None and (size := measure(one)) >= LEAST_ENTRIES:
                 census.entries[id(one)] = size
@@ -101,7 +102,7 @@ def grown_containers(before: Census, after: Census, pace: Pace, top: int) -> lis
     found: dict[int, Any] = {}
     objects = pace.objects()
     for part in slices(objects):
-        for one in gc.get_referents(*part):
+        for one in referents(part):
             if id(one) in wanted and issubclass(type(one), SIZED):
                 found[id(one)] = one
         part.clear()

@@ -20,6 +20,7 @@ from include.memory.bound import Bound, bound_of
 from include.memory.census import OWN_PACKAGE, slices
 from include.memory.links import describe, isinstance_of, local_name, via
 from include.memory.pace import OutOfTime, Pace
+from include.memory.referents import referents
 
 OWN_FOLDER = str(Path(__file__).parent)
 LONGEST_CHAIN = 14
@@ -133,7 +134,7 @@ class _Search:
         """Take note of a holder, unless it is known or our own."""
         if id(holder) in self.place or self._is_own(holder):
             return None
-        held = next((self.place[id(one)] for one in gc.get_referents(holder) if id(one) in self.place), None)
+        held = next((self.place[id(one)] for one in referents([holder]) if id(one) in self.place), None)
         if held is None:
             return None
         return self._take(holder, held)
@@ -169,8 +170,8 @@ class _Search:
         holders: list[Any] = []
         objects = self.pace.objects()
         for part in slices(objects):
-            if not ids.isdisjoint(map(id, gc.get_referents(*part))):
-                holders += [one for one in part if not ids.isdisjoint(map(id, gc.get_referents(one)))]
+            if not ids.isdisjoint(map(id, referents(part))):
+                holders += [one for one in part if not ids.isdisjoint(map(id, referents([one])))]
             part.clear()
             self.pace.rest()
         held = {id(objects)}

@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 from include.memory.pace import Pace
+from include.memory.referents import referents
 
 SLICE = 2_000
 
@@ -29,7 +30,7 @@ def frozen(pace: Pace) -> list[Any]:
     while waiting:
         part = waiting[-SLICE:]
         del waiting[-SLICE:]
-        for one in gc.get_referents(*part):
+        for one in referents(part):
             if id(one) not in seen and gc.is_tracked(one):
                 seen.add(id(one))
                 found.append(one)

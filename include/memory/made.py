@@ -23,6 +23,7 @@ from include.memory import chains
 from include.memory.census import slices, type_name
 from include.memory.links import describe, via
 from include.memory.pace import OutOfTime, Pace
+from include.memory.referents import referents
 from include.memory.window import Frames
 
 SEARCH_SECONDS, CHAIN_SECONDS = 20.0, 20.0  # by the clock: a busy machine is slow
@@ -118,7 +119,7 @@ def _large(objects: list[Any]) -> Iterator[Held]:
     seen: set[int] = set()
     with suppress(OutOfTime):
         for part in slices(objects):
-            part += gc.get_referents(*part)
+            part += referents(part)
             found: list[Held] = [(one, None) for one in _sized(part)]
             for known in [one for one in part if type(one) is dict and not gc.is_tracked(one)]:
                 found += [(one, known) for one in _sized(list(known.values()))]

@@ -6,11 +6,12 @@ types' functions.
 
 from __future__ import annotations
 
-import gc
 from collections import deque
 from itertools import islice
 from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, MethodDescriptorType, ModuleType
 from typing import Any
+
+from include.memory.referents import referents
 
 ENTRIES = 3
 MOST_OBJECTS = 1_500  # that are looked at for an entry; a heavier one counts as that heavy
@@ -49,7 +50,7 @@ def _own_bytes(entry: Any, seen: set[int]) -> int:
         seen.add(id(one))
         looked_at += 1
         total += _bytes(one)
-        waiting.extend(gc.get_referents(one)[:MOST_OBJECTS])
+        waiting.extend(referents([one])[:MOST_OBJECTS])
     return total
 
 

@@ -393,3 +393,21 @@ def test_a_leak_in_a_worker_forked_from_a_frozen_parent_is_named(tmp_path: Path)
         "module __main__ > .SINK __main__.Sink > .kept dict of 1 > ['orders'] list"
     )
     assert found["longest_pause_seconds"] < 0.25
+
+
+def test_what_asyncio_keeps_of_the_dead_is_left_alone(tmp_path: Path) -> None:
+    body = """
+    import asyncio
+    LOOP = asyncio.new_event_loop()
+    async def wait_for_many():
+        await asyncio.gather(*(asyncio.sleep(0.0001) for _ in range(30)))
+    def step(number):
+        LOOP.run_until_complete(wait_for_many())
+        gc.collect()
+    """
+    with running(body, tmp_path) as program:
+        for _ in range(2):
+            probe.profile(program.incarnation, folder=program.folder, seconds=0.5)
+        before = program.done
+        time.sleep(1.0)
+        assert program.done > before + 3, "a collection goes on for ever"
