@@ -133,28 +133,35 @@ def _parent(pid: int, proc: Path) -> int:
 
 
 def _of_another(pid: int, proc: Path) -> bool:
-    """Whether it is another user's, or an agent is inside that looks into another folder than this deployment's."""
-    folder = proc / str(pid) / "fd"
+    """Whether it is another user's, or an agent is inside that looks into another folder than this deployment's.
+
+    Where that may not be read (Airflow's workers are not dumpable), its parent is asked.
+    """
     try:
-        if folder.parent.stat().st_uid != os.getuid():
+        if (proc / str(pid)).stat().st_uid != os.getuid():
             return True
+        folder = _agents_folder(pid, proc)
     except OSError:
         return True  # it has ended
-    for number in _listed(folder):
+    return folder is not None and folder != default_folder().resolve()
+
+
+def _agents_folder(pid: int, proc: Path) -> Path | None:
+    """Where the agent inside looks, or the one in its nearest parent that may be read; None where there is none."""
+    folder = proc / str(pid) / "fd"
+    try:
+        numbers = os.listdir(folder)  # noqa: PTH208
+    except PermissionError:
+        parent = _parent(pid, proc)
+        return _agents_folder(parent, proc) if parent > 1 else None
+    for number in numbers:
         try:
             place = os.readlink(folder / number)  # noqa: PTH115 (no path object for each of thousands of files)
         except OSError:
             continue
         if place.endswith(f"/{MARK}"):
-            return Path(place).parent != default_folder().resolve()
-    return False
-
-
-def _listed(folder: Path) -> list[str]:
-    try:
-        return os.listdir(folder)  # noqa: PTH208
-    except OSError:
-        return []
+            return Path(place).parent
+    return None
 
 
 def _pids(proc: Path) -> Iterator[int]:
