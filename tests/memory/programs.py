@@ -16,7 +16,7 @@ def as_stranger(function: Callable[[int], str], own: int) -> str:
 
 
 def as_nobody(function: Callable[[], str]) -> str:
-    """What a function returns when an unprivileged user calls it (nobody, if this is root), in a fork of this process."""
+    """What a function returns when an unprivileged user (nobody, of root) calls it, in a fork of this process."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
