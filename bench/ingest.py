@@ -13,11 +13,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 import time
 from collections import defaultdict
-from types import FrameType
 from typing import Any
 
 import psycopg
@@ -26,6 +24,7 @@ from rich.console import Console
 from bench import figures, machine, picture, report
 from bench.files import FORMS, File, make
 from bench.measure import Run, run
+from bench.parts import conclude, console_of, interruptible
 from bench.peers import COPY, EXPERT, GUARDED, MILLRACE, OTHERS, TICKET, Absent, Peer, environment, execute
 from bench.place import PEERS, SETTLE_SECONDS, WAREHOUSE, Place
 from bench.report import Line, Result
@@ -318,15 +317,11 @@ def _remark(line: Line) -> str:
     return ", ".join(words for words, fine in able.items() if fine is False)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark; 1 when a `must` is missed."""
     options = _options(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    interruptible()
+    console = console_of()
     try:
         with Place(
             keep=options.keep, settle_seconds=QUICK_SETTLE_SECONDS if options.quick else SETTLE_SECONDS
@@ -346,9 +341,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("bench: stopped", file=sys.stderr)
         return 130
-    report.show(found, console)
-    print(report.last_line(found.figures))
-    return 0 if all(figure.reached for figure in found.figures) else 1
+    return conclude(found, console)
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:

@@ -14,67 +14,57 @@ the same code on less; fixed costs then decide Airflow's share, so its figure lo
 from __future__ import annotations
 
 import argparse
-import signal
-import sys
-import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
-import psutil
 from rich.console import Console
 
-from bench import machine, picture, report
-from bench.figures import Figure
+from bench import machine, parts, picture
 from bench.images import burst, engine, figures, latency, tables, uploads
 from bench.images.door import Door
 from bench.images.peers import PEERS, PINS
 from bench.images.photos import KINDS
+from bench.parts import Parts
 from bench.place import Place
-from bench.report import Result, Sheet
+from bench.report import Result
 from stack.errors import StackError
-from stack.settings import REPOSITORY, state_folder
+from stack.settings import REPOSITORY
 
 PARTS = ("engine", "upload", "latency", "burst")
 PACKAGES = ("apache-airflow", "pillow", "numpy", "fastapi", "uvicorn", "uvloop", "httptools", "psycopg")
-LOOK_SECONDS = 2.0
-BUSY_PERCENT = 15.0
 PICTURE = REPOSITORY / "docs" / "images-bench.svg"
 
 
-class Bench:
-    """One benchmark under way. A part that fails leaves its reason among the notes, and its figures without values."""
+class Bench(Parts):
+    """The benchmark of the images."""
+
+    name = "images"
+    all_parts = PARTS
+    # A contender with one thread then gets a smaller share of it.
+    busy_means = "figures by the clock mean little, CPU ms do"
 
     def __init__(self, folder: Path, options: argparse.Namespace, console: Console) -> None:
-        self.folder, self.options, self.console = folder, options, console
-        self.parts = [options.only] if options.only else list(PARTS)
+        super().__init__(folder, options, console)
         self.machine = machine.host(folder)
-        self.sheets: list[Sheet] = []
-        self.figures: list[Figure] = []
-        self.notes: list[str] = []
-        self.look_for_others()
         self.engine: engine.Found | None = None
         self._door: Door | None = None
         self._no_door = ""
         self._stack = ExitStack()
 
     def run(self) -> None:
-        """The parts, in turn."""
+        """The parts, in turn; the stack ends with the last."""
         with self._stack:
-            for part in self.parts:
-                self.say(part)
-                getattr(self, f"run_{part}")()
-        self.machine |= machine.software(PACKAGES, PINS)
+            super().run()
 
-    def look_for_others(self) -> None:
-        """Note it when the machine is busy already: a contender with one thread then gets a smaller share of it."""
-        busy = psutil.cpu_percent(LOOK_SECONDS)
-        if busy > BUSY_PERCENT:
-            self.notes.append(
-                f"The machine was busy to {busy:.0f} % before this began: figures by the clock mean little, CPU ms do."
-            )
+    def facts(self) -> dict[str, str]:
+        """About machine and software, and the stack's server where one was asked."""
+        return self.machine | machine.software(PACKAGES, PINS)
+
+    def write(self, found: Result) -> None:
+        """Results, and the picture of the engine."""
+        super().write(found)
+        if self.engine is not None:
+            (PICTURE if self.whole else self.results / PICTURE.name).write_text(self.draw())
 
     def run_engine(self) -> None:
         """Speed and quality of the engine."""
@@ -103,20 +93,6 @@ class Bench:
         count = burst.QUICK if self.options.quick else burst.FULL
         found = self.attempt(lambda: burst.measure(self.folder, self.door, count, self.say))
         self.book(found, tables.of_burst, figures.of_burst(found, count))
-
-    def attempt(self, measure: Callable[[], Any]) -> Any:
-        """What a part found; None, with the reason among the notes, when it failed."""
-        try:
-            return measure()
-        except StackError as fault:
-            self.notes.append(f"A part failed: {fault}")
-            self.say(f"  {fault}")
-            return None
-
-    def book(self, found: Any, sheets: Callable[[Any], list[Sheet]], judged: list[Figure]) -> None:
-        """Keep tables and figures of a part."""
-        self.sheets += [] if found is None else sheets(found)
-        self.figures += judged
 
     @property
     def door(self) -> Door:
@@ -150,51 +126,10 @@ class Bench:
         subtitle = f"{kind.name} JPEGs to 1024, 512 and 128 px, each as JPEG and WebP, same settings, two cores"
         return picture.draw("Pictures resized a second", subtitle, "pictures/s", bars)
 
-    def say(self, words: str) -> None:
-        """One line about the progress."""
-        self.console.print(f"{time.strftime('%H:%M:%S')}  {words}")
-
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the benchmark; 1 when a `must` is missed."""
-    options = _options(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-    folder = state_folder() / "bench" / "images"
-    folder.mkdir(parents=True, exist_ok=True)
-    began = time.monotonic()
-    try:
-        bench = Bench(folder, options, console)
-        bench.run()
-    except StackError as fault:
-        print(f"bench: {fault}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("bench: stopped", file=sys.stderr)
-        return 130
-    bench.notes.append(f"It took {(time.monotonic() - began) / 60:.1f} minutes.")
-    found = Result(_title(bench.parts), bench.machine, [], bench.figures, {}, bench.notes, bench.sheets)
-    _write(bench, found, options)
-    report.show(found, console)
-    print(report.last_line(found.figures))
-    return 0 if found.figures and all(figure.reached for figure in found.figures) else 1
-
-
-def _write(bench: Bench, found: Result, options: argparse.Namespace) -> None:
-    """A whole run leaves its results in the repository, any other in the benchmark's own folder."""
-    whole = not options.quick and not options.only
-    folder = REPOSITORY / "bench" / "results" if whole else bench.folder / "results"
-    report.write(found, folder, "images" if not options.only else f"images-{options.only}")
-    if bench.engine is not None:
-        (PICTURE if whole else folder / PICTURE.name).write_text(bench.draw())
-
-
-def _title(parts: list[str]) -> str:
-    return f"Images: {', '.join(parts)}"
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    return parts.run(Bench, _options(arguments))
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:

@@ -14,52 +14,41 @@ None needs Airflow. `real` installs the old versions from PyPI, each into a venv
 from __future__ import annotations
 
 import argparse
-import signal
-import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
-from types import FrameType
-from typing import Any
 
-import psutil
-from rich.console import Console
-
-from bench import machine, report
-from bench.figures import Figure
+from bench import machine, parts
 from bench.memory import cost, many, real, verdicts, watcher
 from bench.memory.kinds import KINDS, Kind
 from bench.memory.late_kinds import LATE_KINDS
-from bench.report import Result, Sheet
+from bench.parts import Parts
 from include.memory.errors import MemoryAuditError
 from stack.errors import StackError
-from stack.settings import REPOSITORY, state_folder
 
 PARTS = ("verdicts", "real", "cost", "many")
 PACKAGES = ("numpy", "scipy", "psycopg", "pandas", "SQLAlchemy", "jinja2", "botocore")
 SEEDS, QUICK_SEEDS = 50, 5
-LOOK_SECONDS = 2.0
-BUSY_PERCENT = 15.0
 
 
-class Bench:
-    """One benchmark under way. A part that fails leaves its reason among the notes, and its figures without values."""
+class Bench(Parts):
+    """The benchmark of the memory audit."""
 
-    def __init__(self, folder: Path, options: argparse.Namespace, console: Console) -> None:
-        self.folder, self.options, self.console = folder, options, console
-        self.parts = [options.only] if options.only else list(PARTS)
-        self.sheets: list[Sheet] = []
-        self.figures: list[Figure] = []
-        self.notes: list[str] = []
-        busy = psutil.cpu_percent(LOOK_SECONDS)
-        if busy > BUSY_PERCENT:
-            self.notes.append(f"The machine was busy to {busy:.0f} % before this began: pauses mean little.")
+    name = "memory"
+    all_parts = PARTS
+    busy_means = "pauses mean little"
+    faults = (StackError, MemoryAuditError)
 
-    def run(self) -> None:
-        """The parts, in turn."""
-        for part in self.parts:
-            self.say(part)
-            getattr(self, f"run_{part}")()
+    @property
+    def whole(self) -> bool:
+        """Also not when only some kinds or programs were asked for."""
+        return super().whole and not (self.options.kind or self.options.program)
+
+    @property
+    def judged(self) -> bool:
+        """Some kinds alone give no figures."""
+        return not self.options.kind
+
+    def facts(self) -> dict[str, str]:
+        """About machine and software."""
+        return {**machine.host(self.folder), **machine.software(PACKAGES, real.PINS)}
 
     def run_verdicts(self) -> None:
         """Simulated processes."""
@@ -99,57 +88,10 @@ class Bench:
         found = self.attempt(lambda: many.measure(rounds=many.QUICK_ROUNDS if self.options.quick else many.ROUNDS))
         self.book(found, many.sheets, many.figures(found))
 
-    def attempt(self, measure: Callable[[], Any]) -> Any:
-        """What a part found; None, with the reason among the notes, when it failed."""
-        try:
-            return measure()
-        except (StackError, MemoryAuditError) as fault:
-            self.notes.append(f"A part failed: {fault}")
-            self.say(f"  {fault}")
-            return None
-
-    def book(self, found: Any, sheets: Callable[[Any], list[Sheet]], judged: list[Figure]) -> None:
-        """Keep tables and figures of a part."""
-        self.sheets += [] if found is None else sheets(found)
-        self.figures += judged
-
-    def say(self, words: str) -> None:
-        """One line about the progress."""
-        self.console.print(f"{time.strftime('%H:%M:%S')}  {words}", markup=False)
-
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the benchmark; 1 when a `must` is missed."""
-    options = _options(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-    folder = state_folder() / "bench" / "memory"
-    folder.mkdir(parents=True, exist_ok=True)
-    began = time.monotonic()
-    try:
-        bench = Bench(folder, options, console)
-        bench.run()
-    except KeyboardInterrupt:
-        print("bench: stopped", file=sys.stderr)
-        return 130
-    bench.notes.append(f"It took {(time.monotonic() - began) / 60:.1f} minutes.")
-    facts = {**machine.host(folder), **machine.software(PACKAGES, real.PINS)}
-    found = Result(f"Memory: {', '.join(bench.parts)}", facts, [], bench.figures, {}, bench.notes, bench.sheets)
-    _write(bench, found, options)
-    report.show(found, console)
-    print(report.last_line(found.figures))
-    return 0 if all(figure.reached for figure in found.figures) else 1
-
-
-def _write(bench: Bench, found: Result, options: argparse.Namespace) -> None:
-    """A whole run leaves its results in the repository, any other in the benchmark's own folder."""
-    whole = not (options.quick or options.only or options.kind or options.program)
-    folder = REPOSITORY / "bench" / "results" if whole else bench.folder / "results"
-    report.write(found, folder, "memory" if not options.only else f"memory-{options.only}")
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    return parts.run(Bench, _options(arguments))
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
