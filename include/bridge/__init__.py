@@ -13,6 +13,8 @@ from typing import Any
 import psycopg
 from airflow.sdk import Connection, get_current_context
 
+from include.warehouse.address import conninfo
+
 WAREHOUSE = "warehouse"  # the Connection of Millrace's own database
 log = logging.getLogger("millrace")
 
@@ -42,7 +44,7 @@ def connected(conn_id: str, application: str) -> Iterator[psycopg.Connection]:
 
 def dsn(connection: Any, application: str) -> str:
     """psycopg's connection string for an Airflow Connection; `application` is how the server's lists name it."""
-    return psycopg.conninfo.make_conninfo(
-        host=connection.host, port=connection.port, user=connection.login, password=connection.password,
-        dbname=connection.schema, application_name=application, keepalives_idle=30, **(connection.extra_dejson or {}),
+    return conninfo(
+        application, host=connection.host, port=connection.port, login=connection.login, password=connection.password,
+        schema=connection.schema, extra={"keepalives_idle": 30, **(connection.extra_dejson or {})},
     )  # fmt: skip

@@ -20,8 +20,9 @@ from include.memory import entries, exchange, orders, probe, spool, suspects, ta
 from include.memory.errors import MemoryAuditError
 from include.memory.orders import Order
 from include.memory.sample import host, incarnation_of
+from include.warehouse.address import conninfo
 
-CONNECTION = "AIRFLOW_CONN_WAREHOUSE"
+CONNECTION, APPLICATION = "AIRFLOW_CONN_WAREHOUSE", "millrace-watch"
 REFUSED = "refused"  # the folder of what the warehouse can't take
 
 
@@ -86,14 +87,11 @@ def warehouse() -> str | None:
     """psycopg's connection string by $AIRFLOW_CONN_WAREHOUSE, a URL or Airflow's JSON; None where it is not set."""
     text = os.environ.get(CONNECTION, "")
     if not text.startswith("{"):
-        return make_conninfo(text, application_name="millrace-watch") if text else None
+        return make_conninfo(text, application_name=APPLICATION) if text else None
     named = json.loads(text)
     extra = named.get("extra") or {}
-    return make_conninfo(
-        host=named.get("host"), port=named.get("port"), user=named.get("login"), password=named.get("password"),
-        dbname=named.get("schema"), application_name="millrace-watch",
-        **(json.loads(extra) if isinstance(extra, str) else extra),
-    )  # fmt: skip
+    parts = {name: named.get(name) for name in ("host", "port", "login", "password", "schema")}
+    return conninfo(APPLICATION, **parts, extra=json.loads(extra) if isinstance(extra, str) else extra)
 
 
 ENTER: dict[str, Callable[[psycopg.Connection[Any], dict[str, Any]], None]] = {

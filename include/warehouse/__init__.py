@@ -1,1 +1,1 @@
-"""The warehouse's own schema `millrace`: its versioned migrations and how they are applied."""
+"""The warehouse: how it is reached, and its own schema `millrace`, by versioned migrations."""
