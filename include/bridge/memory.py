@@ -45,9 +45,15 @@ def nothing_to_say() -> Exception:
 def notifiers() -> list[Any]:
     """What $MILLRACE_MEMORY_NOTIFIERS names, JSON: a list of {"class": "a.path.to.Notifier", and its arguments}.
 
-    In an argument, `{{ exception }}` is the alert's text.
+    In an argument, `{{ exception }}` is the alert's text. Raises ValueError when it names none.
     """
-    return [
-        resolve_name(named["class"])(**{name: value for name, value in named.items() if name != "class"})
-        for named in json.loads(os.environ.get(NOTIFIERS) or "[]")
-    ]
+    text = os.environ.get(NOTIFIERS) or "[]"
+    try:
+        return [
+            resolve_name(named["class"])(**{name: value for name, value in named.items() if name != "class"})
+            for named in json.loads(text)
+        ]
+    except Exception as error:
+        raise ValueError(
+            f'${NOTIFIERS} must be JSON: a list of {{"class": "a.path.to.Notifier", …and its arguments}}. {error!r}'
+        ) from error

@@ -1,6 +1,6 @@
 """What the watcher's child enters into the warehouse, and asks of it. Takes an open connection.
 
-It starts once a minute, so this imports nothing that `history.py` needs to judge.
+It starts every few minutes, so this imports nothing that `history.py` needs to judge.
 """
 
 from __future__ import annotations

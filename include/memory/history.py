@@ -12,7 +12,8 @@ from psycopg.rows import dict_row
 
 from include.memory.assemble import series_of
 from include.memory.entries import key_of
-from include.memory.sample import Incarnation, Sample
+from include.memory.orders import WANTED_MINUTES
+from include.memory.sample import ENDED_MINUTES, Incarnation, Sample
 from include.memory.series import Judgement, Series
 
 KEPT_DAYS = 30
@@ -20,13 +21,14 @@ _ONE = "host = %s AND pid = %s AND start_ticks = %s"
 
 
 def series(connection: Connection[Any], hours: float) -> Iterator[tuple[Incarnation, str, Series]]:
-    """Each process that was seen in the last quarter of an hour, its role, and what is known of it, so many hours back.
+    """Each process that has not ended, its role, and what is known of it, so many hours back.
 
     One after the other, as the samples of two days take about 5 MB a process.
     """
     seen = connection.execute(
         "SELECT DISTINCT host, pid, start_ticks FROM millrace.memory_sample"
-        " WHERE taken_at > clock_timestamp() - interval '15 minutes' ORDER BY host, pid, start_ticks"
+        " WHERE taken_at > clock_timestamp() - %s * interval '1 minute' ORDER BY host, pid, start_ticks",
+        [ENDED_MINUTES],
     ).fetchall()
     for key in seen:
         process = Incarnation(*key)
@@ -120,17 +122,18 @@ def proved(connection: Connection[Any], hours: float) -> set[Incarnation]:
     rows = connection.execute(
         "SELECT host, pid, start_ticks FROM millrace.memory_evidence WHERE taken_at > clock_timestamp() - %(since)s"
         " UNION SELECT host, pid, start_ticks FROM millrace.memory_order"
-        " WHERE ordered_at > clock_timestamp() - least(%(since)s, interval '15 minutes') AND done_at IS NULL",
-        {"since": timedelta(hours=hours)},
+        " WHERE ordered_at > clock_timestamp() - least(%(since)s, %(wanted)s) AND done_at IS NULL",
+        {"since": timedelta(hours=hours), "wanted": timedelta(minutes=WANTED_MINUTES)},
     )
     return {Incarnation(*row) for row in rows}
 
 
 def verdicts(connection: Connection[Any]) -> dict[str, int]:
-    """How many processes were said to be what, by the last round."""
+    """How many processes that have not ended were last said to be what."""
     rows = connection.execute(
         "SELECT verdict, count(*) FROM millrace.memory_finding"
-        " WHERE judged_at > clock_timestamp() - interval '1 minute' GROUP BY verdict"
+        " WHERE judged_at > clock_timestamp() - %s * interval '1 minute' GROUP BY verdict",
+        [ENDED_MINUTES],
     )
     return {verdict.partition(" (")[0].replace(" ", "_"): count for verdict, count in rows}
 

@@ -11,6 +11,8 @@ from psycopg import Connection
 from include.memory import entries
 from include.memory.sample import Incarnation
 
+WANTED_MINUTES = 15  # an order that nobody has taken for so long is not wanted any more
+
 
 @dataclass(frozen=True)
 class Order:
@@ -34,13 +36,14 @@ def add(connection: Connection[Any], process: Incarnation, seconds: float, frame
 
 
 def take(connection: Connection[Any], host: str) -> Order | None:
-    """The oldest order for a machine that nobody has taken; after a quarter of an hour it is not wanted any more."""
+    """The oldest order for a machine that nobody has taken and that is still wanted."""
     row = connection.execute(
         "UPDATE millrace.memory_order SET taken_at = clock_timestamp() WHERE order_id = ("
         "  SELECT order_id FROM millrace.memory_order WHERE host = %s AND taken_at IS NULL"
-        "  AND ordered_at > clock_timestamp() - interval '15 minutes' ORDER BY order_id LIMIT 1 FOR UPDATE SKIP LOCKED)"
+        "  AND ordered_at > clock_timestamp() - %s * interval '1 minute' ORDER BY order_id LIMIT 1"
+        "  FOR UPDATE SKIP LOCKED)"
         " RETURNING order_id, host, pid, start_ticks, seconds, frames",
-        [host],
+        [host, WANTED_MINUTES],
     ).fetchone()
     return Order(row[0], Incarnation(*row[1:4]), row[4], row[5]) if row else None
 

@@ -6,13 +6,13 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from include.memory.errors import ProcessGone
+from include.memory.errors import MemoryAuditError, ProcessGone
 from include.memory.exchange import MARK, default_folder
-from include.memory.sample import PROC, TICKS_PER_SECOND, Incarnation, Sample, incarnation_of, sample
+from include.memory.sample import PROC, TICKS_PER_SECOND, Incarnation, Sample, incarnation_of, parent_of, sample
 
 LONG_LIVED_SECONDS = 60.0
 NAMED = "MILLRACE_MEMORY_PROCESSES"
@@ -29,9 +29,11 @@ class Pattern:
     expression: str
     parent: str = ""
 
-    def fits(self, command: str, parent: str = "") -> bool:
-        """Whether a process and its parent, by their command lines, are of this role."""
-        return re.search(self.expression, command) is not None and re.search(self.parent, parent) is not None
+    def fits(self, command: str, parent: Callable[[], str] = str) -> bool:
+        """Whether a process and its parent, by their command lines, are of this role; the parent's is seldom asked."""
+        if re.search(self.expression, command) is None:
+            return False
+        return not self.parent or re.search(self.parent, parent()) is not None
 
 
 CELERY = r"^\[celeryd: .*MainProcess|airflow celery worker( |$)"
@@ -50,8 +52,21 @@ AIRFLOW: tuple[Pattern, ...] = (
 
 
 def named() -> tuple[Pattern, ...]:
-    """Patterns beside Airflow's own, by $MILLRACE_MEMORY_PROCESSES: JSON of role to expression."""
-    return tuple(Pattern(role, text) for role, text in json.loads(os.environ.get(NAMED) or "{}").items())
+    """Patterns beside Airflow's own, by $MILLRACE_MEMORY_PROCESSES: JSON of role to expression.
+
+    Raises MemoryAuditError when it is something else.
+    """
+    text = os.environ.get(NAMED) or "{}"
+    try:
+        found = tuple(Pattern(role, expression) for role, expression in json.loads(text).items())
+        for pattern in found:
+            re.compile(pattern.expression)
+    except (ValueError, AttributeError, TypeError, re.error) as error:
+        raise MemoryAuditError(
+            f'${NAMED} is {text!r}, and must be JSON of roles and regular expressions, as {{"consumer": "consume_.*"}}:'
+            f" {error}"
+        ) from error
+    return found
 
 
 @dataclass(frozen=True)
@@ -84,11 +99,12 @@ def find(
     found = []
     for pid in _pids(proc):
         command = command_of(pid, proc)
-        parent = command_of(_parent(pid, proc), proc) if command else ""
-        pattern = next((pattern for pattern in patterns if pattern.fits(command, parent)), None) if command else None
-        if pattern is None or pid == os.getpid() or (pattern in AIRFLOW and _of_another(pid, proc)):
+        if not command or pid == os.getpid():
             continue
         try:
+            pattern = _pattern_of(pid, command, patterns, proc)
+            if pattern is None or (pattern in AIRFLOW and _of_another(pid, proc)):
+                continue
             incarnation = incarnation_of(pid, proc)
         except ProcessGone:
             continue
@@ -123,13 +139,11 @@ def command_of(pid: int, proc: Path = PROC) -> str:
     return content.rstrip(b"\0 ").replace(b"\0", b" ").decode(errors="replace")
 
 
-def _parent(pid: int, proc: Path) -> int:
-    """The parent's id; 0 when the process has ended."""
-    try:
-        stat = (proc / str(pid) / "stat").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return int(stat[stat.rindex(b")") + 2 :].split()[1])
+def _pattern_of(pid: int, command: str, patterns: Sequence[Pattern], proc: Path) -> Pattern | None:
+    def parent() -> str:
+        return command_of(parent_of(pid, proc), proc)
+
+    return next((pattern for pattern in patterns if pattern.fits(command, parent)), None)
 
 
 def _of_another(pid: int, proc: Path) -> bool:
@@ -152,7 +166,7 @@ def _agents_folder(pid: int, proc: Path) -> Path | None:
     try:
         numbers = os.listdir(folder)  # noqa: PTH208
     except PermissionError:
-        parent = _parent(pid, proc)
+        parent = parent_of(pid, proc)
         return _agents_folder(parent, proc) if parent > 1 else None
     for number in numbers:
         try:

@@ -21,6 +21,7 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 # A process forks if its least share of unique memory in the anonymous is below this part of its greatest: while a child
 # lives, nearly all pages are shared with it. Such a process is judged and shown by its anonymous memory.
 FORKS = 0.5
+ENDED_MINUTES = 15  # a process that nobody has seen for so long has ended
 
 
 @dataclass(frozen=True, order=True)
@@ -89,12 +90,21 @@ def sample(pid: int, proc: Path = PROC) -> Sample:
 
 def incarnation_of(pid: int, proc: Path = PROC) -> Incarnation:
     """Host, id and start of a process. Raises ProcessGone when there is none."""
+    return Incarnation(host(), pid, int(_stat(pid, proc)[19]))
+
+
+def parent_of(pid: int, proc: Path = PROC) -> int:
+    """The id of a process's parent. Raises ProcessGone when there is no such process."""
+    return int(_stat(pid, proc)[1])
+
+
+def _stat(pid: int, proc: Path) -> list[bytes]:
+    """Fields of /proc/<pid>/stat from the third on: the name before them is in brackets and may hold anything."""
     try:
         stat = (proc / str(pid) / "stat").read_bytes()
     except (FileNotFoundError, ProcessLookupError) as error:
         raise ProcessGone(f"process {pid} has ended") from error
-    # The name stands in brackets and may hold anything; what follows the last bracket starts with field 3.
-    return Incarnation(host(), pid, int(stat[stat.rindex(b")") + 2 :].split()[19]))
+    return stat[stat.rindex(b")") + 2 :].split()
 
 
 def status_of(pid: int | str, proc: Path = PROC) -> dict[str, int]:

@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from include.memory.errors import ProcessGone
-from include.memory.processes import AIRFLOW, Found, Pattern, find, sample_all
+from include.memory.errors import MemoryAuditError, ProcessGone
+from include.memory.processes import AIRFLOW, Found, Pattern, find, named, sample_all
 from include.memory.sample import PROC, incarnation_of, sample
 from tests.memory.programs import as_stranger
 
@@ -146,7 +146,14 @@ CELERY_PARENT = "[celeryd: celery@host:MainProcess] -active- (celery worker)"
     ],
 )
 def test_airflow_roles(command: str, role: str | None, parent: str) -> None:
-    assert next((pattern.role for pattern in AIRFLOW if pattern.fits(command, parent)), None) == role
+    assert next((pattern.role for pattern in AIRFLOW if pattern.fits(command, lambda: parent)), None) == role
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"a": "("}', '{"a": 1}'])
+def test_a_wrong_setting_says_which_and_how(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILLRACE_MEMORY_PROCESSES", text)
+    with pytest.raises(MemoryAuditError, match=r"^\$MILLRACE_MEMORY_PROCESSES is .* must be JSON of roles and regular"):
+        named()
 
 
 def test_two_hundred_processes_are_sampled_within_a_second() -> None:

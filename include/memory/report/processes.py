@@ -10,11 +10,10 @@ from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
 from include.memory.report.used import ANONYMOUS, SHARE, UNIQUE, forks
-from include.memory.sample import Incarnation
+from include.memory.sample import ENDED_MINUTES, Incarnation
 
 SPARK_POINTS = 60
 READ = 3  # looks of each stretch that are read, so that short forks are seen
-ENDED_MINUTES = 15  # a process that nobody has seen for so long has ended
 URGENT = ("leaking", "growing (watch)")
 
 SAME = "(s.host, s.pid, s.start_ticks) = (%(host)s, %(pid)s, %(start_ticks)s)"
