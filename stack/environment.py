@@ -31,13 +31,8 @@ PLAIN = {
     "OPENBLAS_NUM_THREADS": "1",  # numpy is imported before processes fork: it must not start threads
 }
 DEMO_WORKERS = '{"demo-worker": " -m samples.workers "}'
-CHOSEN = (
-    "AIRFLOW_CONN_",
-    "AIRFLOW__CELERY__",
-    "MILLRACE_IMAGE",
-    "MILLRACE_MEMORY",
-    "MILLRACE_SCRATCH",
-)  # by whoever starts the stack
+# By whoever starts the stack. $MILLRACE_EXECUTOR is beside these: another executor than LocalExecutor, or several.
+CHOSEN = ("AIRFLOW_CONN_", "AIRFLOW__CELERY__", "MILLRACE_IMAGE", "MILLRACE_MEMORY", "MILLRACE_SCRATCH")
 
 
 def airflow_environment(settings: Settings) -> dict[str, str]:

@@ -95,8 +95,12 @@ class Airflow:
 
     def account(self, dag: str, run_id: str) -> dict[str, Any]:
         """What task `account` returned."""
-        path = f"dags/{dag}/dagRuns/{quote(run_id, safe='')}/taskInstances/account/xcomEntries/return_value"
-        return dict(self.api.get(path, deserialize=True)["value"])
+        return dict(self.returned(dag, run_id, "account"))
+
+    def returned(self, dag: str, run_id: str, task: str) -> Any:
+        """What a task returned."""
+        path = f"dags/{dag}/dagRuns/{quote(run_id, safe='')}/taskInstances/{task}/xcomEntries/return_value"
+        return self.api.get(path, deserialize=True)["value"]
 
     def log(self, dag: str, run_id: str, task: str) -> str:
         """The log of the first try of a task that is not mapped, as JSON."""

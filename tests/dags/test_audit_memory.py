@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from include.memory.sample import Incarnation, host
 from tests.dags.conftest import Airflow
 from tests.memory.past import leaks, past
 from tests.memory.programs import LEAKS, running
@@ -42,3 +43,29 @@ def test_the_audit_sees_all_of_airflow_and_fails_once_for_a_leak(airflow: Airflo
             return {role for (role,) in rows} >= ROLES
 
         airflow.until(all_counted, "a look into every kind of process", 180)
+
+
+def test_a_process_is_profiled_by_force_and_a_leak_is_an_asset_event(airflow: Airflow) -> None:
+    airflow.until(lambda: (airflow.api.get(f"dags/{DAG}") or {}).get("is_stale") is False, f"{DAG} to appear", 60)
+    with airflow.warehouse() as warehouse:
+
+        def rows(query: str) -> list[tuple]:
+            return warehouse.execute(query).fetchall()
+
+        triggerers = "SELECT DISTINCT pid FROM millrace.memory_sample WHERE role = 'triggerer'"
+        airflow.until(lambda: rows(triggerers), "a sample of the triggerer", 120)
+        forced = airflow.trigger(DAG, force=True, processes="^triggerer ", seconds=2, depth=3)
+        assert airflow.outcome(DAG, forced) == "success"
+        evidence = rows(f"SELECT pid, evidence FROM millrace.memory_evidence WHERE pid IN ({triggerers})")
+        assert {(pid,) for pid, _ in evidence} == set(rows(triggerers))
+        assert all(len(line["frames"]) <= 3 for _, found in evidence for line in found["traced"]["lines"])
+
+        ended = Incarnation(host(), 1, 1)  # seen a minute ago, and not there any more
+        past(warehouse, ended, leaks)
+        told = airflow.trigger(DAG, alert="asset", processes="^worker 1 ", seconds=2)
+        assert airflow.outcome(DAG, told) == "success"
+        (flag,) = [task for task in airflow.tasks(DAG, told) if task["task_id"] == "flag_leaks"]
+        assert flag["state"] == "success"
+        events = airflow.api.get("assets/events", source_run_id=told)["asset_events"]
+        assert [event["extra"]["leaks"] for event in events] == [[airflow.returned(DAG, told, "flag_leaks")[0]]]
+        assert events[0]["extra"]["leaks"][0].startswith(f"worker 1 on {host()} leaks 6.")
