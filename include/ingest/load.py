@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from uuid import UUID
 
 import numpy as np
@@ -56,7 +55,7 @@ def load_chunk(connection: psycopg.Connection, dataset: Dataset, plan: Plan, chu
         ledger.forget_chunk(cursor, plan.run_id, chunk.number)
         losers = ledger.losers_of(cursor, plan.run_id, chunk.number)
         loader = _Loader(cursor, plan, chunk, reader, losers, loaded)
-        blocks = read_blocks(Path(plan.path), reader.dialect, chunk, block_bytes=dataset.block_bytes, forget=True)
+        blocks = read_blocks(plan.text, reader.dialect, chunk, block_bytes=dataset.block_bytes, forget=True)
         for block in _unknown(blocks, staging.known_mask(cursor, plan.run_id, chunk.number), losers, loaded):
             loader.load(block)
             if _hopeless(dataset, plan, loaded.rejected):
