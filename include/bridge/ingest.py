@@ -73,9 +73,9 @@ def storage() -> Storage:
 
 
 def has_come(order: Order) -> bool:
-    """Whether the file is there."""
+    """Whether the file is there, or one of a folder or pattern."""
     try:
-        order.stored.mark()
+        order.look()
     except SourceMissing:
         return False
     return True

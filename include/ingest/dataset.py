@@ -54,7 +54,10 @@ class Dataset(Model):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,40}$", description="The same as the file's name without .yaml.")
     description: str = Field("", description="Shown in the DAG's documentation.")
-    source: str = Field(min_length=1, description="Path or URL of the file, a template rendered with the data interval.")
+    source: str = Field(
+        min_length=1,
+        description="Path or URL of a file, a folder or a pattern, a template rendered with the data interval.",
+    )
     target: str = Field(
         pattern=rf"^({IDENTIFIER}\.)?{IDENTIFIER}$", description="Table as schema.table, or table in schema public."
     )

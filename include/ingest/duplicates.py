@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 from include.ingest.express import Express, can_express, nothing_plain
 from include.ingest.known import Base, Known, Matcher
 from include.ingest.records import Chunk
-from include.ingest.rows import NO_LOSERS, Losers, Reader, read_rows
+from include.ingest.rows import FILE_SHIFT, NO_LOSERS, Losers, Reader, read_rows
 from include.ingest.scattered import read_places
 from include.ingest.source import Source
 from include.ingest.source.local import THREADS
@@ -186,7 +186,9 @@ def _losers(source: Source, reader: Reader, places: Places, pool: ThreadPoolExec
     goes_on = np.append(same, False)[: len(number)]  # the row has the same key as the one after it
     lost = {"last": goes_on, "first": follows, "reject": follows | goes_on}[reader.dataset.duplicates]
     first = np.maximum.accumulate(np.where(follows, 0, np.arange(len(number))))
-    return places.offsets[number[lost]], places.lines[number[first[lost]]]
+    winners = number[first[lost]]
+    files = source.numbers(places.offsets[winners])
+    return places.offsets[number[lost]], places.lines[winners] + (files << FILE_SHIFT)
 
 
 def _keys(source: Source, reader: Reader, places: Places, start: int) -> pa.Table:

@@ -32,8 +32,7 @@ from include.ingest.errors import IngestError
 from include.ingest.records import Block, Chunk, read_blocks
 from include.ingest.rows import Reader
 from include.ingest.scan import digest_of
-from include.ingest.source import Source, mark_of
-from include.ingest.source.packed import Limit
+from include.ingest.source import Source, files_of
 from include.ingest.source.storage import Storage
 
 BACK_BYTES = 64 << 20  # how far before its expected place a record is looked for
@@ -95,21 +94,26 @@ def find_base(
 
 def _is_there(plan: dict[str, Any], storage: Storage) -> bool:
     try:
-        return storage.stored(plan["path"]).mark() == mark_of(plan)
+        return all(storage.stored(file.path).mark() == file.mark for file in files_of(plan))
     except (IngestError, OSError):
         return False
 
 
 def _text_of(last: dict[str, Any], run_id: UUID, storage: Storage) -> Source | None:
-    """The last run's file, unpacked for this run, if its content is still the same."""
+    """The last run's files, unpacked for this run, if their content is still the same."""
     plan = last["plan"]
+    files = files_of(plan)
     try:
-        text = storage.text(plan["path"], mark_of(plan), run_id, Limit(plan["size"]))
-        proved = storage.stored(plan["path"]).proves
-        return text if proved or digest_of(text) == last["fingerprint"] else None
+        for file in files:
+            if storage.stored(file.path).proves:
+                continue
+            text = storage.planned(plan["path"], [file], run_id)
+            if digest_of(text) != (file.digest or last["fingerprint"]):
+                return None
     except (IngestError, OSError) as fault:
         log.info("%s can't be compared with: %s", plan["path"], fault)
         return None
+    return storage.planned(plan["path"], files, run_id)
 
 
 def is_untouched(cursor: Cursor, dataset: Dataset, run_id: UUID) -> bool:

@@ -135,7 +135,7 @@ class _Loader:
         self._loaded.superseded += rows.superseded
         self._loaded.staged += copy_rows(self._cursor, self._table, rows.table, self._reader.dataset)
         if rows.rejects:
-            ledger.save_rejects(self._cursor, self._plan.run_id, self._plan.path, self._chunk.number, rows.rejects)
+            ledger.save_rejects(self._cursor, self._plan.run_id, self._plan.text, self._chunk.number, rows.rejects)
         if self._hashed:
             self._loaded.hashes.append(hash_keys(rows.table, self._reader.dataset.key))
 

@@ -18,14 +18,13 @@ from include.ingest import target as targets
 from include.ingest.dataset import Dataset, fingerprint
 from include.ingest.duplicates import read_keys
 from include.ingest.errors import SourceChanged
+from include.ingest.files import find_files
 from include.ingest.grammar import Dialect
 from include.ingest.hook import load_hook
 from include.ingest.known import find_base
 from include.ingest.records import Chunk
-from include.ingest.rows import Header, Reader, read_header
-from include.ingest.scan import Layout, scan_file
-from include.ingest.source import Mark, Source, Stored, mark_of
-from include.ingest.source.packed import Limit
+from include.ingest.rows import Reader
+from include.ingest.source import File, Source, files_of
 from include.ingest.source.storage import LOCAL, Storage
 
 
@@ -35,9 +34,9 @@ class Plan:
 
     run_id: UUID
     dataset: str
-    path: str  # or URL
+    path: str  # or URL, of a file, a folder, or a pattern
     size: int  # of the plain text
-    mark: Mark  # of the file as it is stored
+    files: tuple[File, ...]
     fields: int
     positions: tuple[int, ...]
     ignored: tuple[str, ...]  # columns of the file that the dataset does not name
@@ -59,7 +58,7 @@ class Plan:
         return cls(
             **{
                 **{name: value for name, value in values.items() if name != "modified_ns"},
-                "mark": mark_of(values),
+                "files": files_of(values),
                 "storage": storage,
                 "run_id": UUID(values["run_id"]),
                 "positions": tuple(values["positions"]),
@@ -71,13 +70,13 @@ class Plan:
 
     @cached_property
     def text(self) -> Source:
-        """What the file holds, unpacked."""
-        return self.storage.text(self.path, self.mark, self.run_id, Limit(self.size))
+        """What the files hold, unpacked, one after the other."""
+        return self.storage.planned(self.path, self.files, self.run_id)
 
 
 @dataclass(frozen=True)
 class Order:
-    """What the caller asks for: which file, as which run. `path` may be a URL."""
+    """What the caller asks for: which file, as which run. `path` may be a URL, a pattern, or a folder."""
 
     run_id: UUID
     path: Path | str
@@ -86,10 +85,9 @@ class Order:
     airflow_run: str | None = None
     storage: Storage = LOCAL
 
-    @property
-    def stored(self) -> Stored:
-        """The file as it lies there."""
-        return self.storage.stored(self.path)
+    def look(self) -> None:
+        """Raise SourceMissing unless there is something to ingest."""
+        self.storage.files(str(self.path))
 
 
 def plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Plan:
@@ -99,16 +97,9 @@ def plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Plan
     """
     started = time.monotonic()
     load_hook(dataset.clean)
-    mark = order.stored.mark()
-    limit = Limit(dataset.unpack_limit.bytes, dataset.unpack_limit.ratio)
-    text = order.storage.text(order.path, mark, order.run_id, limit)
-    dialect = dialect_of(dataset)
-    layout = scan_file(
-        text, dialect, header=dataset.csv.header, chunk_bytes=dataset.chunk_bytes, lanes=dataset.parallel
-    )
-    header = _header(dataset, dialect, text, layout)
+    found = find_files(order.storage, str(order.path), order.run_id, dataset, dialect_of(dataset))
     idle = Plan(
-        order.run_id, dataset.name, str(order.path), layout.size, mark, *header, "merge", (), True,
+        order.run_id, dataset.name, str(order.path), found.size, found.files, *found.header, "merge", (), True,
         storage=order.storage,
     )  # fmt: skip
     values = {
@@ -117,12 +108,12 @@ def plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Plan
         "target": f"{dataset.schema_name}.{dataset.table_name}",
         "airflow_run": order.airflow_run,
         "file": str(order.path),
-        "bytes": layout.size,
-        "fingerprint": layout.digest,
+        "bytes": found.size,
+        "fingerprint": found.digest,
         "dataset_fingerprint": fingerprint(dataset),
         "version": order.version,
         "forced": order.force,
-        "chunks": len(layout.chunks),
+        "chunks": len(found.chunks),
         "plan": Jsonb(idle.as_dict()),
         "plan_seconds": time.monotonic() - started,
     }
@@ -133,20 +124,20 @@ def plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Plan
             order.storage.forget(order.run_id)
             return idle
         base = find_base(cursor, dataset, target, values, order.storage) if target is not None else None
-    found = read_keys(text, reader_for(dataset, idle), layout.chunks, base)
+    keys = read_keys(idle.text, reader_for(dataset, idle), found.chunks, base)
     check_unchanged(idle)
     with connection.transaction(), connection.cursor() as cursor:
         target = _target(cursor, dataset, order)
         form = staging.form_for(target, empty=target is None or targets.is_empty(cursor, dataset))
         if base is not None and (form != "merge" or not ledger.is_last(cursor, base.run_id, values)):
             base = None
-        planned = replace(idle, form=form, chunks=layout.chunks, skipped=False, base=base.run_id if base else None)
+        planned = replace(idle, form=form, chunks=found.chunks, skipped=False, base=base.run_id if base else None)
         start = {"plan": Jsonb(planned.as_dict()), "plan_seconds": time.monotonic() - started}
         ledger.start_run(cursor, {**values, **start, "status": "planned", "reason": None, "confirms": None})
-        ledger.save_losers(cursor, order.run_id, planned.chunks, found.losers)
+        ledger.save_losers(cursor, order.run_id, planned.chunks, keys.losers)
         staging.create(cursor, order.run_id, dataset, form, order.version.isoformat())
         if base is not None:
-            staging.save_known(cursor, order.run_id, found.known)
+            staging.save_known(cursor, order.run_id, keys.known)
     return planned
 
 
@@ -194,25 +185,21 @@ def dialect_of(dataset: Dataset) -> Dialect:
 
 def reader_for(dataset: Dataset, plan: Plan) -> Reader:
     """How to read the planned file."""
-    return Reader(dataset, dialect_of(dataset), plan.fields, plan.positions, load_hook(dataset.clean))
+    names = tuple(file.path for file in plan.files) if len(plan.files) > 1 else ()
+    return Reader(dataset, dialect_of(dataset), plan.fields, plan.positions, load_hook(dataset.clean), names)
 
 
 def check_unchanged(plan: Plan) -> None:
-    """Raise SourceChanged when the file is not as it was planned."""
-    mark = plan.storage.stored(plan.path).mark()
-    if mark != plan.mark:
-        raise SourceChanged(
-            f"{plan.path} changed since it was planned ({plan.mark.size} to {mark.size} bytes). It must be complete"
-            " before the run: clear the run's `plan` task to start it anew"
-        )
-
-
-def _header(dataset: Dataset, dialect: Dialect, text: Source, layout: Layout) -> Header:
-    if not dataset.csv.header or not layout.size:
-        return Header(len(dataset.columns), tuple(range(len(dataset.columns))))
-    with text.open() as opened:
-        raw = opened.read(layout.header_offset, layout.header_length)
-    return read_header(raw, dataset, dialect, str(text))
+    """Raise SourceChanged when a file is not as it was planned, has gone, or has come since."""
+    before = {file.path: file.mark for file in plan.files}
+    now = dict(plan.storage.files(plan.path))
+    for name in sorted(before.keys() | now.keys()):
+        if before.get(name) != now.get(name):
+            sizes = (str(mark.size) if mark else "no" for mark in (before.get(name), now.get(name)))
+            raise SourceChanged(
+                f"{name} changed since it was planned ({' to '.join(sizes)} bytes). It must be complete before the"
+                " run: clear the run's `plan` task to start it anew"
+            )
 
 
 def _changes_nothing(cursor: psycopg.Cursor, dataset: Dataset, earlier: dict[str, Any], order: Order) -> bool:

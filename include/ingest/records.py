@@ -31,12 +31,12 @@ class RecordTooLong(IngestError):
 
 @dataclass(frozen=True)
 class Chunk:
-    """A byte range of whole records."""
+    """A byte range of whole records; where it spans files, all of each."""
 
     number: int
     offset: int
     length: int
-    first_line: int  # physical line of the first record; the first line of the file is 1
+    first_line: int  # physical line of the first record, the least one of all files; the first line of a file is 1
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,12 @@ def read_blocks(
 
     Raises RecordTooLong, and SourceChanged when the file ends inside the chunk.
     """
-    for span in spans_of(source, grammar_of(dialect), chunk, block_bytes, max_record_bytes, forget):
-        if len(span.records):
-            starts = span.bounds[span.records]
-            yield Block(span.data, span.offset + starts, starts, span.lines[span.records])
+    for offset, end, line in source.ranges(chunk.offset, chunk.offset + chunk.length, chunk.first_line):
+        part = Chunk(chunk.number, offset, end - offset, line)
+        for span in spans_of(source, grammar_of(dialect), part, block_bytes, max_record_bytes, forget):
+            if len(span.records):
+                starts = span.bounds[span.records]
+                yield Block(span.data, span.offset + starts, starts, span.lines[span.records])
 
 
 class _Span(NamedTuple):
@@ -153,7 +155,8 @@ def _bounds(raw: bytes, grammar: Grammar, final: bool) -> tuple[np.ndarray, np.n
 
 
 def _too_long(source: Source, line: int, offset: int, limit: int) -> RecordTooLong:
+    file, place = source.where(offset)
     return RecordTooLong(
-        f"{source}:{line}: the record at byte {offset} is longer than {limit:,} bytes: most likely a quote"
+        f"{file}:{line}: the record at byte {place} is longer than {limit:,} bytes: most likely a quote"
         " on that line is never closed. Correct the line, or set `csv.quote` to null if quotes have no meaning there."
     )

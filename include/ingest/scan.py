@@ -56,6 +56,7 @@ def scan_file(
     chunk_bytes: int,
     max_chunks: int = 256,
     lanes: int = 1,
+    step: int | None = None,
     threads: int | None = None,
     segment_bytes: int = SEGMENT_BYTES,
     piece_bytes: int = PIECE_BYTES,
@@ -64,8 +65,8 @@ def scan_file(
 
     Chunks are of one size, and where there are several their number is a multiple of `lanes`, so that as many tasks
     at a time end together. A file that is worth it has one for each lane at least. They are made larger where there
-    would be more than `max_chunks`. The digest depends on the content and on `segment_bytes`, which only tests change.
-    Raises RecordTooLong for the header.
+    would be more than `max_chunks`. Where the file is one of many, `step` is the size of a chunk. The digest depends
+    on the content and on `segment_bytes`, which only tests change. Raises RecordTooLong for the header.
     """
     grammar = grammar_of(dialect)
     with source.open() as opened:
@@ -75,7 +76,7 @@ def scan_file(
             segments = list(pool.map(survey, range(base, size, segment_bytes)))
         head = _head(source, grammar, Chunk(0, base, size - base, 1), header)
         pieces = (piece for _, pieces in segments for piece in pieces)
-        step = _step(size - head.data.offset, chunk_bytes, max_chunks, lanes)
+        step = step or step_for(size - head.data.offset, chunk_bytes, max_chunks, lanes)
         cuts = _cuts(opened, grammar, pieces, head.data, step)
     digest = _digest((part for part, _ in segments), base, size)
     end = _Place(size, 0)
@@ -106,7 +107,8 @@ def _base(source: Opened) -> int:
     return len(BOM) if source.read(0, min(len(BOM), source.size)) == BOM else 0
 
 
-def _step(size: int, chunk_bytes: int, max_chunks: int, lanes: int) -> int:
+def step_for(size: int, chunk_bytes: int, max_chunks: int = 256, lanes: int = 1) -> int:
+    """The size of chunks, as `scan_file` has it."""
     count = max(-(-size // chunk_bytes), min(lanes, size // WORTH_BYTES))
     if count > 1:
         count = -(-count // lanes) * lanes

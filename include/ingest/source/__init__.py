@@ -6,12 +6,13 @@ one of either kind, which is unpacked into the scratch folder first.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+Range = tuple[int, int, int]  # first byte and end of records, and the line of the first
 Spans = Sequence[tuple[int, int]]  # first byte and end of each, ascending
 
 
@@ -22,9 +23,29 @@ class Mark(NamedTuple):
     version: str
 
 
-def mark_of(plan: dict[str, Any]) -> Mark:
-    """The mark of a planned file, from the plan as the ledger has it; older plans know local files only."""
-    return Mark(*plan["mark"]) if "mark" in plan else Mark(plan["size"], str(plan["modified_ns"]))
+class File(NamedTuple):
+    """A file of a run, as it was planned."""
+
+    path: str  # or URL
+    mark: Mark
+    digest: str  # of its text
+    offset: int  # of its text in that of all files
+    size: int  # of its text
+    data_offset: int  # of its first record, in its own text
+    data_line: int
+
+    @property
+    def end(self) -> int:
+        """Where its text ends in that of all files."""
+        return self.offset + self.size
+
+
+def files_of(plan: dict[str, Any]) -> tuple[File, ...]:
+    """The files of a plan as the ledger has it; older plans know one local file."""
+    if "files" not in plan:
+        mark = Mark(plan["size"], str(plan["modified_ns"]))
+        return (File(plan["path"], mark, "", 0, plan["size"], 0, 1),)
+    return tuple(File(path, Mark(*mark), *rest) for path, mark, *rest in plan["files"])
 
 
 class Opened(Protocol):
@@ -56,6 +77,31 @@ class Source(Protocol):
 
     def ahead(self, spans: Spans) -> AbstractContextManager[Opened]:
         """To read in these spans, one after the other: what follows is fetched beforehand where that helps."""
+
+    def ranges(self, offset: int, end: int, line: int) -> Iterable[Range]:
+        """Where records stand in these bytes, of which the first begins on that line."""
+
+    def where(self, offset: int) -> tuple[str, int]:
+        """What to call the place of a byte: a file, and the offset in it."""
+
+    def numbers(self, offsets: np.ndarray) -> np.ndarray:
+        """The number (int64) of the file that holds each byte."""
+
+
+class OneFile:
+    """What a source of one file has in common with all such."""
+
+    def ranges(self, offset: int, end: int, line: int) -> Iterable[Range]:
+        """All of it."""
+        return [(offset, end, line)]
+
+    def where(self, offset: int) -> tuple[str, int]:
+        """The file, and the same offset."""
+        return str(self), offset
+
+    def numbers(self, offsets: np.ndarray) -> np.ndarray:
+        """It is the first one."""
+        return np.zeros(len(offsets), np.int64)
 
 
 class Stored(Source, Protocol):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from include.ingest.errors import SourceChanged, SourceMissing
-from include.ingest.source import Mark, Spans
+from include.ingest.source import Mark, OneFile, Spans
 
 THREADS = min(4, os.cpu_count() or 1)  # that read one file
 
@@ -47,7 +47,7 @@ class OpenFile(NamedTuple):
         return SourceChanged(f"{self.name} ends {where}; it was longer when it was planned")
 
 
-class LocalFile:
+class LocalFile(OneFile):
     """A file that lies on this machine, or on a share that is mounted. `name` is what messages call it."""
 
     lanes = THREADS

@@ -11,18 +11,21 @@ import fcntl
 import os
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from include.ingest.errors import ScratchFull, SourceDamaged, UnpackedTooLarge
-from include.ingest.source import Opened, Spans, Stored
+from include.ingest.source import OneFile, Opened, Spans, Stored
 from include.ingest.source.feed import Feed
 from include.ingest.source.gzipped import gunzip
 from include.ingest.source.local import THREADS, LocalFile
 from include.ingest.source.zstandard import unzstd
 
+AHEAD_PIECES = 2
 LEFTOVER_SECONDS = 86_400  # a file that nobody has opened for so long belongs to a run that died
 RATIO_FROM_BYTES = 64 << 20  # a small file of one repeated row is no bomb
 
@@ -73,7 +76,7 @@ def packing_of(stored: Stored) -> Unpack | None:
     return next((unpack for magic, unpack in PACKINGS.items() if head.startswith(magic)), None)
 
 
-class Unpacked:
+class Unpacked(OneFile):
     """The text of a packed file. It is unpacked at the first use; `file` holds it then."""
 
     lanes = THREADS
@@ -132,13 +135,25 @@ class Unpacked:
         with self._stored.open() as opened:
             size = opened.size
         with self._stored.ahead([(0, size)]) as opened, part.open("xb", buffering=0) as out:
-            feed = Feed(str(self._stored), opened)
-            for piece in self._unpack(feed):
-                feed.plain += len(piece)
-                self._limit.check(feed.name, feed.packed, feed.plain)
+            for piece in _made_ahead(self._pieces(Feed(str(self), opened))):
                 view = memoryview(piece)
                 while view:
                     view = view[out.write(view) :]
+
+    def _pieces(self, feed: Feed) -> Iterator[bytes]:
+        for piece in self._unpack(feed):
+            feed.plain += len(piece)
+            self._limit.check(feed.name, feed.packed, feed.plain)
+            yield piece
+
+
+def _made_ahead(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The pieces; the next ones are made while one is written."""
+    with ThreadPoolExecutor(1) as pool:
+        made = deque(pool.submit(next, pieces, None) for _ in range(AHEAD_PIECES))
+        while (piece := made.popleft().result()) is not None:
+            made.append(pool.submit(next, pieces, None))
+            yield piece
 
 
 def _remove_leftovers(folder: Path) -> None:

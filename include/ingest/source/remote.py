@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from include.ingest.errors import IngestError, SourceChanged, SourceMissing, StorageAway
-from include.ingest.source import Mark, Spans
+from include.ingest.source import Mark, OneFile, Spans
 from include.ingest.source.ahead import Ahead
 
 LANES = 8  # ranges in flight while a file is planned
@@ -26,7 +26,7 @@ GONE = ("PreconditionFailed", "412", "NoSuchKey", "NoSuchVersion", "404", "Inval
 Connect = Callable[[str], tuple[Any, str]]
 
 
-class RemoteFile:
+class RemoteFile(OneFile):
     """An object; `connect` gives the file system of a URL and the path in it, once, at the first use."""
 
     lanes = LANES
@@ -54,7 +54,7 @@ class RemoteFile:
             raise self._error(fault, SourceMissing(f"{self} is not there")) from fault
         if found.get("type") == "directory":
             raise SourceMissing(f"{self} is not there: only objects below it are")
-        return Mark(int(found["size"]), _version(found))
+        return mark_in(found)
 
     def pinned(self, mark: Mark) -> RemoteFile:
         """The same object, as long as it has this mark."""
@@ -148,6 +148,11 @@ def _fetch_s3(fs: Any, path: str, tag: str, first: int, end: int) -> bytes:
             return bytes(await body.read())
 
     return bytes(sync(fs.loop, fetch))
+
+
+def mark_in(found: dict[str, Any]) -> Mark:
+    """The mark of an object, from what a file system tells of it."""
+    return Mark(int(found["size"] or 0), _version(found))
 
 
 def _version(found: dict[str, Any]) -> str:

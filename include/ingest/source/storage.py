@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
-from include.ingest.source import Mark, Source, Stored
+from include.ingest.errors import SourceMissing
+from include.ingest.source import File, Mark, Source, Stored
+from include.ingest.source.joined import Joined
+from include.ingest.source.listing import list_files, list_objects
 from include.ingest.source.local import LocalFile
 from include.ingest.source.packed import NO_LIMIT, Limit, Unpacked, packing_of
 from include.ingest.source.remote import Connect, RemoteFile
@@ -51,6 +54,24 @@ class Storage:
         if self.scratch is None:
             _claim(folder)
         return Unpacked(stored, packing, folder / f"{run_id}-{name}", limit)
+
+    def planned(self, name: str, files: Sequence[File], run_id: UUID) -> Source:
+        """The text of a run's files, which together are called `name`."""
+        if len(files) == 1:
+            return self._planned(files[0], run_id)
+        return Joined(name, files, lambda file: self._planned(file, run_id))
+
+    def _planned(self, file: File, run_id: UUID) -> Source:
+        return self.text(file.path, file.mark, run_id, Limit(file.size))
+
+    def files(self, path: str) -> list[tuple[str, Mark]]:
+        """The files that a path, a pattern or a folder means, in the order of their names. Raises SourceMissing."""
+        found = list_files(path) if "://" not in path else list_objects(path, self.connect)
+        if found is None:
+            return [(path, self.stored(path).mark())]
+        if not found:
+            raise SourceMissing(f"{path}: no file is there")
+        return sorted(found)
 
     def forget(self, run_id: UUID) -> None:
         """Remove what the run has unpacked on this machine."""
