@@ -143,7 +143,7 @@ class _Loader:
 def rejected_rows_hint(plan: Plan) -> str:
     """Where to look at a run's rejected rows."""
     return (
-        "Nothing was changed in the target. See the rows with SELECT line_number, column_name, value, reason"
+        "Nothing was changed in the target. See the rows with SELECT file, line_number, column_name, value, reason"
         f" FROM millrace.rejected_row WHERE run_id = '{plan.run_id}'"
     )
 
