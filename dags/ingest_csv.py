@@ -44,7 +44,7 @@ def ingest_csv(dataset: Dataset) -> DAG:
         from include.ingest import plan as planning
 
         order = ingest.order(dataset)
-        if not order.path.exists():
+        if not ingest.has_come(order):
             ingest.check_wait(dataset, order.path)
             bridge.report("waiting", file=order.path, timeout_seconds=dataset.wait_timeout_seconds)
             return PokeReturnValue(is_done=False)
@@ -61,7 +61,7 @@ def ingest_csv(dataset: Dataset) -> DAG:
         from include.ingest.plan import read_plan
 
         with ingest.warehouse(dataset) as connection:
-            planned = read_plan(connection, ingest.run_id())
+            planned = read_plan(connection, ingest.run_id(), ingest.storage())
             chunk = planned.chunks[number]
             bridge.label(f"chunk {number + 1} of {len(planned.chunks)}: {chunk.length:,} bytes at {chunk.offset:,}")
             counts = loading.load_chunk(connection, ingest.with_params(dataset), planned, chunk)
@@ -74,7 +74,7 @@ def ingest_csv(dataset: Dataset) -> DAG:
         from include.ingest.plan import read_plan
 
         with ingest.warehouse(dataset) as connection:
-            planned = read_plan(connection, ingest.run_id())
+            planned = read_plan(connection, ingest.run_id(), ingest.storage())
             merging.merge(connection, ingest.with_params(dataset), planned)
 
     @task(trigger_rule="all_done", outlets=[table])
@@ -82,7 +82,7 @@ def ingest_csv(dataset: Dataset) -> DAG:
         from include.ingest.run import close
 
         with ingest.warehouse(dataset) as connection:
-            result = close(connection, ingest.run_id()).as_dict()
+            result = close(connection, ingest.run_id(), ingest.storage()).as_dict()
         bridge.report("account", **result)
         bridge.publish(table, result)
         return result
@@ -122,7 +122,7 @@ def _form(dataset: Dataset) -> dict[str, Param]:
     limit = dataset.reject_limit
     return {
         "path": Param(None, type=["null", "string"], title="File",
-                      description=f"Path of a file. Empty: the file of the logical date, {dataset.source}"),
+                      description=f"Path or URL of a file. Empty: the file of the logical date, {dataset.source}"),
         "force": Param(False, type="boolean", title="Force",
                        description="Ingest the file even if the same content is in the table already"),
         "chunk_bytes": Param(None, type=["null", "integer"], minimum=1, title="Chunk size in bytes",

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +28,15 @@ TEMPLATE = "millrace_template"
 PASSWORDS = {"airflow": "airflow-secret", "ingest": "ingest-secret"}
 # A test's data need not survive the machine.
 QUICK = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "128MB"}
+
+SERVER = """
+import signal
+from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+signal.pause()
+"""
 
 
 @pytest.fixture(scope="session")
@@ -74,3 +85,20 @@ def warehouse(dsn: str) -> Iterator[Connection[Any]]:
     """An open connection to the fresh warehouse."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         yield connection
+
+
+@pytest.fixture(scope="session")
+def s3_port() -> Iterator[int]:
+    """The port of an S3 server that runs as a process of its own."""
+    with subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
+        assert server.stdout is not None
+        try:
+            yield int(server.stdout.readline())
+        finally:
+            server.terminate()
+
+
+@pytest.fixture
+def endpoint(s3_port: int) -> str:
+    """The URL of an S3 server."""
+    return f"http://127.0.0.1:{s3_port}"

@@ -18,10 +18,11 @@ from include.bridge import connected
 from include.ingest import ledger
 from include.ingest.dataset import Dataset, RejectLimit
 from include.ingest.dataset_file import load_dataset
-from include.ingest.errors import DatasetError, IngestError
+from include.ingest.errors import DatasetError, IngestError, SourceMissing
 
 if TYPE_CHECKING:
     from include.ingest.plan import Order
+    from include.ingest.source.storage import Storage
 
 DATASETS = Path(__file__).parents[1] / "datasets"
 
@@ -46,22 +47,41 @@ def run_id() -> UUID:
 def order(dataset: Dataset) -> Order:
     """What this run is asked to ingest: the form's path, or the dataset's source for the data interval."""
     from include.ingest.plan import Order  # here, as DAG files import this module and need no engine
+    from include.ingest.source.storage import place_of
 
     context: dict[str, Any] = dict(get_current_context())
     params, dag_run = context["params"], context["dag_run"]
     # The logical date, as `ds` has it: a run by hand for a day has the same version as that day's scheduled run.
     version = dag_run.logical_date or dag_run.run_after
     if params["path"]:
-        path = Path(params["path"])
+        path = params["path"]
     elif dag_run.logical_date is None:
         raise AirflowFailException("this run has no logical date, so its file has no name: give a date or a path")
     else:
         inbox = os.environ.get("MILLRACE_INBOX", "/var/lib/millrace/inbox")
-        path = Path(context["task"].render_template(dataset.source, {**context, "inbox": inbox}))
-    return Order(run_id(), path, version, params["force"], f"{dag_run.dag_id}/{dag_run.run_id}")
+        path = context["task"].render_template(dataset.source, {**context, "inbox": inbox})
+    name = f"{dag_run.dag_id}/{dag_run.run_id}"
+    return Order(run_id(), place_of(path), version, params["force"], name, storage())
 
 
-def check_wait(dataset: Dataset, path: Path) -> None:
+def storage() -> Storage:
+    """How tasks reach files: by Airflow's connections; packed ones are unpacked below $MILLRACE_SCRATCH."""
+    from include.bridge.storage import connect
+    from include.ingest.source.storage import Storage, scratch_of
+
+    return Storage(scratch_of(os.environ), connect)
+
+
+def has_come(order: Order) -> bool:
+    """Whether the file is there, or one of a folder or pattern."""
+    try:
+        order.look()
+    except SourceMissing:
+        return False
+    return True
+
+
+def check_wait(dataset: Dataset, path: str | Path) -> None:
     """Fail the task when the run has waited for its file as long as the dataset says."""
     began = get_current_context()["dag_run"].start_date
     if began is not None and datetime.now(UTC) - began >= timedelta(seconds=dataset.wait_timeout_seconds):

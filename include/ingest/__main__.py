@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from include.ingest.errors import DatasetError, IngestError, RejectLimitExceeded
 from include.ingest.ledger import Account
 from include.ingest.plan import Order
 from include.ingest.run import run
+from include.ingest.source.storage import Storage, place_of, scratch_of
 from include.warehouse import migrate
 
 
@@ -43,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(connection: psycopg.Connection, dataset: Dataset, options: argparse.Namespace) -> int:
-    order = Order(uuid4(), options.file.resolve(), options.version, options.force)
+    order = Order(uuid4(), options.file, options.version, options.force, storage=Storage(scratch_of(os.environ)))
     try:
         account = run(connection, dataset, order)
     except IngestError as error:
@@ -75,6 +77,11 @@ def _instant(text: str) -> datetime:
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
+def _file(text: str) -> Path | str:
+    place = place_of(text)
+    return place.resolve() if isinstance(place, Path) else place
+
+
 def _size(text: str) -> int:
     size = int(text)
     if size < 1:
@@ -86,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m include.ingest", description=__doc__)
     command = parser.add_subparsers(dest="command", required=True).add_parser("run", help="ingest one file")
     command.add_argument("dataset", type=Path, help="the dataset's YAML file")
-    command.add_argument("file", type=Path, help="the CSV file")
+    command.add_argument("file", type=_file, help="the CSV file, or its URL; also packed by gzip or zstd")
     command.add_argument("--dsn", default="", help="the warehouse (default: libpq's environment variables)")
     command.add_argument("--chunk-bytes", type=_size, metavar="N", help="size of a chunk, instead of the dataset's")
     command.add_argument(

@@ -14,6 +14,7 @@ from psycopg import Cursor, sql
 from include.ingest import ledger
 from include.ingest import target as targets
 from include.ingest.dataset import Dataset
+from include.ingest.source import files_of
 
 
 def confirm(
@@ -76,11 +77,14 @@ def _keep_rejects(cursor: Cursor, earlier: dict[str, Any], values: dict[str, Any
     ).fetchone()
     if kept is None or kept[0] != earlier["rejected"]:
         return False
+    names = [[file.path for file in files_of(plan)] for plan in (earlier["plan"], values["plan"].obj)]
     confirmed = {"status": "planned", "chunks": 0, "confirms": earlier["run_id"]}
     ledger.start_run(cursor, {**values, **confirmed})
     cursor.execute(
-        "INSERT INTO millrace.rejected_row SELECT %s, %s, line_number, byte_offset, column_name, value, rule, reason,"
-        " raw, chunk FROM millrace.rejected_row WHERE run_id = %s",
-        [values["run_id"], values["file"], earlier["run_id"]],
+        "INSERT INTO millrace.rejected_row"
+        " SELECT %s, later, line_number, byte_offset, column_name, value, rule, reason, raw, chunk"
+        " FROM millrace.rejected_row JOIN unnest(%s::text[], %s::text[]) AS f (before, later) ON file = before"
+        " WHERE run_id = %s",
+        [values["run_id"], *names, earlier["run_id"]],
     )
     return True

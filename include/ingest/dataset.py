@@ -38,12 +38,26 @@ class RejectLimit(Model):
         return None
 
 
+class UnpackLimit(Model):
+    """The most that a packed file may hold."""
+
+    bytes: int | None = Field(
+        1 << 40, ge=1, description="The most bytes that a packed file may hold, unpacked; null for no limit."
+    )
+    ratio: float | None = Field(
+        300, ge=1, description="How many times its own size a packed file may hold, from 64 MB on; null for no limit."
+    )
+
+
 class Dataset(Model):
     """One dataset: a CSV file a data interval, and the table that its rows go to."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,40}$", description="The same as the file's name without .yaml.")
     description: str = Field("", description="Shown in the DAG's documentation.")
-    source: str = Field(min_length=1, description="Path of the file, a template rendered with the data interval.")
+    source: str = Field(
+        min_length=1,
+        description="Path or URL of a file, a folder or a pattern, a template rendered with the data interval.",
+    )
     target: str = Field(
         pattern=rf"^({IDENTIFIER}\.)?{IDENTIFIER}$", description="Table as schema.table, or table in schema public."
     )
@@ -62,6 +76,9 @@ class Dataset(Model):
     parallel: int = Field(2, ge=1, le=64, description="How many chunks load at once.")
     reject_limit: RejectLimit = Field(
         default_factory=lambda: RejectLimit.model_validate({}), description="How many rejected rows a run may have."
+    )
+    unpack_limit: UnpackLimit = Field(
+        default_factory=lambda: UnpackLimit.model_validate({}), description="How much a packed file may hold."
     )
     schedule: str | None = Field("@daily", description="Cron expression or preset; null for runs by hand only.")
     start_date: date = Field(date(2026, 1, 1), description="The first data interval begins on this day.")

@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -24,9 +23,11 @@ import pyarrow.compute as pc
 
 from include.ingest.express import Express, can_express, nothing_plain
 from include.ingest.known import Base, Known, Matcher
-from include.ingest.records import THREADS, Chunk
-from include.ingest.rows import NO_LOSERS, Losers, Reader, read_rows
+from include.ingest.records import Chunk
+from include.ingest.rows import FILE_SHIFT, NO_LOSERS, Losers, Reader, read_rows
 from include.ingest.scattered import read_places
+from include.ingest.source import Source
+from include.ingest.source.local import THREADS
 from include.ingest.spool import FEW_LATE, LEAST, Places, Spool, has_integer_key
 
 PASS_ROWS = 8_000_000  # hashes that a thread sorts at a time: 64 MB
@@ -42,7 +43,7 @@ class KeyPass(NamedTuple):
     known: tuple[Known, ...] = ()  # by chunk; empty without a base
 
 
-def read_keys(path: Path, reader: Reader, chunks: Sequence[Chunk], base: Base | None = None) -> KeyPass:
+def read_keys(source: Source, reader: Reader, chunks: Sequence[Chunk], base: Base | None = None) -> KeyPass:
     """The records that the policy for repeated keys leaves out, and those that `base` holds too.
 
     Works in memory that only repeated keys make grow.
@@ -55,9 +56,9 @@ def read_keys(path: Path, reader: Reader, chunks: Sequence[Chunk], base: Base | 
         matchers = [Matcher(base, reader, chunk, size) if base else None for chunk in chunks]
         files = [stack.enter_context(tempfile.TemporaryFile(prefix="millrace-")).fileno() for _ in range(3)]
         spools = [Spool(chunk, files, matcher) for chunk, matcher in zip(chunks, matchers, strict=True)]
-        list(pool.map(lambda spool: spool.fill(path, reader), spools))
+        list(pool.map(lambda spool: spool.fill(source, reader), spools))
         places = _repeated(spools, has_integer_key(reader), pool)
-        found = [_losers(path, reader, part, pool) for part in places]
+        found = [_losers(source, reader, part, pool) for part in places]
         known = tuple(spool.known() for spool in spools) if base else ()
     offsets, first_lines = (np.concatenate(parts) for parts in zip(*found, strict=True))
     order = np.argsort(offsets)
@@ -169,13 +170,13 @@ def _member(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:
     return result
 
 
-def _losers(path: Path, reader: Reader, places: Places, pool: ThreadPoolExecutor) -> tuple[np.ndarray, np.ndarray]:
+def _losers(source: Source, reader: Reader, places: Places, pool: ThreadPoolExecutor) -> tuple[np.ndarray, np.ndarray]:
     """Sort the candidates by their real key, then by place: equal neighbours are copies of one key."""
     key = reader.dataset.key
     starts = range(0, len(places.offsets), BATCH_ROWS)
     if not starts:
         return NO_LOSERS.offsets, NO_LOSERS.first_lines
-    table = pa.concat_tables(pool.map(lambda start: _keys(path, reader, places, start), starts))
+    table = pa.concat_tables(pool.map(lambda start: _keys(source, reader, places, start), starts))
     table = table.take(pc.sort_indices(table, [(name, "ascending") for name in [*key, NUMBER]])).combine_chunks()
     number = table[NUMBER].to_numpy()
     same = np.ones(max(0, len(number) - 1), dtype=bool)
@@ -185,14 +186,16 @@ def _losers(path: Path, reader: Reader, places: Places, pool: ThreadPoolExecutor
     goes_on = np.append(same, False)[: len(number)]  # the row has the same key as the one after it
     lost = {"last": goes_on, "first": follows, "reject": follows | goes_on}[reader.dataset.duplicates]
     first = np.maximum.accumulate(np.where(follows, 0, np.arange(len(number))))
-    return places.offsets[number[lost]], places.lines[number[first[lost]]]
+    winners = number[first[lost]]
+    files = source.numbers(places.offsets[winners])
+    return places.offsets[number[lost]], places.lines[winners] + (files << FILE_SHIFT)
 
 
-def _keys(path: Path, reader: Reader, places: Places, start: int) -> pa.Table:
+def _keys(source: Source, reader: Reader, places: Places, start: int) -> pa.Table:
     """The keys of a batch of candidates with their numbers; those that are rejected are left out."""
     key, batch = reader.dataset.key, slice(start, start + BATCH_ROWS)
     # The numbers stand in for the lines: by them a row is known afterwards.
-    block = read_places(path, places.offsets[batch], places.lengths[batch], start)
+    block = read_places(source, places.offsets[batch], places.lengths[batch], start)
     short = can_express(reader, keys=True)
     plain = Express(reader).encode(block, NO_LOSERS, len) if short else nothing_plain(block)
     rows = read_rows(plain.odd, reader)

@@ -51,3 +51,23 @@ class StagingLost(IngestError):
     """A crash of the server emptied the staging table of this run. Loading the chunks again helps."""
 
     retryable = True
+
+
+class StorageAway(IngestError):
+    """The object storage can't be reached, or refuses to be read."""
+
+    retryable = True
+
+
+class SourceDamaged(IngestError):
+    """A packed file is cut short or damaged, or is packed in a way that is not read here."""
+
+
+class UnpackedTooLarge(IngestError):
+    """A packed file holds more than the dataset's `unpack_limit` allows."""
+
+
+class ScratchFull(IngestError):
+    """The scratch folder has no room for the unpacked file."""
+
+    retryable = True

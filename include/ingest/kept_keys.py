@@ -9,7 +9,6 @@ finding out what two files share takes some seconds for 36 million rows.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from uuid import UUID
 
 import numpy as np
@@ -37,7 +36,7 @@ def keep_keys(cursor: Cursor, plan: Plan, reader: Reader) -> None:
     )
     if plan.form == "promote":  # the target was to be new, and somebody else has filled it
         for chunk in plan.chunks:
-            hashes = b"".join(part.hashes.tobytes() for part in read_keyed(Path(plan.path), reader, chunk))
+            hashes = b"".join(part.hashes.tobytes() for part in read_keyed(plan.text, reader, chunk))
             cursor.execute("INSERT INTO millrace.ingest_key VALUES (%s, %s, %b)", [plan.run_id, chunk.number, hashes])
     cursor.execute(
         "DELETE FROM millrace.ingest_key k USING millrace.ingest_run r"

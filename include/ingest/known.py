@@ -12,11 +12,11 @@ deleted.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -28,9 +28,12 @@ from psycopg import Cursor, sql
 from include.ingest import ledger
 from include.ingest import target as targets
 from include.ingest.dataset import Dataset
+from include.ingest.errors import IngestError
 from include.ingest.records import Block, Chunk, read_blocks
 from include.ingest.rows import Reader
 from include.ingest.scan import digest_of
+from include.ingest.source import Source, files_of
+from include.ingest.source.storage import Storage
 
 BACK_BYTES = 64 << 20  # how far before its expected place a record is looked for
 SEARCH_BLOCKS = 16  # blocks in which the first records of a chunk are looked for
@@ -38,13 +41,15 @@ AHEAD_BLOCKS = 4  # blocks that may have gone from the last file in one place
 STRIKES = 3  # blocks in a row without a known record after which a chunk gives up
 TAIL = 64  # records at the end of a block that may be new without a look into the next block
 
+log = logging.getLogger("millrace")
+
 
 @dataclass(frozen=True)
 class Base:
     """The last run on the target, and its file."""
 
     run_id: UUID
-    path: Path
+    text: Source
     size: int
     chunks: tuple[Chunk, ...]
     without_row: np.ndarray  # int64, ascending: offsets of records that are no row of the target: rejected, superseded
@@ -59,7 +64,9 @@ class Known:
     hashes: np.ndarray
 
 
-def find_base(cursor: Cursor, dataset: Dataset, target: targets.Target, values: dict[str, Any]) -> Base | None:
+def find_base(
+    cursor: Cursor, dataset: Dataset, target: targets.Target, values: dict[str, Any], storage: Storage
+) -> Base | None:
     """The run that a new one can build on, or None. `values` are the new run's row in the ledger.
 
     That run was the last one on the target, by the same dataset, for no newer version; its file is still there, and
@@ -73,24 +80,40 @@ def find_base(cursor: Cursor, dataset: Dataset, target: targets.Target, values: 
     plan = last["plan"]
     mine: dict[str, Any] = values["plan"].obj
     alike = last["dataset_fingerprint"] == values["dataset_fingerprint"] and plan["fields"] == mine["fields"]
-    if not (alike and plan["positions"] == list(mine["positions"]) and plan["chunks"] and _is_there(plan)):
+    if not (alike and plan["positions"] == list(mine["positions"]) and plan["chunks"] and _is_there(plan, storage)):
         return None
     without_row = ledger.records_without_row(cursor, last)
     if without_row is None or not is_untouched(cursor, dataset, last["run_id"]):
         return None
-    path = Path(plan["path"])
-    if digest_of(path) != last["fingerprint"]:
+    text = _text_of(last, values["run_id"], storage)
+    if text is None:
         return None
     chunks = tuple(Chunk(**chunk) for chunk in plan["chunks"])
-    return Base(last["run_id"], path, plan["size"], chunks, without_row)
+    return Base(last["run_id"], text, plan["size"], chunks, without_row)
 
 
-def _is_there(plan: dict[str, Any]) -> bool:
+def _is_there(plan: dict[str, Any], storage: Storage) -> bool:
     try:
-        stat = Path(plan["path"]).stat()
-    except OSError:
+        return all(storage.stored(file.path).mark() == file.mark for file in files_of(plan))
+    except (IngestError, OSError):
         return False
-    return (stat.st_size, stat.st_mtime_ns) == (plan["size"], plan["modified_ns"])
+
+
+def _text_of(last: dict[str, Any], run_id: UUID, storage: Storage) -> Source | None:
+    """The last run's files, unpacked for this run, if their content is still the same."""
+    plan = last["plan"]
+    files = files_of(plan)
+    try:
+        for file in files:
+            if storage.stored(file.path).proves:
+                continue
+            text = storage.planned(plan["path"], [file], run_id)
+            if digest_of(text) != (file.digest or last["fingerprint"]):
+                return None
+    except (IngestError, OSError) as fault:
+        log.info("%s can't be compared with: %s", plan["path"], fault)
+        return None
+    return storage.planned(plan["path"], files, run_id)
 
 
 def is_untouched(cursor: Cursor, dataset: Dataset, run_id: UUID) -> bool:
@@ -172,7 +195,7 @@ class Matcher:
 def _blocks_from(base: Base, reader: Reader, first: int, offset: int) -> Iterator[pa.Array]:
     """The records of the last file that are rows of the target, from that chunk and at least that offset on."""
     for chunk in base.chunks[first:]:
-        for block in read_blocks(base.path, reader.dialect, chunk, block_bytes=reader.dataset.block_bytes):
+        for block in read_blocks(base.text, reader.dialect, chunk, block_bytes=reader.dataset.block_bytes):
             if block.offsets[-1] < offset:
                 continue
             low, high = np.searchsorted(base.without_row, (block.offsets[0], block.offsets[-1] + 1))

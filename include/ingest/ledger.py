@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -15,6 +15,7 @@ from psycopg.rows import dict_row
 from include.ingest.errors import IngestError
 from include.ingest.records import Chunk
 from include.ingest.rows import NO_LOSERS, Losers, Reject
+from include.ingest.source import Source, files_of
 
 COUNTS = ("read", "inserted", "updated", "unchanged", "superseded", "rejected", "deleted")
 
@@ -123,8 +124,9 @@ def records_without_row(cursor: Cursor, run: dict[str, Any]) -> np.ndarray | Non
 
     None when the ledger does not hold them all any more.
     """
+    starts = {file.path: file.offset for file in files_of(run["plan"])}
     rejected = cursor.connection.execute(
-        "SELECT byte_offset FROM millrace.rejected_row WHERE run_id = %s", [run["run_id"]], binary=True
+        "SELECT file, byte_offset FROM millrace.rejected_row WHERE run_id = %s", [run["run_id"]], binary=True
     ).fetchall()
     lost = cursor.connection.execute(
         "SELECT offsets FROM millrace.ingest_loser WHERE run_id = %s", [run["run_id"]], binary=True
@@ -132,7 +134,7 @@ def records_without_row(cursor: Cursor, run: dict[str, Any]) -> np.ndarray | Non
     losers = np.concatenate([np.empty(0, np.int64), *(np.frombuffer(part, np.int64) for (part,) in lost)])
     if len(rejected) != run["rejected"] or len(losers) < run["superseded"]:
         return None
-    offsets = np.fromiter((offset for (offset,) in rejected), np.int64, len(rejected))
+    offsets = np.fromiter((starts[file] + offset for file, offset in rejected), np.int64, len(rejected))
     return np.unique(np.concatenate([losers, offsets]))
 
 
@@ -152,14 +154,15 @@ def forget_chunk(cursor: Cursor, run_id: UUID, chunk: int) -> None:
         cursor.execute(f"DELETE FROM millrace.{table} WHERE run_id = %s AND chunk = %s", [run_id, chunk])
 
 
-def save_rejects(cursor: Cursor, run_id: UUID, file: str, chunk: int, rejects: Iterable[Reject]) -> None:
-    """Copy rejected rows into `millrace.rejected_row`."""
+def save_rejects(cursor: Cursor, run_id: UUID, source: Source, chunk: int, rejects: Iterable[Reject]) -> None:
+    """Copy rejected rows into `millrace.rejected_row`, each with its file and the place in it."""
     with cursor.copy(
         "COPY millrace.rejected_row (run_id, file, line_number, byte_offset, column_name, value, rule, reason, raw,"
         " chunk) FROM STDIN"
     ) as copy:
         for reject in rejects:
-            copy.write_row([run_id, file, *asdict(reject).values(), chunk])
+            file, offset = source.where(reject.byte_offset)
+            copy.write_row([run_id, file, *asdict(replace(reject, byte_offset=offset)).values(), chunk])
 
 
 def counted(cursor: Cursor, run_id: UUID) -> dict[str, int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from uuid import UUID
 
 import numpy as np
@@ -56,7 +55,7 @@ def load_chunk(connection: psycopg.Connection, dataset: Dataset, plan: Plan, chu
         ledger.forget_chunk(cursor, plan.run_id, chunk.number)
         losers = ledger.losers_of(cursor, plan.run_id, chunk.number)
         loader = _Loader(cursor, plan, chunk, reader, losers, loaded)
-        blocks = read_blocks(Path(plan.path), reader.dialect, chunk, block_bytes=dataset.block_bytes, forget=True)
+        blocks = read_blocks(plan.text, reader.dialect, chunk, block_bytes=dataset.block_bytes, forget=True)
         for block in _unknown(blocks, staging.known_mask(cursor, plan.run_id, chunk.number), losers, loaded):
             loader.load(block)
             if _hopeless(dataset, plan, loaded.rejected):
@@ -136,7 +135,7 @@ class _Loader:
         self._loaded.superseded += rows.superseded
         self._loaded.staged += copy_rows(self._cursor, self._table, rows.table, self._reader.dataset)
         if rows.rejects:
-            ledger.save_rejects(self._cursor, self._plan.run_id, self._plan.path, self._chunk.number, rows.rejects)
+            ledger.save_rejects(self._cursor, self._plan.run_id, self._plan.text, self._chunk.number, rows.rejects)
         if self._hashed:
             self._loaded.hashes.append(hash_keys(rows.table, self._reader.dataset.key))
 
@@ -144,7 +143,7 @@ class _Loader:
 def rejected_rows_hint(plan: Plan) -> str:
     """Where to look at a run's rejected rows."""
     return (
-        "Nothing was changed in the target. See the rows with SELECT line_number, column_name, value, reason"
+        "Nothing was changed in the target. See the rows with SELECT file, line_number, column_name, value, reason"
         f" FROM millrace.rejected_row WHERE run_id = '{plan.run_id}'"
     )
 

@@ -51,6 +51,7 @@ def merge(connection: psycopg.Connection, dataset: Dataset, plan: Plan) -> Accou
     """
     with connection.cursor() as cursor:
         if plan.skipped or ledger.status_of(cursor, plan.run_id) == "done":
+            plan.storage.forget(plan.run_id)
             return ledger.account(cursor, plan.run_id)
     _load_missing(connection, dataset, plan)
     try:
@@ -61,6 +62,7 @@ def merge(connection: psycopg.Connection, dataset: Dataset, plan: Plan) -> Accou
         _load_missing(connection, dataset, plan)
         _merge_loaded(connection, dataset, plan)
     thin_out(connection, plan.run_id)
+    plan.storage.forget(plan.run_id)
     with connection.cursor() as cursor:
         return ledger.account(cursor, plan.run_id)
 

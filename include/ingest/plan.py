@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,13 +17,15 @@ from include.ingest import confirm, ledger, staging
 from include.ingest import target as targets
 from include.ingest.dataset import Dataset, fingerprint
 from include.ingest.duplicates import read_keys
-from include.ingest.errors import SourceChanged, SourceMissing
+from include.ingest.errors import SourceChanged
+from include.ingest.files import find_files
 from include.ingest.grammar import Dialect
 from include.ingest.hook import load_hook
 from include.ingest.known import find_base
 from include.ingest.records import Chunk
-from include.ingest.rows import Header, Reader, read_header
-from include.ingest.scan import Layout, scan_file
+from include.ingest.rows import Reader
+from include.ingest.source import File, Source, files_of
+from include.ingest.source.storage import LOCAL, Storage
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,9 @@ class Plan:
 
     run_id: UUID
     dataset: str
-    path: str
-    size: int
-    modified_ns: int
+    path: str  # or URL, of a file, a folder, or a pattern
+    size: int  # of the plain text
+    files: tuple[File, ...]
     fields: int
     positions: tuple[int, ...]
     ignored: tuple[str, ...]  # columns of the file that the dataset does not name
@@ -41,17 +44,22 @@ class Plan:
     chunks: tuple[Chunk, ...]
     skipped: bool
     base: UUID | None = None  # the run that this one builds on, see `known`
+    storage: Storage = field(default=LOCAL, compare=False, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able form, small enough for an XCom."""
-        return {**asdict(self), "run_id": str(self.run_id), "base": str(self.base) if self.base else None}
+        values = asdict(replace(self, storage=LOCAL))
+        del values["storage"]
+        return {**values, "run_id": str(self.run_id), "base": str(self.base) if self.base else None}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Plan:
-        """The plan that `as_dict` gave."""
+    def from_dict(cls, values: dict[str, Any], storage: Storage) -> Plan:
+        """The plan that `as_dict` gave, also by a version before this one."""
         return cls(
             **{
-                **values,
+                **{name: value for name, value in values.items() if name != "modified_ns"},
+                "files": files_of(values),
+                "storage": storage,
                 "run_id": UUID(values["run_id"]),
                 "positions": tuple(values["positions"]),
                 "ignored": tuple(values.get("ignored", ())),
@@ -60,44 +68,52 @@ class Plan:
             }
         )
 
+    @cached_property
+    def text(self) -> Source:
+        """What the files hold, unpacked, one after the other."""
+        return self.storage.planned(self.path, self.files, self.run_id)
+
 
 @dataclass(frozen=True)
 class Order:
-    """What the caller asks for: which file, as which run."""
+    """What the caller asks for: which file, as which run. `path` may be a URL, a pattern, or a folder."""
 
     run_id: UUID
-    path: Path
+    path: Path | str
     version: datetime
     force: bool = False
     airflow_run: str | None = None
+    storage: Storage = LOCAL
+
+    def look(self) -> None:
+        """Raise SourceMissing unless there is something to ingest."""
+        self.storage.files(str(self.path))
 
 
 def plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Plan:
     """Plan a run and record it in the ledger. Safe to run again: it starts the run anew.
 
-    Raises SourceMissing, SourceChanged, HeaderMismatch, TargetMismatch or HookError.
+    Raises SourceMissing, SourceChanged, SourceDamaged, HeaderMismatch, TargetMismatch or HookError.
     """
     started = time.monotonic()
     load_hook(dataset.clean)
-    before = _stat(order.path)
-    dialect = dialect_of(dataset)
-    layout = scan_file(
-        order.path, dialect, header=dataset.csv.header, chunk_bytes=dataset.chunk_bytes, lanes=dataset.parallel
-    )
-    header = _header(dataset, dialect, order.path, layout)
-    idle = Plan(order.run_id, dataset.name, str(order.path), *before, *header, "merge", (), True)  # type: ignore[arg-type]
+    found = find_files(order.storage, str(order.path), order.run_id, dataset, dialect_of(dataset))
+    idle = Plan(
+        order.run_id, dataset.name, str(order.path), found.size, found.files, *found.header, "merge", (), True,
+        storage=order.storage,
+    )  # fmt: skip
     values = {
         "run_id": order.run_id,
         "dataset": dataset.name,
         "target": f"{dataset.schema_name}.{dataset.table_name}",
         "airflow_run": order.airflow_run,
         "file": str(order.path),
-        "bytes": layout.size,
-        "fingerprint": layout.digest,
+        "bytes": found.size,
+        "fingerprint": found.digest,
         "dataset_fingerprint": fingerprint(dataset),
         "version": order.version,
         "forced": order.force,
-        "chunks": len(layout.chunks),
+        "chunks": len(found.chunks),
         "plan": Jsonb(idle.as_dict()),
         "plan_seconds": time.monotonic() - started,
     }
@@ -105,22 +121,23 @@ def plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Plan
         target = _target(cursor, dataset, order)
         if target is not None and _is_in(cursor, dataset, target, order, values):
             check_unchanged(idle)
+            order.storage.forget(order.run_id)
             return idle
-        base = find_base(cursor, dataset, target, values) if target is not None else None
-    found = read_keys(order.path, reader_for(dataset, idle), layout.chunks, base)
+        base = find_base(cursor, dataset, target, values, order.storage) if target is not None else None
+    keys = read_keys(idle.text, reader_for(dataset, idle), found.chunks, base)
     check_unchanged(idle)
     with connection.transaction(), connection.cursor() as cursor:
         target = _target(cursor, dataset, order)
         form = staging.form_for(target, empty=target is None or targets.is_empty(cursor, dataset))
         if base is not None and (form != "merge" or not ledger.is_last(cursor, base.run_id, values)):
             base = None
-        planned = replace(idle, form=form, chunks=layout.chunks, skipped=False, base=base.run_id if base else None)
+        planned = replace(idle, form=form, chunks=found.chunks, skipped=False, base=base.run_id if base else None)
         start = {"plan": Jsonb(planned.as_dict()), "plan_seconds": time.monotonic() - started}
         ledger.start_run(cursor, {**values, **start, "status": "planned", "reason": None, "confirms": None})
-        ledger.save_losers(cursor, order.run_id, planned.chunks, found.losers)
+        ledger.save_losers(cursor, order.run_id, planned.chunks, keys.losers)
         staging.create(cursor, order.run_id, dataset, form, order.version.isoformat())
         if base is not None:
-            staging.save_known(cursor, order.run_id, found.known)
+            staging.save_known(cursor, order.run_id, keys.known)
     return planned
 
 
@@ -151,10 +168,10 @@ def _is_in(
     return True
 
 
-def read_plan(connection: psycopg.Connection, run_id: UUID) -> Plan:
+def read_plan(connection: psycopg.Connection, run_id: UUID, storage: Storage = LOCAL) -> Plan:
     """The plan of a run, as the ledger has it."""
     with connection.cursor() as cursor:
-        return Plan.from_dict(ledger.plan_of(cursor, run_id))
+        return Plan.from_dict(ledger.plan_of(cursor, run_id), storage)
 
 
 def dialect_of(dataset: Dataset) -> Dialect:
@@ -168,34 +185,21 @@ def dialect_of(dataset: Dataset) -> Dialect:
 
 def reader_for(dataset: Dataset, plan: Plan) -> Reader:
     """How to read the planned file."""
-    return Reader(dataset, dialect_of(dataset), plan.fields, plan.positions, load_hook(dataset.clean))
+    names = tuple(file.path for file in plan.files) if len(plan.files) > 1 else ()
+    return Reader(dataset, dialect_of(dataset), plan.fields, plan.positions, load_hook(dataset.clean), names)
 
 
 def check_unchanged(plan: Plan) -> None:
-    """Raise SourceChanged when the file is not as it was planned."""
-    size, modified = _stat(Path(plan.path))
-    if (size, modified) != (plan.size, plan.modified_ns):
-        raise SourceChanged(
-            f"{plan.path} changed since it was planned ({plan.size} to {size} bytes). It must be complete before the"
-            " run: clear the run's `plan` task to start it anew"
-        )
-
-
-def _stat(path: Path) -> tuple[int, int]:
-    try:
-        stat = path.stat()
-    except FileNotFoundError:
-        raise SourceMissing(f"{path} is not there") from None
-    return stat.st_size, stat.st_mtime_ns
-
-
-def _header(dataset: Dataset, dialect: Dialect, path: Path, layout: Layout) -> Header:
-    if not dataset.csv.header or not layout.size:
-        return Header(len(dataset.columns), tuple(range(len(dataset.columns))))
-    with path.open("rb") as file:
-        file.seek(layout.header_offset)
-        raw = file.read(layout.header_length)
-    return read_header(raw, dataset, dialect, str(path))
+    """Raise SourceChanged when a file is not as it was planned, has gone, or has come since."""
+    before = {file.path: file.mark for file in plan.files}
+    now = dict(plan.storage.files(plan.path))
+    for name in sorted(before.keys() | now.keys()):
+        if before.get(name) != now.get(name):
+            sizes = (str(mark.size) if mark else "no" for mark in (before.get(name), now.get(name)))
+            raise SourceChanged(
+                f"{name} changed since it was planned ({' to '.join(sizes)} bytes). It must be complete before the"
+                " run: clear the run's `plan` task to start it anew"
+            )
 
 
 def _changes_nothing(cursor: psycopg.Cursor, dataset: Dataset, earlier: dict[str, Any], order: Order) -> bool:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from include.ingest.errors import IngestError, SourceChanged
+from include.ingest.errors import IngestError
 from include.ingest.grammar import (
     LF,
     PIECE_BYTES,
@@ -22,8 +20,8 @@ from include.ingest.grammar import (
     masks_for,
     record_ends,
 )
+from include.ingest.source import Source
 
-THREADS = min(4, os.cpu_count() or 1)  # that read one file
 MAX_RECORD_BYTES = 64 << 20
 
 
@@ -33,12 +31,12 @@ class RecordTooLong(IngestError):
 
 @dataclass(frozen=True)
 class Chunk:
-    """A byte range of whole records."""
+    """A byte range of whole records; where it spans files, all of each."""
 
     number: int
     offset: int
     length: int
-    first_line: int  # physical line of the first record; the first line of the file is 1
+    first_line: int  # physical line of the first record, the least one of all files; the first line of a file is 1
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ def joined(blocks: Sequence[Block]) -> Block:
 
 
 def read_blocks(
-    path: Path,
+    source: Source,
     dialect: Dialect,
     chunk: Chunk,
     *,
@@ -86,28 +84,12 @@ def read_blocks(
 
     Raises RecordTooLong, and SourceChanged when the file ends inside the chunk.
     """
-    for span in spans_of(path, grammar_of(dialect), chunk, block_bytes, max_record_bytes, forget):
-        if len(span.records):
-            starts = span.bounds[span.records]
-            yield Block(span.data, span.offset + starts, starts, span.lines[span.records])
-
-
-class Source(NamedTuple):
-    """An open file that is read at places."""
-
-    path: Path
-    handle: int
-    size: int
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Exactly these bytes. Raises SourceChanged where the file is shorter."""
-        data = os.pread(self.handle, length, offset)
-        while len(data) < length:
-            more = os.pread(self.handle, length - len(data), offset + len(data))
-            if not more:
-                raise SourceChanged(f"{self.path} ends at byte {offset + len(data)}; it was longer when it was planned")
-            data += more
-        return data
+    for offset, end, line in source.ranges(chunk.offset, chunk.offset + chunk.length, chunk.first_line):
+        part = Chunk(chunk.number, offset, end - offset, line)
+        for span in spans_of(source, grammar_of(dialect), part, block_bytes, max_record_bytes, forget):
+            if len(span.records):
+                starts = span.bounds[span.records]
+                yield Block(span.data, span.offset + starts, starts, span.lines[span.records])
 
 
 class _Span(NamedTuple):
@@ -121,28 +103,27 @@ class _Span(NamedTuple):
 
 
 def spans_of(
-    path: Path, grammar: Grammar, chunk: Chunk, block_bytes: int, max_record_bytes: int, forget: bool = False
+    source: Source, grammar: Grammar, chunk: Chunk, block_bytes: int, max_record_bytes: int, forget: bool = False
 ) -> Iterator[_Span]:
     """Stream a chunk. What is cut off at the end of a block is read again with the next one."""
     offset, end, line = chunk.offset, chunk.offset + chunk.length, chunk.first_line
     wanted = block_bytes
-    with path.open("rb") as file:
-        source = Source(path, file.fileno(), end)
+    with source.ahead([(offset, end)]) as opened:
         while offset < end:
-            raw = source.read(offset, min(wanted, end - offset))
+            raw = opened.read(offset, min(wanted, end - offset))
             bounds, lines = _bounds(raw, grammar, final=offset + len(raw) == end)
             longest = int(np.diff(bounds).max(initial=0)) if len(raw) > max_record_bytes else 0
             if longest > max_record_bytes or (len(bounds) == 1 and len(raw) > max_record_bytes):
                 number = int(np.argmax(np.diff(bounds))) if longest else 0
-                raise _too_long(path, line + int(lines[number]), offset + int(bounds[number]), max_record_bytes)
+                raise _too_long(source, line + int(lines[number]), offset + int(bounds[number]), max_record_bytes)
             if len(bounds) == 1:
                 wanted = min(2 * wanted, max_record_bytes + 1)
                 continue
             cut = int(bounds[-1])
             yield _Span(memoryview(raw)[:cut], offset, bounds, lines[:-1] + line, _records(raw, bounds))
             offset, line, wanted = offset + cut, line + int(lines[-1]), block_bytes
-            if forget and hasattr(os, "posix_fadvise"):  # not on every system
-                os.posix_fadvise(source.handle, offset - cut, cut, os.POSIX_FADV_DONTNEED)
+            if forget:
+                opened.forget(offset - cut, cut)
 
 
 def _records(raw: bytes, bounds: np.ndarray) -> np.ndarray:
@@ -173,8 +154,9 @@ def _bounds(raw: bytes, grammar: Grammar, final: bool) -> tuple[np.ndarray, np.n
     return starts, before
 
 
-def _too_long(path: Path, line: int, offset: int, limit: int) -> RecordTooLong:
+def _too_long(source: Source, line: int, offset: int, limit: int) -> RecordTooLong:
+    file, place = source.where(offset)
     return RecordTooLong(
-        f"{path}:{line}: the record at byte {offset} is longer than {limit:,} bytes: most likely a quote"
+        f"{file}:{line}: the record at byte {place} is longer than {limit:,} bytes: most likely a quote"
         " on that line is never closed. Correct the line, or set `csv.quote` to null if quotes have no meaning there."
     )

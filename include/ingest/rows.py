@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 RAW_LIMIT = 64 << 10  # characters of a rejected record that are kept; the byte offset finds the rest
 VALUE_LIMIT = 1 << 10
+FILE_SHIFT = 40  # there are fewer lines than that
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Losers:
     """Records that lose to another one of the same key, ascending by offset; all copies where none may win."""
 
     offsets: np.ndarray  # int64: in the file
-    first_lines: np.ndarray  # int64: where the key stands first
+    first_lines: np.ndarray  # int64: where the key stands first: line, and from bit FILE_SHIFT on the file's number
 
     def within(self, start: int, end: int) -> Losers:
         """Those that begin in these bytes."""
@@ -97,6 +98,7 @@ class Reader:
     fields: int
     positions: tuple[int, ...]
     clean: Callable[[pd.DataFrame], pd.DataFrame] | None = None
+    files: tuple[str, ...] = ()  # their names, where there are several
 
     @property
     def schema(self) -> pa.Schema:
@@ -186,9 +188,14 @@ def _repeated(
     key = reader.dataset.key
     values = zip(*(table[name].cast(pa.string()).to_pylist() for name in key), strict=True)
     return [
-        records.reject(number, ", ".join(key), ", ".join(cells), "duplicate", f"the key is first at line {line}")
+        records.reject(number, ", ".join(key), ", ".join(cells), "duplicate", _first_at(reader, line))
         for number, line, cells in zip(numbers.tolist(), first_lines.tolist(), values, strict=True)
     ]
+
+
+def _first_at(reader: Reader, line: int) -> str:
+    said = f"the key is first at line {line & (1 << FILE_SHIFT) - 1}"
+    return f"{said} of {reader.files[line >> FILE_SHIFT]}" if reader.files else said
 
 
 class _Records:

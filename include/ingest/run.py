@@ -17,6 +17,7 @@ from include.ingest.ledger import Account
 from include.ingest.load import load_chunk
 from include.ingest.merge import merge
 from include.ingest.plan import Order, plan
+from include.ingest.source.storage import LOCAL, Storage
 
 
 def run(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Account:
@@ -27,6 +28,7 @@ def run(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Accou
             load_chunk(connection, dataset, planned, chunk)
         return merge(connection, dataset, planned)
     except (Exception, KeyboardInterrupt) as error:
+        order.storage.forget(order.run_id)
         with suppress(psycopg.OperationalError):
             abandon(connection, order.run_id, str(error) or type(error).__name__)
         raise
@@ -40,11 +42,14 @@ def abandon(connection: psycopg.Connection, run_id: UUID, reason: str) -> None:
         staging.drop(cursor, run_id)
 
 
-def close(connection: psycopg.Connection, run_id: UUID) -> Account:
+def close(connection: psycopg.Connection, run_id: UUID, storage: Storage = LOCAL) -> Account:
     """The account of a run whose steps have ended. A run that is not done is marked failed and its tables dropped.
+
+    What it has unpacked on this machine is removed.
 
     Raises IngestError, with the reason, for a failed run.
     """
+    storage.forget(run_id)
     with connection.cursor() as cursor:
         status = ledger.status_of(cursor, run_id)
     if status is None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +28,8 @@ from include.ingest.grammar import (
     piece_of,
     record_ends,
 )
-from include.ingest.records import MAX_RECORD_BYTES, THREADS, Chunk, Source, spans_of
+from include.ingest.records import MAX_RECORD_BYTES, Chunk, spans_of
+from include.ingest.source import Opened, Source
 
 BOM = b"\xef\xbb\xbf"
 SEGMENT_BYTES = 4 << 20  # fits the last-level cache
@@ -50,13 +49,14 @@ class Layout:
 
 
 def scan_file(
-    path: Path,
+    source: Source,
     dialect: Dialect,
     *,
     header: bool,
     chunk_bytes: int,
     max_chunks: int = 256,
     lanes: int = 1,
+    step: int | None = None,
     threads: int | None = None,
     segment_bytes: int = SEGMENT_BYTES,
     piece_bytes: int = PIECE_BYTES,
@@ -65,51 +65,50 @@ def scan_file(
 
     Chunks are of one size, and where there are several their number is a multiple of `lanes`, so that as many tasks
     at a time end together. A file that is worth it has one for each lane at least. They are made larger where there
-    would be more than `max_chunks`. The digest depends on the content and on `segment_bytes`, which only tests change.
-    Raises RecordTooLong for the header.
+    would be more than `max_chunks`. Where the file is one of many, `step` is the size of a chunk. The digest depends
+    on the content and on `segment_bytes`, which only tests change. Raises RecordTooLong for the header.
     """
     grammar = grammar_of(dialect)
-    with path.open("rb") as file:
-        source = Source(path, file.fileno(), os.fstat(file.fileno()).st_size)
-        base = _base(source)
-        survey = partial(_survey_segment, source, grammar, segment_bytes, piece_bytes)
-        with ThreadPoolExecutor(threads or THREADS) as pool:
-            segments = list(pool.map(survey, range(base, source.size, segment_bytes)))
-        head = _head(path, grammar, Chunk(0, base, source.size - base, 1), header)
+    with source.open() as opened:
+        size, base = opened.size, _base(opened)
+        survey = partial(_survey_segment, opened, grammar, segment_bytes, piece_bytes)
+        with ThreadPoolExecutor(threads or source.lanes) as pool:
+            segments = list(pool.map(survey, range(base, size, segment_bytes)))
+        head = _head(source, grammar, Chunk(0, base, size - base, 1), header)
         pieces = (piece for _, pieces in segments for piece in pieces)
-        step = _step(source.size - head.data.offset, chunk_bytes, max_chunks, lanes)
-        cuts = _cuts(source, grammar, pieces, head.data, step)
-    digest = _digest((part for part, _ in segments), base, source.size)
-    end = _Place(source.size, 0)
+        step = step or step_for(size - head.data.offset, chunk_bytes, max_chunks, lanes)
+        cuts = _cuts(opened, grammar, pieces, head.data, step)
+    digest = _digest((part for part, _ in segments), base, size)
+    end = _Place(size, 0)
     chunks = tuple(
         Chunk(number, cut.offset, after.offset - cut.offset, cut.line)
         for number, (cut, after) in enumerate(pairwise([*cuts, end]))
     )
-    return Layout(source.size, digest, head.offset, head.length, chunks)
+    return Layout(size, digest, head.offset, head.length, chunks)
 
 
-def digest_of(path: Path, *, segment_bytes: int = SEGMENT_BYTES) -> str:
+def digest_of(source: Source, *, segment_bytes: int = SEGMENT_BYTES) -> str:
     """The digest that `scan_file` gives, without looking for records."""
-    with path.open("rb") as file, ThreadPoolExecutor(THREADS) as pool:
-        source = Source(path, file.fileno(), os.fstat(file.fileno()).st_size)
-        base = _base(source)
+    with source.open() as opened, ThreadPoolExecutor(source.lanes) as pool:
+        size, base = opened.size, _base(opened)
 
         def digest(offset: int) -> bytes:
-            return xxhash.xxh3_128_digest(source.read(offset, min(segment_bytes, source.size - offset)))
+            return xxhash.xxh3_128_digest(opened.read(offset, min(segment_bytes, size - offset)))
 
-        return _digest(pool.map(digest, range(base, source.size, segment_bytes)), base, source.size)
+        return _digest(pool.map(digest, range(base, size, segment_bytes)), base, size)
 
 
 def _digest(segments: Iterable[bytes], base: int, size: int) -> str:
     return xxhash.xxh3_128_hexdigest(b"".join(segments) + b"%d %d" % (base, size))
 
 
-def _base(source: Source) -> int:
+def _base(source: Opened) -> int:
     """Where the text begins: after a byte order mark."""
     return len(BOM) if source.read(0, min(len(BOM), source.size)) == BOM else 0
 
 
-def _step(size: int, chunk_bytes: int, max_chunks: int, lanes: int) -> int:
+def step_for(size: int, chunk_bytes: int, max_chunks: int = 256, lanes: int = 1) -> int:
+    """The size of chunks, as `scan_file` has it."""
     count = max(-(-size // chunk_bytes), min(lanes, size // WORTH_BYTES))
     if count > 1:
         count = -(-count // lanes) * lanes
@@ -138,7 +137,7 @@ class _Head(NamedTuple):
 
 
 def _survey_segment(
-    source: Source, grammar: Grammar, segment_bytes: int, piece_bytes: int, offset: int
+    source: Opened, grammar: Grammar, segment_bytes: int, piece_bytes: int, offset: int
 ) -> tuple[bytes, list[_Surveyed]]:
     """Digest a segment and judge its pieces."""
     margin = 1 if offset else 0
@@ -171,11 +170,11 @@ def _exits(raw: np.ndarray, before: int, grammar: Grammar, masks: np.ndarray) ->
     return tuple(exits)
 
 
-def _head(path: Path, grammar: Grammar, whole: Chunk, header: bool) -> _Head:
+def _head(source: Source, grammar: Grammar, whole: Chunk, header: bool) -> _Head:
     """Where the header record and the first data record are."""
     wanted = 2 if header else 1
     places: list[tuple[_Place, int]] = []
-    for span in spans_of(path, grammar, whole, HEAD_BYTES, MAX_RECORD_BYTES) if whole.length else ():
+    for span in spans_of(source, grammar, whole, HEAD_BYTES, MAX_RECORD_BYTES) if whole.length else ():
         for number in span.records[:wanted].tolist():
             start, end = span.bounds[number : number + 2].tolist()
             places.append((_Place(span.offset + start, int(span.lines[number])), end - start))
@@ -187,7 +186,7 @@ def _head(path: Path, grammar: Grammar, whole: Chunk, header: bool) -> _Head:
     return _Head(places[0][0].offset, places[0][1], places[1][0])
 
 
-def _cuts(source: Source, grammar: Grammar, pieces: Iterator[_Surveyed], first: _Place, step: int) -> list[_Place]:
+def _cuts(source: Opened, grammar: Grammar, pieces: Iterator[_Surveyed], first: _Place, step: int) -> list[_Place]:
     """The first record, and the first one at or after each multiple of `step` bytes after it."""
     if first.offset >= source.size:
         return []
@@ -206,14 +205,14 @@ def _cuts(source: Source, grammar: Grammar, pieces: Iterator[_Surveyed], first: 
     return cuts
 
 
-def _exit(source: Source, grammar: Grammar, piece: _Surveyed, state: int) -> int:
+def _exit(source: Opened, grammar: Grammar, piece: _Surveyed, state: int) -> int:
     if piece.exits[state] >= 0:
         return piece.exits[state]
     raw = np.frombuffer(source.read(piece.offset, piece.length), dtype=np.uint8)
     return piece_of(raw, grammar, state).exit(state)
 
 
-def _next_record(source: Source, grammar: Grammar, place: _Place, target: int) -> _Place | None:
+def _next_record(source: Opened, grammar: Grammar, place: _Place, target: int) -> _Place | None:
     """The first record that starts at or after `target`, read from a place before it."""
     offset, line, state = place
     while offset < source.size:

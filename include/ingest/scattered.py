@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 
 from include.compiled import BYTES, INT, INTS, compiled
-from include.ingest.errors import SourceChanged
 from include.ingest.records import Block
+from include.ingest.source import Source
 
 WINDOW_BYTES = 256 << 10  # records as near as this are read together; fits the second-level cache
 
 
-def read_places(path: Path, offsets: np.ndarray, lengths: np.ndarray, first: int = 0) -> Block:
+def read_places(source: Source, offsets: np.ndarray, lengths: np.ndarray, first: int = 0) -> Block:
     """Records at ascending offsets as one block, with numbers from `first` in place of lines.
 
     Raises SourceChanged where the file ends before them.
@@ -24,13 +22,13 @@ def read_places(path: Path, offsets: np.ndarray, lengths: np.ndarray, first: int
     data = np.empty(int(ends[-1]) if len(ends) else 0, np.uint8)
     firsts = np.flatnonzero(np.diff(offsets // WINDOW_BYTES, prepend=-1))
     window = np.empty(0, np.uint8)
-    with path.open("rb") as file:
-        for low, high in pairwise([*firsts.tolist(), len(offsets)]):
-            start, end = int(offsets[low]), int(offsets[high - 1] + lengths[high - 1])
+    bounds = list(pairwise([*firsts.tolist(), len(offsets)]))
+    spans = [(int(offsets[low]), int(offsets[high - 1] + lengths[high - 1])) for low, high in bounds]
+    with source.ahead(spans) as opened:
+        for (low, high), (start, end) in zip(bounds, spans, strict=True):
             if len(window) < end - start:
                 window = np.empty(max(2 * WINDOW_BYTES, end - start), np.uint8)
-            if os.preadv(file.fileno(), [window[: end - start].data], start) < end - start:
-                raise SourceChanged(f"{path} ends before byte {end}; it was longer when it was planned")
+            opened.read_into(window[: end - start], start)
             _gather(window, offsets[low:high] - start, lengths[low:high], data, int(ends[low] - lengths[low]))
     return Block(data.data, offsets, ends - lengths, first + np.arange(len(offsets)))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from include.ingest.known import Known, Matcher
 from include.ingest.leading import may_lead, read_leading
 from include.ingest.records import Block, Chunk, read_blocks
 from include.ingest.rows import Reader, read_rows
+from include.ingest.source import Source
 from include.ingest.sqltypes import INTEGERS
 
 KEY, HASH = np.dtype(np.int64), np.dtype(np.uint64)
@@ -53,7 +53,7 @@ def has_integer_key(reader: Reader) -> bool:
     return len(key) == 1 and reader.dataset.columns[key[0]].sql_type.kind in INTEGERS
 
 
-def read_keyed(path: Path, reader: Reader, chunk: Chunk) -> Iterator[Keyed]:
+def read_keyed(source: Source, reader: Reader, chunk: Chunk) -> Iterator[Keyed]:
     """The keys of a chunk's records, a block at a time."""
     leading = may_lead(reader)
     if reader.clean is None:  # a hook may change the key, so it must see the whole row
@@ -61,7 +61,7 @@ def read_keyed(path: Path, reader: Reader, chunk: Chunk) -> Iterator[Keyed]:
         columns = {name: reader.dataset.columns[name] for name in reader.dataset.key}
         dataset = reader.dataset.model_copy(update={"columns": columns})
         reader = replace(reader, dataset=dataset, positions=tuple(place[name] for name in columns))
-    for block in read_blocks(path, reader.dialect, chunk, block_bytes=reader.dataset.block_bytes):
+    for block in read_blocks(source, reader.dialect, chunk, block_bytes=reader.dataset.block_bytes):
         if not leading:
             yield _parsed(block, reader)
             continue
@@ -99,9 +99,9 @@ class Spool:
         self._late: list[np.ndarray] = [np.empty(0, np.int64)]
         self.in_order, self.greatest = True, LEAST
 
-    def fill(self, path: Path, reader: Reader) -> None:
+    def fill(self, source: Source, reader: Reader) -> None:
         """Read the chunk."""
-        for found in read_keyed(path, reader, self.chunk):
+        for found in read_keyed(source, reader, self.chunk):
             block, numbers = found.block, found.numbers
             if self._matcher:
                 mask = self._matcher.known(block)

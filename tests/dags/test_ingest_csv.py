@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+from pathlib import Path
+
 import pytest
 
 from tests.dags.conftest import Airflow
@@ -37,6 +40,20 @@ def test_the_form_overrides_path_and_chunk_size(airflow: Airflow) -> None:
     forced = airflow.trigger(dag, path=str(file), force=True)
     assert airflow.outcome(dag, forced) == "success"
     assert airflow.account(dag, forced)["unchanged"] == 2
+
+
+def test_a_folder_of_packed_files(airflow: Airflow, tmp_path: Path) -> None:
+    dag = airflow.add_dataset("packed")
+    for name, lines in (("b", "1,b,1\nx,b,1\n"), ("a", "1,a,1\n2,a,1\n")):
+        (tmp_path / f"{name}.csv.gz").write_bytes(gzip.compress((HEADER + lines).encode()))
+    run = airflow.trigger(dag, "2026-03-05", path=f"{tmp_path}/*.csv.gz", chunk_bytes=1)
+    assert airflow.outcome(dag, run) == "success"
+    account = airflow.account(dag, run)
+    assert {name: account[name] for name in ("read", "inserted", "superseded", "rejected")} == {
+        "read": 4, "inserted": 2, "superseded": 1, "rejected": 1,
+    }  # fmt: skip
+    with airflow.warehouse() as connection:
+        assert connection.execute("SELECT id, label FROM packed ORDER BY id").fetchall() == [(1, "b"), (2, "a")]
 
 
 def test_a_run_without_date_and_path_says_so(airflow: Airflow) -> None:

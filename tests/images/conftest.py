@@ -1,10 +1,8 @@
-"""The stores that image tests run on: a folder, or a bucket of a real S3 server that runs as a process of its own."""
+"""The stores that image tests run on: a folder, or a bucket of a real S3 server."""
 
 from __future__ import annotations
 
 import secrets
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,32 +10,6 @@ import pytest
 
 from tests.images.gate import Gate
 from tests.images.places import Place, open_store, s3
-
-SERVER = """
-import signal
-from moto.moto_server.threaded_moto_server import ThreadedMotoServer
-server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-server.start()
-print(server.get_host_and_port()[1], flush=True)
-signal.pause()
-"""
-
-
-@pytest.fixture(scope="session")
-def s3_port() -> Iterator[int]:
-    """The port of an S3 server."""
-    with subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
-        assert server.stdout is not None
-        try:
-            yield int(server.stdout.readline())
-        finally:
-            server.terminate()
-
-
-@pytest.fixture
-def endpoint(s3_port: int) -> str:
-    """The URL of an S3 server."""
-    return f"http://127.0.0.1:{s3_port}"
 
 
 @pytest.fixture

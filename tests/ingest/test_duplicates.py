@@ -18,6 +18,7 @@ from include.ingest.merge import merge
 from include.ingest.plan import Order, dialect_of, plan
 from include.ingest.rows import Reader
 from include.ingest.scan import scan_file
+from include.ingest.source.local import LocalFile
 from tests.ingest.loading import DAY, counts, ingest, make_dataset, rows
 
 HEADER = "id,label,price\n"
@@ -57,8 +58,8 @@ def test_losers_are_those_of_a_plain_count(
     file = tmp_path / "file.csv"
     file.write_text("\n".join(lines))
     dataset = make_dataset(tmp_path, duplicates=policy)
-    layout = scan_file(file, dialect_of(dataset), header=False, chunk_bytes=chunk_bytes)
-    found = read_keys(file, Reader(dataset, dialect_of(dataset), 3, (0, 1, 2)), layout.chunks).losers
+    layout = scan_file(LocalFile(file), dialect_of(dataset), header=False, chunk_bytes=chunk_bytes)
+    found = read_keys(LocalFile(file), Reader(dataset, dialect_of(dataset), 3, (0, 1, 2)), layout.chunks).losers
     assert list(zip(found.offsets.tolist(), found.first_lines.tolist(), strict=True)) == expected
     assert [way is not None for way in ways] == [in_order]
 

@@ -18,6 +18,7 @@ from include.ingest.plan import dialect_of
 from include.ingest.records import Block, read_blocks
 from include.ingest.rows import NO_LOSERS, Losers, Reader, read_rows
 from include.ingest.scan import scan_file
+from include.ingest.source.local import LocalFile
 from include.ingest.wire import HEADER, encoder_for
 from tests.ingest.loading import make_dataset
 
@@ -229,8 +230,8 @@ def test_a_block_of_many_parts(tmp_path: Path) -> None:
     file = tmp_path / "items.csv"
     file.write_text("".join(f"{number},label {number},{number % 100}.25\n" for number in range(60_000)))
     reader = reader_of(dataset)
-    (chunk,) = scan_file(file, reader.dialect, header=False, chunk_bytes=1 << 30).chunks
-    (block,) = read_blocks(file, reader.dialect, chunk)
+    (chunk,) = scan_file(LocalFile(file), reader.dialect, header=False, chunk_bytes=1 << 30).chunks
+    (block,) = read_blocks(LocalFile(file), reader.dialect, chunk)
     encoded, written = encode(reader, block)
     assert encoded.keys.tolist() == list(range(60_000))
     assert written == certain(reader, block)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import multiprocessing
 import random
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -127,6 +129,21 @@ def test_steps_killed_at_any_moment(
     if full:
         warehouse.execute("DELETE FROM orders WHERE order_id = -1")
     assert list(finished(warehouse)) == expected
+
+
+def test_a_packed_file_whose_steps_are_killed(
+    warehouse: psycopg.Connection, dsn: str, file: Path, small_chunks: Path, expected: list[object], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    packed = tmp_path / "orders.csv.gz"
+    packed.write_bytes(gzip.compress(file.read_bytes(), 1))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    attempts = Attempts(dsn, small_chunks, packed)
+    attempts.run(killer(3), chunks=4)
+    assert attempts.deaths > 0
+    assert list(finished(warehouse)) == expected
+    assert not list(tmp_path.glob("millrace-ingest-*/*")), "nothing unpacked is left"
 
 
 def _stand_in_the_way(connection: psycopg.Connection, dataset: Path) -> None:

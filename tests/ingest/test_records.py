@@ -19,6 +19,7 @@ from include.ingest.errors import IngestError, SourceChanged
 from include.ingest.grammar import Dialect
 from include.ingest.records import Block, Chunk, RecordTooLong, read_blocks
 from include.ingest.scan import BOM, Layout, scan_file
+from include.ingest.source.local import LocalFile
 
 DOUBLED = Dialect()
 ESCAPED = Dialect(escape=b"\\")
@@ -136,12 +137,12 @@ def file(tmp_path: Path) -> Path:
 
 def layout_of(file: Path, data: bytes, dialect: Dialect = DOUBLED, header: bool = False, chunk: int = BIG) -> Layout:
     file.write_bytes(data)
-    return scan_file(file, dialect, header=header, chunk_bytes=chunk, max_chunks=BIG)
+    return scan_file(LocalFile(file), dialect, header=header, chunk_bytes=chunk, max_chunks=BIG)
 
 
 def records_of(file: Path, data: bytes, dialect: Dialect = DOUBLED, header: bool = False, chunk: int = 1) -> list[Seen]:
     layout = layout_of(file, data, dialect, header, chunk)
-    return [one for part in layout.chunks for one in seen(list(read_blocks(file, dialect, part)))]
+    return [one for part in layout.chunks for one in seen(list(read_blocks(LocalFile(file), dialect, part)))]
 
 
 @st.composite
@@ -209,10 +210,10 @@ def test_any_file_is_cut_as_the_reference_cuts_it(
     with pytest.MonkeyPatch.context() as patch:
         for module in (grammar, records, scan):
             patch.setattr(module, "PIECE_BYTES", sizes.piece)
-        many = cut(scratch, dialect, chunk_bytes=sizes.chunk, max_chunks=BIG)
-        few = cut(scratch, dialect, chunk_bytes=sizes.chunk, max_chunks=sizes.max_chunks, threads=1)
-        blocks = [list(read_blocks(scratch, dialect, part, block_bytes=sizes.block)) for part in many.chunks]
-        whole = [one for part in few.chunks for one in seen(list(read_blocks(scratch, dialect, part)))]
+        many = cut(LocalFile(scratch), dialect, chunk_bytes=sizes.chunk, max_chunks=BIG)
+        few = cut(LocalFile(scratch), dialect, chunk_bytes=sizes.chunk, max_chunks=sizes.max_chunks, threads=1)
+        blocks = [list(read_blocks(LocalFile(scratch), dialect, part, block_bytes=sizes.block)) for part in many.chunks]
+        whole = [one for part in few.chunks for one in seen(list(read_blocks(LocalFile(scratch), dialect, part)))]
     if header and wanted:
         assert (many.header_offset, many.header_length) == (wanted[0].offset, len(wanted[0].raw))
         wanted = wanted[1:]
@@ -238,7 +239,7 @@ def test_chunks_are_of_one_size_and_fill_the_lanes(
     scratch: Path, chunk_bytes: int, lanes: int, sizes: list[int]
 ) -> None:
     scratch.write_bytes(b"1,2\n" * 100)
-    layout = scan_file(scratch, Dialect(), header=False, chunk_bytes=chunk_bytes, lanes=lanes)
+    layout = scan_file(LocalFile(scratch), Dialect(), header=False, chunk_bytes=chunk_bytes, lanes=lanes)
     assert [chunk.length for chunk in layout.chunks] == sizes
 
 
@@ -250,7 +251,7 @@ def test_a_file_that_is_worth_it_fills_the_lanes(
 ) -> None:
     monkeypatch.setattr(scan, "WORTH_BYTES", worth)
     scratch.write_bytes(b"1,2\n" * 100)
-    layout = scan_file(scratch, Dialect(), header=False, chunk_bytes=1000, lanes=lanes)
+    layout = scan_file(LocalFile(scratch), Dialect(), header=False, chunk_bytes=1000, lanes=lanes)
     assert [chunk.length for chunk in layout.chunks] == sizes
 
 
@@ -303,8 +304,10 @@ CASES = [
 def test_grammar(file: Path, dialect: Dialect, data: bytes, wanted: list[tuple[bytes, int]], segment: int) -> None:
     file.write_bytes(data)
     for chunk_bytes in (1, 5, BIG):
-        layout = scan_file(file, dialect, header=False, chunk_bytes=chunk_bytes, segment_bytes=segment)
-        blocks = [block for part in layout.chunks for block in read_blocks(file, dialect, part, block_bytes=2)]
+        layout = scan_file(LocalFile(file), dialect, header=False, chunk_bytes=chunk_bytes, segment_bytes=segment)
+        blocks = [
+            block for part in layout.chunks for block in read_blocks(LocalFile(file), dialect, part, block_bytes=2)
+        ]
         assert [(one.raw.strip(b"\r\n"), one.line) for one in seen(blocks)] == [
             (raw.strip(b"\r\n"), line) for raw, line in wanted
         ]
@@ -339,7 +342,7 @@ def test_header_after_blank_lines(file: Path) -> None:
 
 def test_chunks_grow_to_their_limit(file: Path) -> None:
     file.write_bytes(b"id\n" + b"".join(b"%d\n" % number for number in range(1000)))
-    layout = scan_file(file, DOUBLED, header=True, chunk_bytes=1, max_chunks=7)
+    layout = scan_file(LocalFile(file), DOUBLED, header=True, chunk_bytes=1, max_chunks=7)
     assert len(layout.chunks) == 7
     assert layout.chunks[0].offset == 3
     assert sum(part.length for part in layout.chunks) == layout.size - 3
@@ -350,7 +353,7 @@ def test_real_sizes_of_pieces_and_segments(file: Path) -> None:
     line = b'%d,"a ""b""\nc",plain 5" pipe,\r\n'
     data = b"".join(line % number for number in range(200_000))
     layout = layout_of(file, data, chunk=1 << 20)
-    records_found = seen([block for part in layout.chunks for block in read_blocks(file, DOUBLED, part)])
+    records_found = seen([block for part in layout.chunks for block in read_blocks(LocalFile(file), DOUBLED, part)])
     assert len(layout.chunks) == -(-len(data) // (1 << 20))
     assert [one.line for one in records_found] == list(range(1, 400_000, 2))
     assert b"".join(one.raw for one in records_found) == data
@@ -359,7 +362,9 @@ def test_real_sizes_of_pieces_and_segments(file: Path) -> None:
 def test_digest_is_of_the_content(file: Path) -> None:
     data = b"id\n1\n" * 1000
     same = {layout_of(file, data, header=header, chunk=chunk).digest for header in (True, False) for chunk in (1, 99)}
-    same |= {scan_file(file, ESCAPED, header=True, chunk_bytes=7, threads=threads).digest for threads in (1, 2, 5)}
+    same |= {
+        scan_file(LocalFile(file), ESCAPED, header=True, chunk_bytes=7, threads=threads).digest for threads in (1, 2, 5)
+    }
     assert len(same) == 1
     others = {layout_of(file, other).digest for other in (data[:-1], BOM + data, b"jd" + data[2:], b"")}
     assert len(others | same) == 5
@@ -371,7 +376,7 @@ def test_a_quote_that_is_not_closed_is_named(file: Path) -> None:
     with pytest.raises(
         RecordTooLong, match=r"orders\.csv:3: the record at byte 12 is longer than 64 bytes.*quote"
     ) as caught:
-        list(read_blocks(file, DOUBLED, layout.chunks[0], block_bytes=16, max_record_bytes=64))
+        list(read_blocks(LocalFile(file), DOUBLED, layout.chunks[0], block_bytes=16, max_record_bytes=64))
     assert isinstance(caught.value, IngestError)
     assert not caught.value.retryable
 
@@ -381,16 +386,16 @@ def test_a_quote_that_is_not_closed_is_named(file: Path) -> None:
 def test_the_limit_of_a_record_is_exact(file: Path, block: int, end: bytes) -> None:
     data = b"a\n" + b"b" * (20 - len(end)) + end
     part = layout_of(file, data).chunks[0]
-    found = seen(list(read_blocks(file, DOUBLED, part, block_bytes=block, max_record_bytes=20)))
+    found = seen(list(read_blocks(LocalFile(file), DOUBLED, part, block_bytes=block, max_record_bytes=20)))
     assert [one.line for one in found] == [1, 2]
     with pytest.raises(RecordTooLong, match=":2: the record at byte 2 "):
-        list(read_blocks(file, DOUBLED, part, block_bytes=block, max_record_bytes=19))
+        list(read_blocks(LocalFile(file), DOUBLED, part, block_bytes=block, max_record_bytes=19))
 
 
 def test_blocks_keep_their_size(file: Path) -> None:
     data = b"12345\n" * 100 + b"x" * 500 + b"\n" + b"12345\n" * 100
     part = layout_of(file, data).chunks[0]
-    blocks = list(read_blocks(file, DOUBLED, part, block_bytes=64))
+    blocks = list(read_blocks(LocalFile(file), DOUBLED, part, block_bytes=64))
     sizes = [len(block.data) for block in blocks]
     assert [501 <= size <= 1024 for size in sizes if size > 64] == [True]
     assert sum(sizes) == len(data)
@@ -399,7 +404,7 @@ def test_blocks_keep_their_size(file: Path) -> None:
 def test_many_blank_lines_are_not_a_long_record(file: Path) -> None:
     data = b"a\n" + b"\n" * 500 + b"b\n"
     part = layout_of(file, data).chunks[0]
-    found = seen(list(read_blocks(file, DOUBLED, part, block_bytes=16, max_record_bytes=20)))
+    found = seen(list(read_blocks(LocalFile(file), DOUBLED, part, block_bytes=16, max_record_bytes=20)))
     assert [(one.offset, one.line) for one in found] == [(0, 1), (502, 502)]
 
 
@@ -407,4 +412,4 @@ def test_a_file_that_shrank_is_named(file: Path) -> None:
     part = layout_of(file, b"a\nb\nc\n").chunks[0]
     file.write_bytes(b"a\nb\n")
     with pytest.raises(SourceChanged, match=r"orders\.csv ends at byte 4"):
-        list(read_blocks(file, DOUBLED, part))
+        list(read_blocks(LocalFile(file), DOUBLED, part))

@@ -17,6 +17,7 @@ from include.ingest.plan import dialect_of
 from include.ingest.records import read_blocks
 from include.ingest.rows import Reader, Reject, read_rows
 from include.ingest.scan import scan_file
+from include.ingest.source.local import LocalFile
 from tests.ingest.loading import ITEMS, ingest, make_dataset, rejected, rows
 
 TEXTS = """
@@ -43,8 +44,8 @@ def parse(
     reader = Reader(dataset, dialect, len(dataset.columns), tuple(range(len(dataset.columns))))
     good: list[tuple[int, tuple[Any, ...]]] = []
     bad: list[Reject] = []
-    for chunk in scan_file(file, dialect, header=dataset.csv.header, chunk_bytes=chunk_bytes).chunks:
-        for block in read_blocks(file, dialect, chunk, block_bytes=block_bytes):
+    for chunk in scan_file(LocalFile(file), dialect, header=dataset.csv.header, chunk_bytes=chunk_bytes).chunks:
+        for block in read_blocks(LocalFile(file), dialect, chunk, block_bytes=block_bytes):
             found = read_rows(block, reader)
             good += zip(found.lines.tolist(), (tuple(row.values()) for row in found.table.to_pylist()), strict=True)
             bad += found.rejects

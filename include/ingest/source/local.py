@@ -1,0 +1,83 @@
+"""A file of this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from include.ingest.errors import SourceChanged, SourceMissing
+from include.ingest.source import Mark, OneFile, Spans
+
+THREADS = min(4, os.cpu_count() or 1)  # that read one file
+
+
+class OpenFile(NamedTuple):
+    """An open file that is read at places."""
+
+    name: str
+    handle: int
+    size: int
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Exactly these bytes."""
+        data = os.pread(self.handle, length, offset)
+        while len(data) < length:
+            more = os.pread(self.handle, length - len(data), offset + len(data))
+            if not more:
+                raise self._shrunk(f"at byte {offset + len(data)}")
+            data += more
+        return data
+
+    def read_into(self, window: np.ndarray, offset: int) -> None:
+        """Fill the window."""
+        if os.preadv(self.handle, [window.data], offset) < len(window):
+            raise self._shrunk(f"before byte {offset + len(window)}")
+
+    def forget(self, offset: int, length: int) -> None:
+        """The system's cache need not keep these bytes."""
+        if hasattr(os, "posix_fadvise"):  # not on every system
+            os.posix_fadvise(self.handle, offset, length, os.POSIX_FADV_DONTNEED)
+
+    def _shrunk(self, where: str) -> SourceChanged:
+        return SourceChanged(f"{self.name} ends {where}; it was longer when it was planned")
+
+
+class LocalFile(OneFile):
+    """A file that lies on this machine, or on a share that is mounted. `name` is what messages call it."""
+
+    lanes = THREADS
+    proves = False  # a file can be written twice within one tick of the clock
+
+    def __init__(self, path: Path, name: str | None = None) -> None:
+        self.path = path
+        self._name = name or str(path)
+
+    def __str__(self) -> str:
+        return self._name
+
+    def mark(self) -> Mark:
+        """Its size and time of change."""
+        try:
+            stat = self.path.stat()
+        except FileNotFoundError:
+            raise SourceMissing(f"{self} is not there") from None
+        return Mark(stat.st_size, str(stat.st_mtime_ns))
+
+    def pinned(self, mark: Mark) -> LocalFile:
+        """The same: a file is checked before and after."""
+        return self
+
+    @contextmanager
+    def open(self) -> Iterator[OpenFile]:
+        """To read at any place."""
+        with self.path.open("rb") as file:
+            yield OpenFile(self._name, file.fileno(), os.fstat(file.fileno()).st_size)
+
+    def ahead(self, spans: Spans) -> AbstractContextManager[OpenFile]:
+        """To read in order: the system itself reads ahead."""
+        return self.open()

@@ -1,0 +1,111 @@
+"""How a run reaches its files: which storage a path or URL means, and where packed files are unpacked."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+from uuid import UUID
+
+from include.ingest.errors import SourceMissing
+from include.ingest.source import File, Mark, Source, Stored
+from include.ingest.source.joined import Joined
+from include.ingest.source.listing import list_files, list_objects
+from include.ingest.source.local import LocalFile
+from include.ingest.source.packed import NO_LIMIT, Limit, Unpacked, packing_of
+from include.ingest.source.remote import Connect, RemoteFile
+
+
+def connect(url: str) -> tuple[Any, str]:
+    """The file system of a URL without Airflow: keys are found as the storage's own tools find them."""
+    from fsspec.core import url_to_fs
+
+    found: tuple[Any, str] = url_to_fs(url)
+    return found
+
+
+@dataclass(frozen=True)
+class Storage:
+    """`connect` gives the file system of a URL; packed files are unpacked in `scratch`, made when it is needed."""
+
+    scratch: Path | None = None  # a folder of the system's temporary one by default
+    connect: Connect = connect
+
+    def stored(self, path: str | Path) -> Stored:
+        """The file of a path, or the object of a URL."""
+        where = str(path)
+        if where.startswith("file://"):
+            return LocalFile(Path(unquote(urlsplit(where).path)))
+        return RemoteFile(where, self.connect) if "://" in where else LocalFile(Path(where))
+
+    def text(self, path: str | Path, mark: Mark, run_id: UUID, limit: Limit = NO_LIMIT) -> Source:
+        """The plain text of the file with that mark; a packed one is unpacked when it is opened, for that run."""
+        stored = self.stored(path).pinned(mark)
+        packing = packing_of(stored)
+        if packing is None:
+            return stored
+        name = hashlib.sha256(f"{path} {mark.size} {mark.version} {_boot()}".encode()).hexdigest()[:16]
+        folder = self._folder()
+        if self.scratch is None:
+            _claim(folder)
+        return Unpacked(stored, packing, folder / f"{run_id}-{name}", limit)
+
+    def planned(self, name: str, files: Sequence[File], run_id: UUID) -> Source:
+        """The text of a run's files, which together are called `name`."""
+        if len(files) == 1:
+            return self._planned(files[0], run_id)
+        return Joined(name, files, lambda file: self._planned(file, run_id))
+
+    def _planned(self, file: File, run_id: UUID) -> Source:
+        return self.text(file.path, file.mark, run_id, Limit(file.size))
+
+    def files(self, path: str) -> list[tuple[str, Mark]]:
+        """The files that a path, a pattern or a folder means, in the order of their names. Raises SourceMissing."""
+        found = list_files(path) if "://" not in path else list_objects(path, self.connect)
+        if found is None:
+            return [(path, self.stored(path).mark())]
+        if not found:
+            raise SourceMissing(f"{path}: no file is there")
+        return sorted(found)
+
+    def forget(self, run_id: UUID) -> None:
+        """Remove what the run has unpacked on this machine."""
+        for file in self._folder().glob(f"{run_id}-*"):
+            file.unlink(missing_ok=True)
+
+    def _folder(self) -> Path:
+        return self.scratch or Path(tempfile.gettempdir()) / f"millrace-ingest-{os.getuid()}"
+
+
+LOCAL = Storage()
+
+
+def scratch_of(environment: Mapping[str, str]) -> Path | None:
+    """The folder for unpacked files below $MILLRACE_SCRATCH."""
+    chosen = environment.get("MILLRACE_SCRATCH")
+    return Path(chosen) / "ingest" if chosen else None
+
+
+def place_of(text: str) -> Path | str:
+    """A path, or a URL as it is."""
+    return text if "://" in text else Path(text)
+
+
+def _claim(folder: Path) -> None:
+    """Make a folder where everybody may, and see that it is ours."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or folder.lstat().st_uid != os.getuid():
+        raise PermissionError(f"{folder} belongs to somebody else; say $MILLRACE_SCRATCH")
+
+
+def _boot() -> str:
+    """Changes when the machine starts: what was being written when it stopped may have holes."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
