@@ -47,7 +47,9 @@ class Member:
     @property
     def ready(self) -> bool:
         """Whether it is what the others wait for."""
-        return self.state in ("healthy", "ended 0") or (self.state == "started" and not self.host.service.health)
+        service = self.host.service
+        unchecked = self.state in ("started", "restarted") and service.restarts and not service.health
+        return unchecked or self.state in ("healthy", "ended 0")
 
     def hear(self) -> str:
         """The next word; empty when the host is gone."""
