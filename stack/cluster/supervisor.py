@@ -20,7 +20,11 @@ from stack.cluster.switch import Switch
 from stack.cluster.topology import Host, Place, hosts_file
 from stack.errors import StackError
 
-CONDITIONS = {"service_healthy": "healthy", "service_started": "started", "service_completed_successfully": "ended 0"}
+CONDITIONS = {
+    "service_healthy": {"healthy"},
+    "service_started": {"started", "healthy", "restarted"},
+    "service_completed_successfully": {"ended 0"},
+}
 NAMESPACES = ["unshare", "--net", "--uts", "--ipc", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
 KILL_AFTER_SECONDS = 10.0
 
@@ -126,7 +130,7 @@ class Supervisor:
 
     def _may_start(self, host: Host) -> bool:
         return all(
-            member.state == CONDITIONS[condition]
+            member.state in CONDITIONS[condition]
             for name, condition in host.service.depends_on.items()
             for member in self._of(name)
         )

@@ -155,6 +155,7 @@ def test_profiles_are_left_out_unless_asked_for() -> None:
 
 def test_each_component_of_airflow_is_there(services: dict[str, Service]) -> None:
     assert {*services} >= AIRFLOW
-    assert all(services[name].depends_on == {"init": "service_completed_successfully"} for name in AIRFLOW)
+    assert all(services[name].depends_on["init"] == "service_completed_successfully" for name in AIRFLOW)
+    assert "api-server" in services["worker"].depends_on, "so that workers stop first"
     assert services["worker"].replicas == 2
     assert services["worker"].grace_seconds == 300
