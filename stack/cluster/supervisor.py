@@ -61,6 +61,8 @@ class Member:
         if not word and self.state != "ended 0":
             raise StackError(f"{self.host.name} failed ({self.state}), see {self._log}")
         self.state = word or self.state
+        if word == "restarted":
+            self.began = time.monotonic()
         return word
 
     def instruct(self, switch: Switch, hosts: Sequence[Host], ports: Sequence[tuple[int, int]]) -> None:
@@ -158,6 +160,12 @@ class Supervisor:
         if not self._announced and len(self.members) == len(self.hosts) and all(one.ready for one in self.members):
             self._announced = True
             (self.place.state / "ready").touch()
+            for host in self.hosts:
+                if password := host.environment.get("ADMIN_PASSWORD"):
+                    page = f"http://127.0.0.1:{next(iter(host.service.ports))}"
+                    print(
+                        f"  page {page}, login admin / {password}; Ctrl-C or ./run cluster --down ends it", flush=True
+                    )
 
 
 class Missing:
@@ -179,6 +187,7 @@ def supervise(hosts: Sequence[Host], place: Place, listening: dict[str, list[tup
         print(f"run: {fault}", file=sys.stderr, flush=True)
         return 1
     finally:
+        (place.state / "ready").unlink(missing_ok=True)
         supervisor.stop()
     return 0
 
