@@ -49,6 +49,10 @@ def _run(options: argparse.Namespace) -> int:
         from stack.demo import demo
 
         return demo(options.mb, once=options.once)
+    if options.command == "cluster":
+        return _cluster(options)
+    if options.command == "secrets":
+        return _secrets()
     if options.command == "up":
         print(commands.describe(commands.up()))
     elif options.command == "down":
@@ -57,6 +61,26 @@ def _run(options: argparse.Namespace) -> int:
         return 0 if commands.show_status() else 1
     else:
         _supervise()
+    return 0
+
+
+def _cluster(options: argparse.Namespace) -> int:
+    from stack.cluster import command
+
+    if options.on:
+        command.on_host(options.on[0], options.on[1:])
+    if options.down:
+        command.down(delete=options.delete)
+        return 0
+    return command.up(options.workers)
+
+
+def _secrets() -> int:
+    from stack import secrets_file
+    from stack.settings import REPOSITORY
+
+    made = secrets_file.complete(REPOSITORY / ".env")
+    print(f"run: .env now has {', '.join(made)}" if made else "run: .env has them all already")
     return 0
 
 
@@ -76,6 +100,12 @@ def _parser() -> argparse.ArgumentParser:
     kinds.add_parser("up", help="start PostgreSQL and Airflow in the background")
     kinds.add_parser("down", help="stop everything").add_argument("--delete", action="store_true")
     kinds.add_parser("status", help="what runs, where, and the login")
+    cluster = kinds.add_parser("cluster", help="the services of docker-compose.yaml as hosts of their own; needs root")
+    cluster.add_argument("--workers", type=int, default=2, help="Celery workers (2)")
+    cluster.add_argument("--down", action="store_true", help="end the one that runs")
+    cluster.add_argument("--delete", action="store_true", help="with --down: remove its databases and files too")
+    cluster.add_argument("--on", nargs=argparse.REMAINDER, metavar="HOST COMMAND", help="run a command on a host")
+    kinds.add_parser("secrets", help="make .env for docker-compose.yaml")
     kinds.add_parser("supervise", help=argparse.SUPPRESS)
     return parser
 

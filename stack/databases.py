@@ -6,15 +6,12 @@ Role `airflow` owns database `airflow`, role `ingest` owns `warehouse`; neither 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import psycopg
-from psycopg import Connection, sql
 
-from include.warehouse import migrate
+from include.warehouse import migrate, roles
 
 OWNERS = {"airflow": "airflow", "warehouse": "ingest"}
-CLOSED = ("postgres", "template1")
 
 
 def prepare(superuser_dsn: str, passwords: Mapping[str, str]) -> None:
@@ -23,12 +20,11 @@ def prepare(superuser_dsn: str, passwords: Mapping[str, str]) -> None:
     `passwords` holds one for each role. Safe to run at every start.
     """
     with psycopg.connect(superuser_dsn, autocommit=True) as connection:
-        connection.execute("SET log_statement = 'none'")
         for database, role in OWNERS.items():
-            _ensure_role(connection, role, passwords[role])
-            _ensure_database(connection, database, role)
-        for database in CLOSED:
-            _close(connection, database)
+            roles.ensure_role(connection, role, passwords[role])
+            roles.ensure_database(connection, database, role)
+        for database in roles.CLOSED:
+            roles.close(connection, database)
 
 
 def migrate_warehouse(dsn: str) -> None:
@@ -45,23 +41,3 @@ def metadata_revision(dsn: str) -> str:
             return ""
         found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
         return str(found[0]) if found else ""
-
-
-def _ensure_role(connection: Connection[Any], role: str, password: str) -> None:
-    exists = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone()
-    verb = sql.SQL("ALTER" if exists else "CREATE")
-    connection.execute(
-        sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(verb, sql.Identifier(role), sql.Literal(password))
-    )
-
-
-def _ensure_database(connection: Connection[Any], database: str, owner: str) -> None:
-    if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone():
-        connection.execute(
-            sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(database), sql.Identifier(owner))
-        )
-    _close(connection, database)
-
-
-def _close(connection: Connection[Any], database: str) -> None:
-    connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(database)))

@@ -21,7 +21,7 @@ LOCKS = {
 CHECKS: tuple[tuple[str, ...], ...] = (
     ("ruff", "check", "."),
     ("mypy",),
-    ("shellcheck", "run", ".ci/run", "stack/compose-databases.sh"),
+    ("shellcheck", "run", ".ci/run"),
     ("hadolint", "Dockerfile"),
     ("check-jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yaml"),
 )

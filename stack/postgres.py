@@ -55,7 +55,8 @@ class PostgresServer:
     """One PostgreSQL data folder and the server on it; the superuser is `postgres`.
 
     `port` None means any free one. `settings` are added to DEFAULTS. `binaries` is the folder with
-    `initdb`; None means the first of $PG_BIN, the wheel, PATH and Debian's folders.
+    `initdb`; None means the first of $PG_BIN, the wheel, PATH and Debian's folders. `password` is the superuser's
+    in a new data folder; None means one made at random.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class PostgresServer:
         settings: Mapping[str, str] | None = None,
         *,
         binaries: Path | None = None,
+        password: str | None = None,
     ) -> None:
         self.binaries = find_binaries(str(binaries) if binaries else None)
         self.version = version_of(self.binaries)
@@ -73,6 +75,7 @@ class PostgresServer:
         self.log_file = self._named.with_name(f"{self._named.name}.log")
         self.settings = {**DEFAULTS, **_memory_settings(), **(settings or {})}
         self._wanted_port = port
+        self._first_password = password
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -148,7 +151,7 @@ class PostgresServer:
         fresh.mkdir(mode=0o700)
         user = account()
         user.own(fresh)
-        password = secrets.token_urlsafe(24)
+        password = self._first_password or secrets.token_urlsafe(24)
         with tempfile.NamedTemporaryFile("w", prefix="millrace-") as file:
             file.write(password)
             file.flush()

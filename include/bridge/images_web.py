@@ -27,7 +27,7 @@ GUARDS = api.Guards(
 )
 
 
-def routers(pool: AsyncConnectionPool[Any]) -> list[APIRouter]:
-    """The routes and the page."""
-    service = api.Service(pool, images.store(), callbacks=images.callbacks())
+def routers(pool: AsyncConnectionPool[Any], reading: AsyncConnectionPool[Any]) -> list[APIRouter]:
+    """The routes and the page. Uploads write, by `pool`."""
+    service = api.Service(pool, images.store(), callbacks=images.callbacks(), reading=reading)
     return [api.router(lambda: service, GUARDS), pages.router(GUARDS)]

@@ -16,7 +16,7 @@ CONNECTIONS = api.CONNECTIONS
 may_read = requires_access_dag("GET", DagAccessEntity.RUN, param_dag_id=DAG)
 
 
-def routers(pool: AsyncConnectionPool[Any]) -> list[APIRouter]:
-    """The routes and the page."""
-    service = api.Service(pool)
+def routers(pool: AsyncConnectionPool[Any], reading: AsyncConnectionPool[Any]) -> list[APIRouter]:
+    """The routes and the page, which only read."""
+    service = api.Service(reading)
     return [api.router(lambda: service, may_read), pages.router(may_read)]

@@ -1,31 +1,53 @@
-"""What Millrace serves in Airflow's API server: one pool of connections for the routes and pages of every domain."""
+"""What Millrace serves in Airflow's API server: the routes and pages of every domain, and their connections.
+
+What only reads does so as the login of the Connection `warehouse_pages`, if there is one; else as `warehouse` too.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from airflow.sdk import Connection
+from airflow.sdk.exceptions import AirflowNotFoundException
 from fastapi import FastAPI
 from psycopg_pool import AsyncConnectionPool
 
 from include.bridge import WAREHOUSE, dsn, images_web, memory_web
 
+PAGES = "warehouse_pages"
 PARTS = (images_web, memory_web)
 
 
 @asynccontextmanager
 async def serving(app: FastAPI) -> AsyncIterator[None]:
-    """Add the routes and keep the pool while the server runs."""
-    where = dsn(Connection.get(WAREHOUSE), "millrace-api")
-    most = sum(part.CONNECTIONS for part in PARTS)
-    pool: AsyncConnectionPool[Any] = AsyncConnectionPool(where, min_size=0, max_size=most, open=False)
-    await pool.open(wait=False)
-    for part in PARTS:
-        for routes in part.routers(pool):
-            app.include_router(routes)
-    try:
+    """Add the routes and keep the connections while the server runs."""
+    async with AsyncExitStack() as stack:
+        pool = reading = await stack.enter_async_context(_pool(Connection.get(WAREHOUSE)))
+        if pages := _find(PAGES):
+            reading = await stack.enter_async_context(_pool(pages))
+        for part in PARTS:
+            for routes in part.routers(pool, reading):
+                app.include_router(routes)
         yield
+
+
+@asynccontextmanager
+async def _pool(connection: Any) -> AsyncIterator[AsyncConnectionPool[Any]]:
+    most = sum(part.CONNECTIONS for part in PARTS)
+    pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
+        dsn(connection, "millrace-api"), min_size=0, max_size=most, open=False
+    )
+    await pool.open(wait=False)
+    try:
+        yield pool
     finally:
         await pool.close()
+
+
+def _find(conn_id: str) -> Any:
+    try:
+        return Connection.get(conn_id)
+    except AirflowNotFoundException:
+        return None

@@ -40,15 +40,21 @@ MEDIA = {"jpg": "image/jpeg", "webp": "image/webp", "avif": "image/avif", "png":
 
 @dataclass
 class Service:
-    """What the routes work with."""
+    """What the routes work with. `reading`, if given, serves what only reads, by a role that can do no more."""
 
     pool: AsyncConnectionPool[Any]
     store: Store
     limits: Limits = LIMITS
     callbacks: Callbacks = NOWHERE
+    reading: AsyncConnectionPool[Any] | None = None
     _load: dict[str, tuple[float, int, int]] = field(default_factory=dict)
     # Who stores holds a connection, perhaps for long: others must find one meanwhile.
     storing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STORING))
+
+    @property
+    def reader(self) -> AsyncConnectionPool[Any]:
+        """The connections of what only reads."""
+        return self.reading or self.pool
 
     async def check_room(self, owner: str) -> None:
         """Raise HTTPException when the queue or the owner's share is full."""
@@ -95,7 +101,7 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
         after: str | None = None, limit: Annotated[int, Query(ge=1, le=catalogue.LARGEST_PAGE)] = catalogue.PAGE,
     ) -> dict[str, Any]:  # fmt: skip
         """Pictures, the newest first; `next` leads to the page after this one."""
-        async with service().pool.connection() as connection:
+        async with service().reader.connection() as connection:
             found = await catalogue.page(connection, after=_place(after), state=state, limit=limit)
         shown = [show(request, row) for row in found[:limit]]
         more = (
@@ -108,13 +114,13 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
     @routes.get("/counts", dependencies=may_read)
     async def get_counts() -> dict[str, int]:
         """How many pictures are in each state; the same bytes uploaded twice count once."""
-        async with service().pool.connection() as connection:
+        async with service().reader.connection() as connection:
             return await catalogue.counts(connection)
 
     @routes.get("/images/{image_id}", dependencies=may_read)
     async def get_image(request: Request, image_id: UUID) -> dict[str, Any]:
         """One picture: its state, what it is, and its renditions."""
-        async with service().pool.connection() as connection:
+        async with service().reader.connection() as connection:
             row = await catalogue.find(connection, image_id)
         if row is None:
             raise HTTPException(404, f"there is no image {image_id}")
@@ -124,7 +130,7 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
     async def get_rendition(request: Request, image_id: UUID, file: str, v: str | None = None) -> Response:
         """A rendition's file. With `v`, as in the URLs of the renditions, it may be kept for ever."""
         here = service()
-        async with here.pool.connection() as connection:
+        async with here.reader.connection() as connection:
             row = await catalogue.rendition(connection, image_id, file)
         if row is None:
             raise HTTPException(404, f"image {image_id} has no rendition {file}")

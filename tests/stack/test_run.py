@@ -23,7 +23,9 @@ from stack.processes import Register, Started
 from stack.settings import API_PORT
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-COMMANDS = ("setup", "demo", "up", "down", "status", "airflow", "psql", "test", "check", "bench", "lock")
+COMMANDS = (
+    "setup", "demo", "up", "down", "status", "cluster", "secrets", "airflow", "psql", "test", "check", "bench", "lock",
+)  # fmt: skip
 PARTS = ("postgres", "databases", "airflow tables", "api-server", "scheduler", "dag-processor", "triggerer")
 
 

@@ -1,0 +1,126 @@
+"""What docker-compose.yaml and the Dockerfile say, as plain values: the one source of every service's environment."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stack.errors import StackError
+
+VARIABLE = re.compile(r"\$\{(\w+)(?:(:[-?])([^{}]*))?\}")
+ESCAPED = "\0"
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+@dataclass(frozen=True)
+class Image:
+    """What the Dockerfile gives to each of its containers."""
+
+    environment: dict[str, str]
+    entrypoint: list[str]
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service. `depends_on` is name to condition; `ports` is port of the machine to port of the service."""
+
+    name: str
+    image: str
+    built: bool
+    command: list[str]
+    environment: dict[str, str]
+    networks: list[str]
+    volumes: list[str]
+    ports: dict[int, int]
+    depends_on: dict[str, str]
+    health: list[str]
+    working_dir: str
+    hostname: str
+    replicas: int
+    restarts: bool
+    grace_seconds: float
+
+
+def read_services(file: Path, variables: Mapping[str, str], profiles: frozenset[str] = frozenset()) -> list[Service]:
+    """The services of a compose file that are of no profile, or of one of `profiles`.
+
+    Raises StackError that names the variable when a required one is missing.
+    """
+    image = read_image(file.with_name("Dockerfile"))
+    raw = yaml.safe_load(file.read_text())["services"]
+    chosen = {name: one for name, one in raw.items() if not one.get("profiles") or profiles & {*one["profiles"]}}
+    return [_service(name, fill(one, variables), image) for name, one in chosen.items()]
+
+
+def read_image(file: Path) -> Image:
+    """ENV and ENTRYPOINT of a Dockerfile's last stage."""
+    stage = re.split(r"^FROM .*$", file.read_text().replace("\\\n", " "), flags=re.MULTILINE)[-1]
+    settings = [pair.split("=", 1) for line in re.findall(r"^ENV (.*)$", stage, re.MULTILINE) for pair in line.split()]
+    entrypoint = re.findall(r"^ENTRYPOINT (.*)$", stage, re.MULTILINE)
+    return Image({name: value for name, value in settings}, json.loads(entrypoint[-1]))
+
+
+def fill(value: Any, variables: Mapping[str, str]) -> Any:
+    """Every text with its ${VARIABLE}, ${VARIABLE:-default} and ${VARIABLE:?message} filled in; $$ is a dollar sign."""
+    if isinstance(value, dict):
+        return {name: fill(one, variables) for name, one in value.items()}
+    if isinstance(value, list):
+        return [fill(one, variables) for one in value]
+    if not isinstance(value, str):
+        return value
+    text, before = value.replace("$$", ESCAPED), ""
+    while text != before:  # innermost first, as a default may hold a variable
+        before = text
+        text = VARIABLE.sub(lambda found: _filled(found, variables), text)
+    return text.replace(ESCAPED, "$")
+
+
+def _filled(found: re.Match[str], variables: Mapping[str, str]) -> str:
+    name, way, rest = found.groups()
+    value = variables.get(name, "")
+    if not value and way == ":?":
+        raise StackError(f"{name} is not set: {rest}")
+    return value or (rest if way == ":-" else "")
+
+
+def _service(name: str, raw: Mapping[str, Any], image: Image) -> Service:
+    entrypoint = raw.get("entrypoint") or (image.entrypoint if raw.get("build") else [])
+    own = {key: str(value) for key, value in raw.get("environment", {}).items()}
+    return Service(
+        name=name,
+        image=raw["image"],
+        built="build" in raw,
+        command=[*entrypoint, *raw.get("command", [])],
+        environment={**image.environment, **own} if raw.get("build") else own,
+        networks=list(raw["networks"]),
+        volumes=list(raw.get("volumes", [])),
+        ports=dict(_port(text) for text in raw.get("ports", [])),
+        depends_on={other: how["condition"] for other, how in raw.get("depends_on", {}).items()},
+        health=_health(raw.get("healthcheck", {}).get("test", [])),
+        working_dir=raw.get("working_dir", ""),
+        hostname=raw.get("hostname", name),
+        replicas=int(raw.get("deploy", {}).get("replicas", 1)),
+        restarts=raw.get("restart", "no") != "no",
+        grace_seconds=_seconds(raw.get("stop_grace_period", "10s")),
+    )
+
+
+def _port(text: str) -> tuple[int, int]:
+    *_, outer, inner = text.split(":")
+    return int(outer), int(inner)
+
+
+def _health(test: list[str]) -> list[str]:
+    if not test:
+        return []
+    return test[1:] if test[0] == "CMD" else ["sh", "-c", test[1]]
+
+
+def _seconds(text: str) -> float:
+    return sum(float(number) * UNITS[unit] for number, unit in re.findall(r"([\d.]+)(ms|s|m|h)", text))

@@ -1,0 +1,44 @@
+"""A clone's cluster: where it is, what it is made of, and what of it runs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+
+from stack import secrets_file
+from stack.cluster.compose import read_services
+from stack.cluster.topology import Host, Place, lay_out
+from stack.settings import REPOSITORY, state_folder
+
+COMPOSE = REPOSITORY / "docker-compose.yaml"
+
+
+def place() -> Place:
+    """The cluster's folders, in the state folder of the local stack."""
+    return Place(REPOSITORY, state_folder().resolve() / "cluster")
+
+
+def env_file(where: Place) -> Path:
+    """`.env` if there is one, as for compose; otherwise the cluster's own."""
+    shared = where.repository / ".env"
+    return shared if shared.exists() else where.state / "env"
+
+
+def hosts_of(where: Place, workers: int) -> list[Host]:
+    """The hosts, by the compose file, the env file and the caller's environment, which wins, as for compose."""
+    variables: Mapping[str, str] = {**secrets_file.read(env_file(where)), **os.environ}
+    return lay_out(read_services(COMPOSE, variables), where, {"worker": workers})
+
+
+def first_process(where: Place, host: str) -> int | None:
+    """The first process of a host that runs, as this machine numbers it."""
+    wanted = ["-m", "stack.cluster.host", host, str(where.state)]
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.cmdline()[1:] == wanted:
+                return process.pid
+    return None
