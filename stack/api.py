@@ -54,6 +54,10 @@ class AirflowApi:
         """Any request to the server, to a page of ours for one; `options` are those of httpx."""
         return _checked(self._http.request(method, f"/{path}", **options))
 
+    def fetch(self, path: str) -> bytes:
+        """The bytes of a page of ours."""
+        return _sound(self._http.get(path)).content
+
     def patch(self, path: str, body: dict[str, Any]) -> Any:
         """PATCH /api/v2/<path>."""
         return _checked(self._http.patch(f"/api/v2/{path}", json=body))
@@ -64,9 +68,13 @@ class AirflowApi:
 
 
 def _checked(answer: httpx.Response) -> Any:
+    return _sound(answer).json()
+
+
+def _sound(answer: httpx.Response) -> httpx.Response:
     if answer.is_error:
         raise StackError(f"Airflow answered {answer.status_code} to {answer.request.url.path}: {answer.text[:300]}")
-    return answer.json()
+    return answer
 
 
 def _seconds(health: dict[str, Any], part: str, field: str) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,15 +47,28 @@ class Service:
     grace_seconds: float
 
 
-def read_services(file: Path, variables: Mapping[str, str], profiles: frozenset[str] = frozenset()) -> list[Service]:
+def read_services(
+    file: Path, variables: Mapping[str, str], profiles: frozenset[str] = frozenset(), over: Sequence[Path] = ()
+) -> list[Service]:
     """The services of a compose file that are of no profile, or of one of `profiles`.
 
-    Raises StackError that names the variable when a required one is missing.
+    What files of `over` say is laid over it: mappings are joined, anything else is replaced. Raises StackError that
+    names the variable when a required one is missing.
     """
     image = read_image(file.with_name("Dockerfile"))
     raw = yaml.safe_load(file.read_text())["services"]
+    for further in over:
+        raw = _joined(raw, yaml.safe_load(further.read_text())["services"])
     chosen = {name: one for name, one in raw.items() if not one.get("profiles") or profiles & {*one["profiles"]}}
     return [_service(name, fill(one, variables), image) for name, one in chosen.items()]
+
+
+def _joined(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    return {**under, **{name: _over(under.get(name), value) for name, value in over.items()}}
+
+
+def _over(under: Any, over: Any) -> Any:
+    return _joined(under, over) if isinstance(under, dict) and isinstance(over, dict) else over
 
 
 def read_image(file: Path) -> Image:

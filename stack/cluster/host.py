@@ -21,6 +21,7 @@ from stack.cluster.services import Running, Spec, now, pause, start, well
 
 LOOK_SECONDS = 0.25
 CHECK_EVERY_SECONDS = 1.0
+SETTLED_SECONDS = 10.0  # a service that has run for so long is started again without a long pause
 
 
 def main() -> None:
@@ -41,6 +42,7 @@ class Host:
         self._healthy = not spec.health
         self._next_check = 0.0
         self._deaths = 0
+        self._began = now()
         self._service: Running = start(spec)
 
     def run(self) -> None:
@@ -60,9 +62,10 @@ class Host:
         if not self.spec.restarts:
             _say(f"ended {code}")
             return False
-        self._deaths += 1
+        self._deaths = 1 if now() - self._began > SETTLED_SECONDS else self._deaths + 1
         if self._told_to_stop(pause(self._deaths)):
             return True
+        self._began = now()
         self._service = start(self.spec)
         self._healthy = not self.spec.health
         _say("restarted")

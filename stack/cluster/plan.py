@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from pathlib import Path
 
 import psutil
 
@@ -29,9 +30,13 @@ def env_file(where: Place) -> Path:
 
 
 def hosts_of(where: Place, workers: int) -> list[Host]:
-    """The hosts, by the compose file, the env file and the caller's environment, which wins, as for compose."""
+    """The hosts, by the compose file, the env file and the caller's environment, which wins, as for compose.
+
+    $COMPOSE_FILE is as for compose, too: files with a colon between, of which a later one adds to the first.
+    """
     variables: Mapping[str, str] = {**secrets_file.read(env_file(where)), **os.environ}
-    return lay_out(read_services(COMPOSE, variables), where, {"worker": workers})
+    over = [Path(name) for name in variables.get("COMPOSE_FILE", "").split(os.pathsep)[1:]]
+    return lay_out(read_services(COMPOSE, variables, over=over), where, {"worker": workers})
 
 
 def first_process(where: Place, host: str) -> int | None:

@@ -1,0 +1,221 @@
+"""One round: a file is ingested and pictures are uploaded while faults strike; then everything has to end."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from campaign.cargo import Day, Table, make_day
+from campaign.faults import Fault, Hit
+from campaign.ground import DAG, Ground
+from samples.pictures import encoded, photo
+from stack.api import AirflowApi
+from stack.errors import StackError
+
+FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
+STRIKE_SECONDS = 18.0  # faults strike within this time from the trigger
+PICTURES = 6
+TORN_BYTES = 3000
+END_SECONDS = 600.0
+CLEARED_SECONDS = 420.0
+ENDED = ("success", "failed")
+
+
+@dataclass
+class Run:
+    """A DAG run of the round, and the file that it takes."""
+
+    day: Day
+    file: Path
+    date: datetime
+    run_id: str = ""
+    reason: str = ""  # what it said when it failed, once
+
+
+@dataclass
+class Round:
+    """The round's work, as the faults see it too."""
+
+    ground: Ground
+    number: int
+    chance: random.Random
+    faults: Sequence[Fault]
+    first_date: datetime
+    runs: list[Run] = field(default_factory=list)
+    hits: list[tuple[Fault, Hit]] = field(default_factory=list)
+    missed: list[Fault] = field(default_factory=list)
+    pictures: list[str] = field(default_factory=list)  # ids that were answered 202
+    refused: int = 0
+    spoilt: bool = False  # the first run's file is not what it was
+    seconds: float = 0.0
+
+    @property
+    def file(self) -> Path:
+        """The file of the first run."""
+        return self.runs[0].file
+
+    def play(self) -> None:
+        """Everything, until the runs are done; StackError when they do not end."""
+        began = time.monotonic()
+        self.add_run()
+        uploads = Thread(target=self._upload)
+        uploads.start()
+        try:
+            self._strike()
+        finally:
+            uploads.join()
+        for run in self.runs:
+            self._await(run, END_SECONDS)
+        self._be_a_person()
+        self.seconds = time.monotonic() - began
+
+    def add_run(self) -> None:
+        """Deliver the next day's file and trigger its run."""
+        date = self.first_date + timedelta(days=len(self.runs))
+        file = self.ground.inbox / "campaign" / f"campaign_{date:%Y-%m-%d}.csv"
+        run = Run(make_day(self.chance), file, date, f"round{self.number}_{date:%Y%m%d}")
+        run.day.deliver(file)
+        self.runs.append(run)
+        self.ground.ask(lambda: self._trigger(run))
+
+    def expected(self, table: Table) -> Table:
+        """What the target holds after the round."""
+        for run in self.runs:
+            table = table.after(run.day)
+        return table
+
+    def _trigger(self, run: Run) -> None:
+        """Once: an answer that got lost is looked up."""
+        if self._state(run) is None:
+            body = {"dag_run_id": run.run_id, "logical_date": run.date.isoformat(), "conf": {}}
+            self.ground.api.post(f"dags/{DAG}/dagRuns", body)
+
+    def _state(self, run: Run) -> str | None:
+        found = self.ground.api.get(_path(run))
+        return None if found is None else str(found["state"])
+
+    def _strike(self) -> None:
+        """Each fault at its moment; what lasts is taken back when its time is over."""
+        began = time.monotonic()
+        moments = sorted(self.chance.uniform(0, STRIKE_SECONDS) for _ in self.faults)
+        waiting = list(zip(moments, self.faults, strict=True))
+        lasting: list[tuple[float, Hit]] = []
+        try:
+            while waiting or lasting:
+                now = time.monotonic() - began
+                if waiting and waiting[0][0] <= now:
+                    lasting += self._strike_one(waiting.pop(0)[1], began)
+                over = [one for one in lasting if one[0] <= now]
+                for one in over:
+                    lasting.remove(one)
+                    _take_back(one[1])
+                time.sleep(0.02)
+        finally:
+            for _, hit in lasting:
+                _take_back(hit)
+
+    def _strike_one(self, fault: Fault, began: float) -> list[tuple[float, Hit]]:
+        hit = fault.strike(self)
+        if hit is None:
+            self.missed.append(fault)
+            return []
+        self.hits.append((fault, hit))
+        return [(time.monotonic() - began + hit.seconds, hit)] if hit.undo else []
+
+    def _upload(self) -> None:
+        """Pictures at moments of their own; what is not answered 202 was not promised anything."""
+        chance = random.Random(self.number)
+        api = AirflowApi(self.ground.settings)
+        for number in range(PICTURES):
+            time.sleep(chance.uniform(0, 2 * STRIKE_SECONDS / PICTURES))
+            data = encoded(photo(700, 500, self.number * 1000 + number), quality=90)
+            if number == PICTURES - 1:
+                data = data[:TORN_BYTES]
+            try:
+                if number == 0 or not self.pictures:
+                    api.login()
+                answer = api.call("POST", "millrace/images", content=data, headers={"X-File-Name": f"{number}.jpg"})
+                self.pictures.append(str(answer["images"][0]["id"]))
+            except (StackError, httpx.HTTPError, OSError, KeyError):
+                self.refused += 1
+        api.close()
+
+    def _await(self, run: Run, seconds: float) -> str:
+        deadline = time.monotonic() + seconds
+        while True:
+            state = self.ground.ask(lambda: self._state(run))
+            if state in ENDED:
+                return str(state)
+            if time.monotonic() > deadline:
+                raise StackError(f"{run.run_id} is still {state} after {seconds:.0f} s: {self._tasks(run)}")
+            time.sleep(0.5)
+
+    def _tasks(self, run: Run) -> str:
+        found = self.ground.ask(lambda: self.ground.api.get(f"{_path(run)}/taskInstances", limit=100))
+        states = [f"{one['task_id']}[{one['map_index']}] {one['state']}" for one in found["task_instances"]]
+        return ", ".join(state for state in states if not state.endswith("success"))
+
+    def _be_a_person(self) -> None:
+        """What somebody would do about a failed run: read the reason, put the file right, clear the run."""
+        for run in self.runs:
+            if self._await(run, END_SECONDS) == "failed":
+                self._put_right(run)
+
+    def _put_right(self, run: Run) -> None:
+        run.reason = self._reason(run)
+        if self.spoilt and run is self.runs[0]:
+            run.day.deliver(run.file)
+        self.ground.calm()
+        self.ground.ask(lambda: self._clear(run))
+        if self._await(run, CLEARED_SECONDS) != "success":
+            raise StackError(f"{run.run_id}, cleared, failed again: {self._reason(run)}")
+
+    def _clear(self, run: Run) -> None:
+        if self._state(run) == "failed":
+            self.ground.api.post(f"{_path(run)}/clear", {"dry_run": False})
+
+    def _reason(self, run: Run) -> str:
+        """The line that it says: that of the ledger, else the last error in the log of the first task that failed."""
+        with self.ground.warehouse() as connection:
+            query = "SELECT reason FROM millrace.ingest_run WHERE airflow_run LIKE %s AND status = 'failed'"
+            row = connection.execute(query, [f"%{run.run_id}%"]).fetchone()
+        if row and row[0]:
+            return str(row[0])
+        found: list[dict[str, Any]] = self.ground.ask(
+            lambda: self.ground.api.get(f"{_path(run)}/taskInstances", limit=100)["task_instances"]
+        )
+        failed = [one for one in found if one["state"] == "failed"]
+        said = "no task failed"
+        for one in failed:
+            said = f"{one['task_id']} failed in silence"
+            path = f"{_path(run)}/taskInstances/{one['task_id']}/logs/{one['try_number']}"
+            with contextlib.suppress(StackError, httpx.HTTPError):
+                log = self.ground.api.get(path, full_content=True, map_index=one["map_index"])
+                errors = [line for line in log["content"] if line.get("level") in ("error", "critical")]
+                if errors:
+                    return f"{one['task_id']}: {_message(errors[-1])}"
+        return said
+
+
+def _message(line: dict[str, Any]) -> str:
+    detail = (line.get("error_detail") or [{}])[0]
+    return f"{line.get('event')} {detail.get('exc_type', '')} {detail.get('exc_value', '')}".strip()
+
+
+def _path(run: Run) -> str:
+    return f"dags/{DAG}/dagRuns/{quote(run.run_id, safe='')}"
+
+
+def _take_back(hit: Hit) -> None:
+    if hit.undo:
+        hit.undo()
