@@ -65,6 +65,12 @@ def status_of(cursor: Cursor, run_id: UUID) -> str | None:
     return None if row is None else str(row[0])
 
 
+def ended_of(cursor: Cursor, run_ids: Iterable[UUID]) -> set[UUID]:
+    """Those of the runs that are done, skipped or failed."""
+    query = "SELECT run_id FROM millrace.ingest_run WHERE run_id = ANY(%s) AND status <> 'planned'"
+    return {row[0] for row in cursor.execute(query, [list(run_ids)]).fetchall()}
+
+
 def plan_of(cursor: Cursor, run_id: UUID) -> dict[str, Any]:
     """The plan that the run's `plan` step recorded. Raises IngestError when there is none."""
     row = cursor.execute("SELECT plan FROM millrace.ingest_run WHERE run_id = %s", [run_id]).fetchone()

@@ -45,6 +45,7 @@ def load_chunk(connection: psycopg.Connection, dataset: Dataset, plan: Plan, chu
     """
     started = time.monotonic()
     check_unchanged(plan)
+    _tidy(connection, plan)
     reader = reader_for(dataset, plan)
     loaded = _Loaded()
     with connection.transaction(), connection.cursor() as cursor:
@@ -75,6 +76,15 @@ def load_chunk(connection: psycopg.Connection, dataset: Dataset, plan: Plan, chu
             f" {rejected_rows_hint(plan)}"
         )
     return counts
+
+
+def _tidy(connection: psycopg.Connection, plan: Plan) -> None:
+    """Remove what runs unpacked on this machine whose last step was on another one."""
+    others = plan.storage.unpacked() - {plan.run_id}
+    if others:
+        with connection.transaction(), connection.cursor() as cursor:
+            for run_id in ledger.ended_of(cursor, others):
+                plan.storage.forget(run_id)
 
 
 def _unknown(blocks: Iterable[Block], mask: np.ndarray | None, losers: Losers, loaded: _Loaded) -> Iterator[Block]:

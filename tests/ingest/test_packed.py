@@ -184,8 +184,19 @@ def test_another_machine_unpacks_for_itself(warehouse: psycopg.Connection, tmp_p
     account = merge(warehouse, dataset, read_plan(warehouse, run_id, storage))
     assert counts(account) == {"read": 3003, "inserted": 3000, "superseded": 1, "rejected": 2}
     assert [file.suffix for file in sorted((tmp_path / "other").iterdir())] == ["", ".lock"]
-    other.forget(run_id)
-    assert list((tmp_path / "other").iterdir()) == []
+    ingest(warehouse, tmp_path, other, "small.csv", TEXT[:200] + b"\n", version=NEXT)
+    assert list((tmp_path / "other").iterdir()) == [], "the next load there has removed it, as the run is done"
+
+
+def test_a_load_leaves_alone_what_other_runs_have_unpacked(
+    warehouse: psycopg.Connection, tmp_path: Path, storage: Storage
+) -> None:
+    file, dataset = tmp_path / "items.csv.gz", make_dataset(tmp_path)
+    file.write_bytes(gzip.compress(TEXT))
+    planned = plan(warehouse, dataset, Order(uuid4(), file, DAY, storage=storage))
+    ingest(warehouse, tmp_path, storage, "small.csv", TEXT[:200] + b"\n", version=NEXT)
+    assert storage.unpacked() == {planned.run_id}
+    storage.forget(planned.run_id)
 
 
 def test_a_packed_file_that_is_replaced_is_noticed(

@@ -20,6 +20,8 @@ from include.ingest.source.local import LocalFile
 from include.ingest.source.packed import NO_LIMIT, Limit, Unpacked, packing_of
 from include.ingest.source.remote import Connect, RemoteFile
 
+RUN_ID_LENGTH = 36  # of a UUID as text
+
 
 def connect(url: str) -> tuple[Any, str]:
     """The file system of a URL without Airflow: keys are found as the storage's own tools find them."""
@@ -77,6 +79,10 @@ class Storage:
         """Remove what the run has unpacked on this machine."""
         for file in self._folder().glob(f"{run_id}-*"):
             file.unlink(missing_ok=True)
+
+    def unpacked(self) -> set[UUID]:
+        """The runs of which something unpacked lies on this machine."""
+        return {UUID(file.name[:RUN_ID_LENGTH]) for file in self._folder().glob(f"{'?' * RUN_ID_LENGTH}-*")}
 
     def _folder(self) -> Path:
         return self.scratch or Path(tempfile.gettempdir()) / f"millrace-ingest-{os.getuid()}"
