@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import random
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ IDS = 120_000  # so few that most rows of a file change one that is there
 ROWS = 60_000
 REPEATED = 0.02
 BAD = 0.001
+PACKED = 0.3  # share of files that are gzip, whatever their name
 WORDS = ("plain", "a longer label", 'with "quotes"', "on two\nlines", "comma, inside", "ümläut", "")
 
 
@@ -42,9 +44,9 @@ FROM public.campaign
 
 @dataclass(frozen=True)
 class Day:
-    """One file: its text, the rows that win, and how many were read, superseded and rejected."""
+    """One file: its bytes, the rows that win, and how many were read, superseded and rejected."""
 
-    text: bytes
+    data: bytes
     good: dict[int, tuple[str | None, int]]
     read: int
     rejected: int
@@ -54,7 +56,7 @@ class Day:
         """Put it there, whole."""
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_suffix(".new")
-        fresh.write_bytes(self.text)
+        fresh.write_bytes(self.data)
         fresh.replace(path)
 
 
@@ -76,4 +78,7 @@ def make_day(chance: random.Random, rows: int = ROWS) -> Day:
         good[number] = (label or None, cents)
         seen.append(number)
         accepted += 1
-    return Day("".join(lines).encode(), good, rows, rejected, accepted - len(good))
+    data = "".join(lines).encode()
+    if chance.random() < PACKED:
+        data = gzip.compress(data, 1)
+    return Day(data, good, rows, rejected, accepted - len(good))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +15,13 @@ from psycopg.rows import dict_row
 from campaign.cargo import CHECKSUM, Table
 from campaign.ground import IMAGES_DAG, Ground
 from campaign.round import Round, Run
+from include.images.store import FolderStore
 from stack.errors import StackError
 
 IMAGE_SECONDS = 300.0
 QUIET_SECONDS = 120.0
+OLD_SECONDS = 2 * 86_400.0
+KNOWN = ("memory", "ingest", "pymp-")  # the last: an empty folder of multiprocessing
 LEDGER = """
 SELECT run_id, status, read, inserted, updated, unchanged, superseded, rejected
 FROM millrace.ingest_run WHERE airflow_run LIKE %s
@@ -132,23 +136,47 @@ def _quiet(ground: Ground) -> Iterator[str]:
 
 
 def _files(ground: Ground) -> Iterator[str]:
-    """Nothing temporary is left in the inbox, the store or a host's scratch folder."""
+    """Nothing temporary is left, but what killed processes were writing: that goes once it is a day old.
+
+    It is made old here. The store's part is removed by what the daily run calls, the scratch folders' by the next load.
+    """
     deadline = time.monotonic() + 10
-    while left := [*_left(ground)]:
+    while left := [*_unfinished(ground)]:
         if time.monotonic() > deadline:
             yield from (f"{file.relative_to(ground.place.state)} is left" for file in left)
             return
         time.sleep(1)
+    store = FolderStore(ground.place.volumes / "images")
+    _make_old(store.scratch())
+    store.tidy()
+    for folder in (store.scratch(), *_scratch_folders(ground, "ingest")):
+        for file in folder.iterdir() if folder.is_dir() else ():
+            if _age_seconds(file) > OLD_SECONDS / 2:
+                yield f"{file.relative_to(ground.place.state)} is left, though it is old"
+        _make_old(folder)
 
 
-def _left(ground: Ground) -> Iterator[Path]:
-    yield from ground.inbox.rglob("*.new")
-    for host in (ground.place.state / "hosts").iterdir():
-        scratch = host / "scratch"
+def _make_old(folder: Path) -> None:
+    for file in folder.iterdir() if folder.is_dir() else ():
         with contextlib.suppress(FileNotFoundError):
-            for one in scratch.iterdir() if scratch.is_dir() else ():
-                # What is the memory audit's is there for good; `pymp-` is an empty folder of multiprocessing's.
-                if one.name != "memory" and not (one.name.startswith("pymp-") and not any(one.iterdir())):
-                    yield from (file for file in [one, *one.rglob("*")] if file.is_file())
-    store = ground.place.volumes / "images"
-    yield from (file for file in store.rglob("*") if file.is_file() and "tmp" in file.parts)
+            os.utime(file, (time.time() - OLD_SECONDS,) * 2, follow_symlinks=False)
+
+
+def _age_seconds(file: Path) -> float:
+    try:
+        return time.time() - file.lstat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _unfinished(ground: Ground) -> Iterator[Path]:
+    """Files that nobody may leave."""
+    yield from ground.inbox.rglob("*.new")
+    for scratch in _scratch_folders(ground):
+        yield from (one for one in scratch.iterdir() if not one.name.startswith(KNOWN))
+
+
+def _scratch_folders(ground: Ground, name: str = "") -> Iterator[Path]:
+    for host in (ground.place.state / "hosts").iterdir():
+        if (host / "scratch" / name).is_dir():
+            yield host / "scratch" / name

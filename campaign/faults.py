@@ -22,7 +22,11 @@ from campaign.ground import DISKS, WORKERS, Ground
 
 Undo = Callable[[], None]
 FIND_SECONDS = 15.0
-OOM_LIMIT_BYTES = 2_000_000
+OOM_LIMIT_BYTES = 500_000
+OOM_SECONDS = 10.0
+OOM_TRIES = 5
+# Which file counts the kills; by whether the interface is the kernel's first.
+OOM_COUNT = {True: "memory.oom_control", False: "memory.events"}
 
 
 class Work(Protocol):
@@ -155,24 +159,21 @@ def _turn_clock(work: Work) -> Hit | None:
 
 
 def _out_of_memory(work: Work) -> Hit | None:
-    """The kernel kills a task, as its control group has no memory left."""
-    found = _found(lambda: _everywhere(work.ground.tasks), work)
-    if found is None:
-        return None
-    group = _memory_group(work)
-    try:
-        (group / "cgroup.procs").write_text(str(found.pid))
-        with contextlib.suppress(psutil.TimeoutExpired):
-            found.wait(10)
-        killed = "oom_kill 0\n" not in (group / _OOM_COUNT[group.parent.name == "memory"]).read_text()
-        return Hit(f"task {found.pid} by the kernel") if killed else None
-    except OSError:
-        return None
-    finally:
-        _remove(group)
-
-
-_OOM_COUNT = {True: "memory.oom_control", False: "memory.events"}
+    """The kernel kills a task, as its control group has no memory left. One that needs no more ends in peace."""
+    for _ in range(OOM_TRIES):
+        found = _found(lambda: _everywhere(work.ground.tasks), work)
+        if found is None:
+            return None
+        group = _memory_group(work)
+        with contextlib.suppress(OSError, psutil.TimeoutExpired):
+            try:
+                (group / "cgroup.procs").write_text(str(found.pid))
+                found.wait(OOM_SECONDS)
+                if "oom_kill 0\n" not in (group / OOM_COUNT[group.parent.name == "memory"]).read_text():
+                    return Hit(f"task {found.pid} by the kernel")
+            finally:
+                _remove(group)
+    return None
 
 
 def _memory_group(work: Work) -> Path:

@@ -67,6 +67,7 @@ class Ground:
     warehouse_port: int = field(default_factory=free_port)
     _command: subprocess.Popen[bytes] | None = None
     _api: AirflowApi | None = None
+    _firsts: dict[str, psutil.Process] = field(default_factory=dict)
 
     # life
 
@@ -184,12 +185,19 @@ class Ground:
 
     def processes(self, host: str) -> list[psutil.Process]:
         """All processes of a host but its first one."""
-        first = plan.first_process(self.place, host)
-        if first is None:
-            return []
         with contextlib.suppress(psutil.NoSuchProcess):
-            return psutil.Process(first).children(recursive=True)
+            return self.first_process(host).children(recursive=True)
         return []
+
+    def first_process(self, host: str) -> psutil.Process:
+        """The one that looks after a host's service."""
+        found = self._firsts.get(host)
+        if found is None or not found.is_running():
+            pid = plan.first_process(self.place, host)
+            if pid is None:
+                raise StackError(f"{host} is not there")
+            found = self._firsts[host] = psutil.Process(pid)
+        return found
 
     def backends(self, host: str) -> list[psutil.Process]:
         """The server processes that have a client; those at work, if there are any."""
@@ -221,10 +229,8 @@ class Ground:
 
     def in_network(self, host: str, *command: str, check: bool = True) -> None:
         """Run a command in a host's network."""
-        first = plan.first_process(self.place, host)
-        if first is None:
-            raise StackError(f"{host} is not there")
-        subprocess.run(["nsenter", "--target", str(first), "--net", "--", *command], check=check, capture_output=True)
+        first = str(self.first_process(host).pid)
+        subprocess.run(["nsenter", "--target", first, "--net", "--", *command], check=check, capture_output=True)
 
     def turn_clock(self, host: str, seconds: int) -> None:
         """Let a worker's clock be ahead by so many seconds."""
