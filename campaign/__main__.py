@@ -6,6 +6,7 @@ import argparse
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -35,6 +36,8 @@ def main() -> int:
     if not os.environ.get(INSIDE):  # mounts of our own, which go with this process
         command = ["unshare", "--mount", "--propagation", "private", sys.executable, "-m", "campaign", *sys.argv[1:]]
         os.execvpe(command[0], command, {**os.environ, INSIDE: "1"})
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(130))
     folder = Path(tempfile.mkdtemp(prefix="millrace-campaign-", dir="/var/tmp"))
     folder.chmod(0o755)  # PostgreSQL runs as another user
     ground = Ground(folder)

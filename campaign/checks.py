@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import httpx
@@ -16,10 +16,13 @@ from campaign.cargo import CHECKSUM, Table
 from campaign.ground import IMAGES_DAG, Ground
 from campaign.round import Round, Run
 from include.images.store import FolderStore
+from stack.cluster.topology import Place
 from stack.errors import StackError
 
 IMAGE_SECONDS = 300.0
 QUIET_SECONDS = 120.0
+LEFT_SECONDS = 20.0  # for what is about to end
+FILES_SECONDS = 10.0
 OLD_SECONDS = 2 * 86_400.0
 KNOWN = ("memory", "ingest", "pymp-")  # the last: an empty folder of multiprocessing
 LEDGER = """
@@ -32,34 +35,37 @@ SELECT schemaname || '.' || tablename FROM pg_tables
 WHERE schemaname = 'millrace_staging' OR (schemaname = 'public' AND tablename <> 'campaign')
 """
 LEFT_LOCKS = """
-SELECT format('advisory lock %%s/%%s of %%s', classid, objid, application_name)
+SELECT format('advisory lock %s/%s of %s', classid, objid, application_name)
 FROM pg_locks INNER JOIN pg_stat_activity USING (pid)
 WHERE locktype = 'advisory' AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 LEFT_SESSIONS = """
-SELECT format('session %%s %%s since %%s: %%s', pid, state, xact_start, left(query, 80)) FROM pg_stat_activity
+SELECT format('session %s %s since %s: %s', pid, state, xact_start, left(query, 80)) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start < now() - interval '5 seconds'
 """
 LEFT_RUNS = """
-SELECT format('run %%s is still %%s', airflow_run, status) FROM millrace.ingest_run WHERE status = 'planned'
+SELECT format('run %s is still %s', airflow_run, status) FROM millrace.ingest_run WHERE status = 'planned'
 """
 
 
 def check(round_: Round, table: Table) -> list[str]:
     """All checks; `table` is what the target must hold."""
-    return [*_pictures(round_), *_quiet(round_.ground), *_warehouse(round_, table), *_files(round_.ground)]
-
-
-def _warehouse(round_: Round, table: Table) -> Iterator[str]:
+    problems = [*_pictures(round_), *_quiet(round_.ground)]
     with round_.ground.warehouse() as connection:
-        found = connection.execute(CHECKSUM).fetchone()
-        if found is None or found[0] != table.checksum():
-            yield "the target's checksum is not the reference's"
-        for run in round_.runs:
-            yield from _account(connection, run)
-        yield from _soon_none(connection, LEFT_TABLES, "is left")
-        for query in (LEFT_LOCKS, LEFT_SESSIONS, LEFT_RUNS):
-            yield from _soon_none(connection, query, "")
+        problems += check_warehouse(connection, round_.runs, table)
+    return [*problems, *check_files(round_.ground.place)]
+
+
+def check_warehouse(connection: psycopg.Connection, runs: Sequence[Run], table: Table) -> Iterator[str]:
+    """The target, the accounts, and what may not be left in the database."""
+    found = connection.execute(CHECKSUM).fetchone()
+    if found is None or found[0] != table.checksum():
+        yield "the target's checksum is not the reference's"
+    for run in runs:
+        yield from _account(connection, run)
+    yield from _soon_none(connection, LEFT_TABLES, "is left")
+    for query in (LEFT_LOCKS, LEFT_SESSIONS, LEFT_RUNS):
+        yield from _soon_none(connection, query, "")
 
 
 def _account(connection: psycopg.Connection, run: Run) -> Iterator[str]:
@@ -79,8 +85,8 @@ def _account(connection: psycopg.Connection, run: Run) -> Iterator[str]:
 
 def _soon_none(connection: psycopg.Connection, query: str, what: str) -> Iterator[str]:
     """What is there still after some seconds, as something may be about to end."""
-    deadline = time.monotonic() + 20
-    while rows := connection.execute(query.replace("%%", "%")).fetchall():
+    deadline = time.monotonic() + LEFT_SECONDS
+    while rows := connection.execute(query).fetchall():
         if time.monotonic() > deadline:
             yield from (f"{row[0]} {what}".strip() for row in rows)
             return
@@ -135,24 +141,24 @@ def _quiet(ground: Ground) -> Iterator[str]:
         time.sleep(1)
 
 
-def _files(ground: Ground) -> Iterator[str]:
+def check_files(place: Place) -> Iterator[str]:
     """Nothing temporary is left, but what killed processes were writing: that goes once it is a day old.
 
     It is made old here. The store's part is removed by what the daily run calls, the scratch folders' by the next load.
     """
-    deadline = time.monotonic() + 10
-    while left := [*_unfinished(ground)]:
+    deadline = time.monotonic() + FILES_SECONDS
+    while left := [*_unfinished(place)]:
         if time.monotonic() > deadline:
-            yield from (f"{file.relative_to(ground.place.state)} is left" for file in left)
+            yield from (f"{file.relative_to(place.state)} is left" for file in left)
             return
         time.sleep(1)
-    store = FolderStore(ground.place.volumes / "images")
+    store = FolderStore(place.volumes / "images")
     _make_old(store.scratch())
     store.tidy()
-    for folder in (store.scratch(), *_scratch_folders(ground, "ingest")):
+    for folder in (store.scratch(), *_scratch_folders(place, "ingest")):
         for file in folder.iterdir() if folder.is_dir() else ():
             if _age_seconds(file) > OLD_SECONDS / 2:
-                yield f"{file.relative_to(ground.place.state)} is left, though it is old"
+                yield f"{file.relative_to(place.state)} is left, though it is old"
         _make_old(folder)
 
 
@@ -169,14 +175,14 @@ def _age_seconds(file: Path) -> float:
         return 0.0
 
 
-def _unfinished(ground: Ground) -> Iterator[Path]:
+def _unfinished(place: Place) -> Iterator[Path]:
     """Files that nobody may leave."""
-    yield from ground.inbox.rglob("*.new")
-    for scratch in _scratch_folders(ground):
+    yield from (place.volumes / "inbox").rglob("*.new")
+    for scratch in _scratch_folders(place):
         yield from (one for one in scratch.iterdir() if not one.name.startswith(KNOWN))
 
 
-def _scratch_folders(ground: Ground, name: str = "") -> Iterator[Path]:
-    for host in (ground.place.state / "hosts").iterdir():
+def _scratch_folders(place: Place, name: str = "") -> Iterator[Path]:
+    for host in (place.state / "hosts").iterdir():
         if (host / "scratch" / name).is_dir():
             yield host / "scratch" / name
