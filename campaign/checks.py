@@ -24,7 +24,7 @@ QUIET_SECONDS = 120.0
 LEFT_SECONDS = 20.0  # for what is about to end
 FILES_SECONDS = 10.0
 OLD_SECONDS = 2 * 86_400.0
-KNOWN = ("memory", "ingest", "pymp-")  # the last: an empty folder of multiprocessing
+KNOWN = ("memory", "work", "pymp-")  # the last: an empty folder of multiprocessing
 LEDGER = """
 SELECT run_id, status, read, inserted, updated, unchanged, superseded, rejected
 FROM millrace.ingest_run WHERE airflow_run LIKE %s
@@ -155,7 +155,7 @@ def check_files(place: Place) -> Iterator[str]:
     store = FolderStore(place.volumes / "images")
     _make_old(store.scratch())
     store.tidy()
-    for folder in (store.scratch(), *_scratch_folders(place, "ingest")):
+    for folder in (store.scratch(), *_scratch_folders(place, "work/ingest")):
         for file in folder.iterdir() if folder.is_dir() else ():
             if _age_seconds(file) > OLD_SECONDS / 2:
                 yield f"{file.relative_to(place.state)} is left, though it is old"

@@ -21,7 +21,7 @@ from campaign.cargo import make_day
 from campaign.ground import DISKS, WORKERS, Ground
 
 Undo = Callable[[], None]
-FIND_SECONDS = 15.0
+FIND_SECONDS = 30.0
 OOM_LIMIT_BYTES = 500_000
 OOM_SECONDS = 10.0
 OOM_TRIES = 5
