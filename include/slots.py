@@ -1,8 +1,8 @@
 """How the workers' slots are shared: a pool for each kind of work, so that none can take them all.
 
-`python -m include.slots` prints the pools as `airflow pools import` reads them. $AIRFLOW__CORE__PARALLELISM says how many
-tasks run at once in all workers; the pools add up to one less, as a slot is left for other DAGs. Within a pool, what ends a
-run goes before what begins one (`priority_weight`).
+`python -m include.slots` prints the pools as `airflow pools import` reads them. $AIRFLOW__CORE__PARALLELISM says how
+many tasks run at once in all workers; the pools add up to one less, as a slot is left for other DAGs. Within a pool,
+what ends a run goes before what begins one (`priority_weight`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LEAST = 4  # one for each kind and one for others
 
 
 def split(slots: int) -> dict[str, int]:
-    """Slots of each pool. An audit waits more than it works, so it has a tenth; the others have equal shares of the rest.
+    """Slots of each pool: a tenth for audits, which wait more than they work, and equal shares of the rest.
 
     Raises ValueError when there are too few to keep the kinds apart.
     """

@@ -33,7 +33,11 @@ PLAIN = {
 }
 DEMO_WORKERS = '{"demo-worker": " -m samples.workers "}'
 # By whoever starts the stack. $MILLRACE_EXECUTOR is beside these: another executor than LocalExecutor, or several.
-CHOSEN = ("AIRFLOW_CONN_", "AIRFLOW__CELERY__", "MILLRACE_IMAGE", "MILLRACE_MEMORY", "MILLRACE_QUEUE", "MILLRACE_SCRATCH")
+CHOSEN = (
+    "AIRFLOW_CONN_",
+    "AIRFLOW__CELERY__",
+    *(f"MILLRACE_{name}" for name in ("IMAGE", "MEMORY", "QUEUE", "SCRATCH")),
+)
 
 
 def airflow_environment(settings: Settings) -> dict[str, str]:

@@ -126,9 +126,7 @@ class Supervisor:
         log_file = self.settings.logs / "airflow-tables.log"
         with log_file.open("ab") as log:
             whole = [sys.executable, "-m", "airflow", *command]
-            done = subprocess.run(
-                whole, env=self.environment, input=text.encode(), stdout=log, stderr=log, check=False
-            )
+            done = subprocess.run(whole, env=self.environment, input=text.encode(), stdout=log, stderr=log, check=False)
         if done.returncode:
             raise StackError(f"`airflow {' '.join(command)}` failed with exit code {done.returncode}, see {log_file}")
 
