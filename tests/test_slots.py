@@ -7,13 +7,13 @@ import pytest
 from include import slots
 
 
-@pytest.mark.parametrize("total", range(slots.LEAST, 200))
-def test_every_kind_has_slots_and_one_is_left(total: int) -> None:
-    found = slots.split(total)
-    assert set(found) == set(slots.KINDS)
-    assert min(found.values()) >= 1
-    assert sum(found.values()) == total - 1
-    assert 0 <= found["ingest"] - found["images"] <= 1
+def test_every_kind_has_slots_and_one_is_left() -> None:
+    for total in range(slots.LEAST, 200):
+        found = slots.split(total)
+        assert set(found) == set(slots.KINDS)
+        assert min(found.values()) >= 1
+        assert sum(found.values()) == total - 1
+        assert 0 <= found["ingest"] - found["images"] <= 1
 
 
 def test_too_few_slots_are_refused_by_name() -> None:

@@ -155,6 +155,7 @@ def test_two_workers_share_an_ingest(cluster: Cluster) -> None:
         ingest(cluster)
         check_roles(cluster)
         check_memory(cluster)
+        check_logs(cluster)
         made = cluster.namespaces
         assert len(made) >= 5 * (len(HOSTS) + 4), "each host has its own"
         cluster.run("--down")
@@ -215,3 +216,15 @@ def check_memory(cluster: Cluster) -> None:
         assert set(seen()) == HOSTS
         assert seen()["worker-2"] == {"celery-parent", "celery-child"}
         assert seen()["api-server"] == {"api-server"}
+
+
+def check_logs(cluster: Cluster) -> None:
+    """No secret stands in what the services, tasks and database servers have logged."""
+    state = cluster.state / "cluster"
+    folders = (state / "logs", state / "volumes" / "logs", *(state / "volumes").glob("*/data/log*"))
+    logs = [
+        file for folder in folders for file in ([folder] if folder.is_file() else folder.rglob("*")) if file.is_file()
+    ]
+    assert len(logs) > len(HOSTS)
+    made = secrets_file.read(state / "env")
+    assert not [(name, file) for file in logs for name, word in made.items() if word.encode() in file.read_bytes()]
