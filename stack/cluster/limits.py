@@ -18,13 +18,13 @@ class Limits:
     def __init__(self, state: Path) -> None:
         digest = hashlib.sha256(str(state).encode()).hexdigest()[:8]
         self._made: list[Path] = []
-        self._name = f"millrace-{digest}"
+        self.name = f"millrace-{digest}"
         self.fault = ""
 
     def enclose(self, host: str, bytes_: int, command: Sequence[str]) -> list[str]:
         """The command so that it enters the host's group first; as it is, and `fault` says why, if that can't be."""
         try:
-            group, limit = _parent(self._name + f"-{host}")
+            group, limit = _parent(self.name + f"-{host}")
             group.mkdir(exist_ok=True)
             self._made.append(group)
             (group / limit).write_text(str(bytes_))
