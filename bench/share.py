@@ -125,7 +125,8 @@ class Jobs:
         with psycopg.connect(self.copy.dsn("warehouse"), autocommit=True) as connection:
             connection.execute("DROP TABLE IF EXISTS public.orders")
         job = Job()
-        self._run("ingest", job, {"path": str(file or self.file), "force": True})
+        chosen = file or self.file
+        self._run("ingest", job, {"path": str(chosen), "force": True, "chunk_bytes": chosen.stat().st_size // LOADS})
         return job
 
     def audits(self, busy: Callable[[], bool]) -> Job:
