@@ -153,6 +153,7 @@ def test_a_full_pool_of_the_ingest_holds_nobody_else_up(airflow: Airflow) -> Non
     found = {pool["name"]: pool["slots"] for pool in airflow.api.get("pools")["pools"]}
     parallelism = sum(found[kind] for kind in slots.KINDS) + 1
     assert found | slots.split(parallelism) == found, "one slot is left for other DAGs"
+    file = airflow.deliver("crowded", "changed", HEADER + "1,b,1\n2,c,2\n")  # the same rows would need no merge
     only = {"pool": "ingest", "slots": 1, "include_deferred": False}
     airflow.api.patch("pools/ingest", only)
 
