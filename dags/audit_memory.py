@@ -25,7 +25,7 @@ from typing import Any
 
 from airflow.sdk import Asset, Param, dag, task
 
-from include import bridge
+from include import bridge, slots
 from include.bridge import memory
 
 leaks = Asset("memory.leaks")
@@ -83,6 +83,8 @@ def flag_leaks() -> list[str]:
     max_active_runs=1,
     tags=["memory"],
     default_args={
+        **slots.place("memory"),
+        "priority_weight": 10,  # its pool is small, its tasks are short; no DAG of others is to hold it up
         "owner": "platform",
         "retries": 2,
         "retry_delay": timedelta(seconds=10),

@@ -29,7 +29,7 @@ from typing import Any
 from airflow.sdk import DAG, Asset, Param, PokeReturnValue, dag, task
 from airflow.timetables.interval import CronDataIntervalTimetable
 
-from include import bridge
+from include import bridge, slots
 from include.bridge import ingest
 from include.ingest.dataset import Dataset
 
@@ -39,7 +39,7 @@ def ingest_csv(dataset: Dataset) -> DAG:
     table = Asset(f"{dataset.postgres_conn_id}.{dataset.schema_name}.{dataset.table_name}")
 
     # `check_wait` ends the wait in plain words; the sensor's own time-out is only a net below it.
-    @task.sensor(mode="reschedule", poke_interval=30, timeout=dataset.wait_timeout_seconds + 600)
+    @task.sensor(mode="reschedule", poke_interval=30, timeout=dataset.wait_timeout_seconds + 600, priority_weight=2)
     def plan() -> PokeReturnValue:
         from include.ingest import plan as planning
 
@@ -68,7 +68,7 @@ def ingest_csv(dataset: Dataset) -> DAG:
         bridge.report("loaded", chunk=number, bytes=chunk.length, **counts)
         return counts
 
-    @task(trigger_rule="none_failed")
+    @task(trigger_rule="none_failed", priority_weight=3)
     def merge() -> None:
         from include.ingest import merge as merging
         from include.ingest.plan import read_plan
@@ -77,7 +77,7 @@ def ingest_csv(dataset: Dataset) -> DAG:
             planned = read_plan(connection, ingest.run_id(), ingest.storage())
             merging.merge(connection, ingest.with_params(dataset), planned)
 
-    @task(trigger_rule="all_done", outlets=[table])
+    @task(trigger_rule="all_done", outlets=[table], priority_weight=4)
     def account() -> dict[str, Any]:
         from include.ingest.run import close
 
@@ -98,6 +98,7 @@ def ingest_csv(dataset: Dataset) -> DAG:
         max_active_runs=4,  # a file that is late does not hold up the others; merges queue by themselves
         tags=["ingest", *dataset.tags],
         default_args={
+            **slots.place("ingest"),
             "owner": dataset.owner,
             "retries": 3,
             "retry_delay": timedelta(seconds=10),

@@ -29,14 +29,14 @@ from airflow.sdk import Asset, AssetWatcher, Param, dag, task
 from airflow.sdk.definitions.timetables.assets import AssetOrTimeSchedule
 from airflow.timetables.trigger import CronTriggerTimetable
 
-from include import bridge
+from include import bridge, slots
 from include.bridge import images
 
 uploads = Asset("images.uploads", watchers=[AssetWatcher(name="images_waiting", trigger=images.ImagesWaiting())])
 resized = Asset("images.resized")
 
 
-@task
+@task(priority_weight=2)
 def claim() -> list[dict[str, Any]]:
     with images.warehouse() as connection:
         taken = images.take_in(connection)
@@ -58,7 +58,7 @@ def resize(batch: dict[str, Any]) -> dict[str, Any]:
     return counts
 
 
-@task(trigger_rule="none_failed", outlets=[resized])
+@task(trigger_rule="none_failed", outlets=[resized], priority_weight=3)
 def account() -> dict[str, int]:
     from include.images import callbacks, inbox
 
@@ -80,6 +80,7 @@ def account() -> dict[str, int]:
     max_active_runs=2,  # a run whose worker is gone does not hold up the next one until Airflow notices
     tags=["images"],
     default_args={
+        **slots.place("images"),
         "owner": "data",
         "retries": 3,
         "retry_delay": timedelta(seconds=5),

@@ -19,7 +19,8 @@ BRISK = {
     "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "10",
 }
 PLAIN = {
-    "AIRFLOW__CORE__PARALLELISM": "8",
+    # So that the images' pool has a slot for each core, see include/slots.py.
+    "AIRFLOW__CORE__PARALLELISM": str(max(10, 2 * (os.cpu_count() or 1) + 4)),
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
     "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
@@ -32,7 +33,11 @@ PLAIN = {
 }
 DEMO_WORKERS = '{"demo-worker": " -m samples.workers "}'
 # By whoever starts the stack. $MILLRACE_EXECUTOR is beside these: another executor than LocalExecutor, or several.
-CHOSEN = ("AIRFLOW_CONN_", "AIRFLOW__CELERY__", "MILLRACE_IMAGE", "MILLRACE_MEMORY", "MILLRACE_SCRATCH")
+CHOSEN = (
+    "AIRFLOW_CONN_",
+    "AIRFLOW__CELERY__",
+    *(f"MILLRACE_{name}" for name in ("IMAGE", "MEMORY", "QUEUE", "SCRATCH")),
+)
 
 
 def airflow_environment(settings: Settings) -> dict[str, str]:

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
+from include import slots
 from stack import databases
 from stack.api import AirflowApi
 from stack.components import COMMANDS, Component, rotate
@@ -108,20 +109,26 @@ class Supervisor:
         self._say()
 
     def _migrate_airflow(self) -> None:
-        """`airflow db migrate` takes ten seconds, so it runs only after a change of the lock or the database."""
+        """Tables and pools. It takes fifteen seconds, so it is done only after a change of lock, database or pools."""
         stamp = self.settings.state / "airflow-tables.json"
         lock = hashlib.sha256((self.settings.repository / "requirements.lock").read_bytes()).hexdigest()
         dsn = self.settings.database_url("airflow")
-        wanted = json.dumps({"lock": lock, "revision": databases.metadata_revision(dsn)})
+        pools = json.dumps(slots.pools(self.environment))
+        wanted = json.dumps({"lock": lock, "revision": databases.metadata_revision(dsn), "pools": pools})
         if stamp.exists() and stamp.read_text() == wanted:
             return
+        self._airflow("db", "migrate")
+        self._airflow("pools", "import", "/dev/stdin", text=pools)
+        write_private(stamp, json.dumps({**json.loads(wanted), "revision": databases.metadata_revision(dsn)}))
+
+    def _airflow(self, *command: str, text: str = "") -> None:
+        """A command of Airflow's, with its input."""
         log_file = self.settings.logs / "airflow-tables.log"
         with log_file.open("ab") as log:
-            command = [sys.executable, "-m", "airflow", "db", "migrate"]
-            code = subprocess.run(command, env=self.environment, stdout=log, stderr=log, check=False).returncode
-        if code:
-            raise StackError(f"`airflow db migrate` failed with exit code {code}, see {log_file}")
-        write_private(stamp, json.dumps({"lock": lock, "revision": databases.metadata_revision(dsn)}))
+            whole = [sys.executable, "-m", "airflow", *command]
+            done = subprocess.run(whole, env=self.environment, input=text.encode(), stdout=log, stderr=log, check=False)
+        if done.returncode:
+            raise StackError(f"`airflow {' '.join(command)}` failed with exit code {done.returncode}, see {log_file}")
 
     def _watch(self) -> None:
         while True:

@@ -16,6 +16,7 @@ from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
+from include import slots
 from include.bridge import WAREHOUSE, connected, dsn
 from include.images.callbacks import Callbacks
 from include.images.doorbell import rings
@@ -59,8 +60,12 @@ def folder(place: str) -> Path | Objects:
 
 
 def lanes() -> int:
-    """Tasks that resize at the same time: $MILLRACE_IMAGE_LANES, or one for each core of this machine."""
-    return int(os.environ.get("MILLRACE_IMAGE_LANES") or os.cpu_count() or 1)
+    """Tasks that resize at the same time: $MILLRACE_IMAGE_LANES, or one for each core of this machine.
+
+    Never more than their pool has: a batch that waits for a slot would be claimed and not worked off.
+    """
+    wanted = int(os.environ.get("MILLRACE_IMAGE_LANES") or os.cpu_count() or 1)
+    return min(wanted, slots.split(conf.getint("core", "parallelism"))["images"])
 
 
 def callbacks() -> Callbacks:

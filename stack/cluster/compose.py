@@ -15,6 +15,7 @@ from stack.errors import StackError
 
 VARIABLE = re.compile(r"\$\{(\w+)(?:(:[-?])([^{}]*))?\}")
 ESCAPED = "\0"
+SHIFTS = {"k": 10, "m": 20, "g": 30}
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -45,6 +46,7 @@ class Service:
     replicas: int
     restarts: bool
     grace_seconds: float
+    memory_bytes: int
 
 
 def read_services(
@@ -121,6 +123,7 @@ def _service(name: str, raw: Mapping[str, Any], image: Image) -> Service:
         replicas=int(raw.get("deploy", {}).get("replicas", 1)),
         restarts=raw.get("restart", "no") != "no",
         grace_seconds=_seconds(raw.get("stop_grace_period", "10s")),
+        memory_bytes=_bytes(raw["mem_limit"]),
     )
 
 
@@ -133,6 +136,10 @@ def _health(test: list[str]) -> list[str]:
     if not test:
         return []
     return test[1:] if test[0] == "CMD" else ["sh", "-c", test[1]]
+
+
+def _bytes(text: str) -> int:
+    return int(text[:-1]) << SHIFTS[text[-1]]
 
 
 def _seconds(text: str) -> float:

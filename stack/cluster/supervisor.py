@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from stack.cluster import plan
+from stack.cluster.limits import Limits
 from stack.cluster.services import Spec
 from stack.cluster.switch import Switch
 from stack.cluster.topology import Host, Place, hosts_file
@@ -32,14 +33,15 @@ KILL_AFTER_SECONDS = 10.0
 class Member:
     """A host that runs, and the last word that it said."""
 
-    def __init__(self, host: Host, place: Place, handles: Sequence[int]) -> None:
+    def __init__(self, host: Host, place: Place, handles: Sequence[int], limits: Limits) -> None:
         self.host = host
         self.state = "new"
         self.began = time.monotonic()
         self._log = place.logs / f"{host.name}.log"
+        command = [*NAMESPACES, sys.executable, "-m", "stack.cluster.host", host.name, str(place.state)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*NAMESPACES, sys.executable, "-m", "stack.cluster.host", host.name, str(place.state)],
+                limits.enclose(host.name, host.service.memory_bytes, command),
                 cwd=place.repository, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, pass_fds=handles,
                 start_new_session=True, bufsize=0,
             )  # fmt: skip
@@ -99,6 +101,7 @@ class Supervisor:
         self.listening = listening
         self.members: list[Member] = []
         self._switch = Switch(list(dict.fromkeys(network for host in hosts for network in host.addresses)))
+        self._limits = Limits(place.state)
         self._announced = False
 
     def run(self) -> None:
@@ -124,6 +127,7 @@ class Supervisor:
             for member in last:
                 member.await_end()
             left = [member for member in left if member not in last]
+        self._limits.close()
 
     def _next(self) -> list[Host]:
         """Hosts that are not started and whose dependencies are as they should be."""
@@ -143,7 +147,7 @@ class Supervisor:
 
     def _start(self, host: Host) -> None:
         ports = self.listening.get(host.service.name, [])
-        member = Member(host, self.place, [handle for handle, _ in ports])
+        member = Member(host, self.place, [handle for handle, _ in ports], self._limits)
         self.members.append(member)
         member.instruct(self._switch, self.hosts, ports)
 
@@ -160,6 +164,8 @@ class Supervisor:
         if not self._announced and len(self.members) == len(self.hosts) and all(one.ready for one in self.members):
             self._announced = True
             (self.place.state / "ready").touch()
+            if self._limits.fault:
+                print(f"  memory is not limited here: {self._limits.fault}", flush=True)
             for host in self.hosts:
                 if password := host.environment.get("ADMIN_PASSWORD"):
                     page = f"http://127.0.0.1:{next(iter(host.service.ports))}"

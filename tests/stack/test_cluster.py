@@ -18,7 +18,9 @@ import pytest
 from samples.orders import Shape, rows_for, write
 from stack import secrets_file
 from stack.api import AirflowApi
-from stack.cluster import command
+from stack.cluster import command, plan
+from stack.cluster.limits import Limits
+from stack.cluster.topology import Place
 from stack.errors import StackError
 from stack.ports import free_port
 from stack.settings import Secrets, Settings
@@ -155,6 +157,8 @@ def test_two_workers_share_an_ingest(cluster: Cluster) -> None:
         ingest(cluster)
         check_roles(cluster)
         check_memory(cluster)
+        check_logs(cluster)
+        check_limits(cluster)
         made = cluster.namespaces
         assert len(made) >= 5 * (len(HOSTS) + 4), "each host has its own"
         cluster.run("--down")
@@ -215,3 +219,22 @@ def check_memory(cluster: Cluster) -> None:
         assert set(seen()) == HOSTS
         assert seen()["worker-2"] == {"celery-parent", "celery-child"}
         assert seen()["api-server"] == {"api-server"}
+
+
+def check_logs(cluster: Cluster) -> None:
+    """No secret stands in what the services, tasks and database servers have logged."""
+    state = cluster.state / "cluster"
+    logs = [*state.glob("logs/*"), *state.glob("volumes/*/data.log"), *(state / "volumes" / "logs").rglob("*.log")]
+    assert {file.stem for file in logs} >= {*HOSTS, "data", "attempt=1"}
+    made = secrets_file.read(state / "env")
+    assert not [(name, file) for file in logs for name, word in made.items() if word.encode() in file.read_bytes()]
+
+
+def check_limits(cluster: Cluster) -> None:
+    """A host is in a group of its own, where groups can be made."""
+    place = Place(REPOSITORY, cluster.state / "cluster")
+    limits = Limits(place.state)
+    limits.enclose("probe", 1 << 20, ["true"])
+    limits.close()
+    groups = Path(f"/proc/{plan.first_process(place, 'worker-1')}/cgroup").read_text()
+    assert f"{limits.name}-worker-1\n" in groups or limits.fault

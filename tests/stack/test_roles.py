@@ -45,6 +45,16 @@ def test_each_role_may_do_its_own_work_only(postgres: PostgresServer, environmen
     with psycopg.connect(environment["AIRFLOW_CONN_WAREHOUSE"]) as owner:
         owner.execute("CREATE TABLE public.orders (id bigint)")
         owner.execute("CREATE TABLE millrace.later (id bigint)")
+    with psycopg.connect(environment["AIRFLOW_CONN_WAREHOUSE"], autocommit=True) as owner:
+        for refused in (
+            "COPY (SELECT 1) TO PROGRAM 'true'",
+            "SELECT pg_read_file('/etc/hostname')",
+            "SET ROLE reader",
+            "CREATE ROLE another",
+            "CREATE DATABASE another",
+        ):
+            with pytest.raises(errors.InsufficientPrivilege):
+                owner.execute(refused)  # type: ignore[call-overload]
     with psycopg.connect(environment["AIRFLOW_CONN_WAREHOUSE_PAGES"], autocommit=True) as pages:
         assert pages.execute("SELECT count(*) FROM millrace.image").fetchone() == (0,)
         assert pages.execute("SELECT count(*) FROM millrace.later").fetchone() == (0,), "tables of later migrations too"

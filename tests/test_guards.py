@@ -1,0 +1,46 @@
+"""Every route of Millrace asks who it is; what changes something asks for more, and where the request comes from."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from include.images import api as images
+from include.images import pages as images_pages
+from include.memory import api as memory
+from include.memory import pages as memory_pages
+
+
+def may_read() -> None:
+    """Stands for Airflow's check."""
+
+
+def may_write() -> None:
+    """Stands for Airflow's stricter check."""
+
+
+def nobody() -> str:
+    return ""
+
+
+def test_every_route_is_guarded() -> None:
+    guards = images.Guards(may_read, may_write, nobody)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    service = cast("Any", lambda: None)
+    for router in (
+        images.router(service, guards), images_pages.router(guards),
+        memory.router(service, may_read), memory_pages.router(may_read),
+    ):  # fmt: skip
+        app.include_router(router)
+    found = {}
+    for route in app.routes:
+        assert isinstance(route, APIRoute), f"{route} has no guard"
+        asked = {one.call for one in route.dependant.dependencies}
+        for method in route.methods:
+            found[method, route.path] = asked
+    assert len(found) > 15
+    for (method, path), asked in found.items():
+        wanted = {may_read} if method == "GET" else {may_write, images.same_site}
+        assert wanted <= asked, (method, path)
