@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,7 @@ IDS = 120_000  # so few that most rows of a file change one that is there
 ROWS = 60_000
 REPEATED = 0.02
 BAD = 0.001
+HEADER = "id,label,price\n"
 PACKED = 0.3  # share of files that are gzip, whatever their name
 WORDS = ("plain", "a longer label", 'with "quotes"', "on two\nlines", "comma, inside", "ümläut", "")
 
@@ -43,14 +45,47 @@ FROM public.campaign
 
 
 @dataclass(frozen=True)
+class Record:
+    """A line of a file. `cents` is None where the row is to be rejected."""
+
+    line: str
+    id: int
+    label: str | None
+    cents: int | None
+
+
+@dataclass(frozen=True)
 class Day:
-    """One file: its bytes, the rows that win, and how many were read, superseded and rejected."""
+    """One file: its bytes, the rows that win, and how many are read, superseded and rejected."""
 
     data: bytes
-    good: dict[int, tuple[str | None, int]]
-    read: int
-    rejected: int
-    superseded: int
+    records: tuple[Record, ...] = field(repr=False)
+
+    @classmethod
+    def of(cls, records: Sequence[Record], *, packed: bool = False) -> Day:
+        """The file of these records."""
+        data = "".join([HEADER, *(record.line for record in records)]).encode()
+        return cls(gzip.compress(data, 1) if packed else data, tuple(records))
+
+    @property
+    def good(self) -> dict[int, tuple[str | None, int]]:
+        """The rows that win: the last one of each id."""
+        return {one.id: (one.label, one.cents) for one in self.records if one.cents is not None}
+
+    @property
+    def read(self) -> int:
+        """Rows of the file."""
+        return len(self.records)
+
+    @property
+    def rejected(self) -> int:
+        """Bad ones."""
+        return sum(one.cents is None for one in self.records)
+
+    @property
+    def superseded(self) -> int:
+        """Good ones that a later one of the same id beats."""
+        return self.read - self.rejected - len(self.good)
 
     def deliver(self, path: Path) -> None:
         """Put it there, whole."""
@@ -62,23 +97,13 @@ class Day:
 
 def make_day(chance: random.Random, rows: int = ROWS) -> Day:
     """A file of random rows: repeated ids, of which the last wins, and bad rows."""
-    good: dict[int, tuple[str | None, int]] = {}
-    lines = ["id,label,price\n"]
-    seen: list[int] = []
-    rejected = accepted = 0
+    records: list[Record] = []
     for _ in range(rows):
-        number = chance.choice(seen) if seen and chance.random() < REPEATED else chance.randrange(IDS)
+        number = chance.choice(records).id if records and chance.random() < REPEATED else chance.randrange(IDS)
         label, cents = chance.choice(WORDS), chance.randrange(10_000_000)
         shown = '"' + label.replace('"', '""') + '"' if label else ""
         if chance.random() < BAD:
-            lines.append(f"{number},{shown},-{1 + cents / 100:.2f}\n")
-            rejected += 1
-            continue
-        lines.append(f"{number},{shown},{cents / 100:.2f}\n")
-        good[number] = (label or None, cents)
-        seen.append(number)
-        accepted += 1
-    data = "".join(lines).encode()
-    if chance.random() < PACKED:
-        data = gzip.compress(data, 1)
-    return Day(data, good, rows, rejected, accepted - len(good))
+            records.append(Record(f"{number},{shown},-{1 + cents / 100:.2f}\n", number, None, None))
+        else:
+            records.append(Record(f"{number},{shown},{cents / 100:.2f}\n", number, label or None, cents))
+    return Day.of(records, packed=chance.random() < PACKED)

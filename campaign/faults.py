@@ -13,35 +13,24 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import psutil
 
-from campaign.cargo import make_day
+from campaign.cargo import Day, make_day
 from campaign.ground import DISKS, WORKERS, Ground
+
+if TYPE_CHECKING:
+    from campaign.round import Round
 
 Undo = Callable[[], None]
 FIND_SECONDS = 30.0
+GZIP = b"\x1f\x8b"
 OOM_LIMIT_BYTES = 500_000
 OOM_SECONDS = 10.0
 OOM_TRIES = 5
 # Which file counts the kills; by whether the interface is the kernel's first.
 OOM_COUNT = {True: "memory.oom_control", False: "memory.events"}
-
-
-class Work(Protocol):
-    """What a fault may do to the work of its round."""
-
-    ground: Ground
-    chance: random.Random
-    spoilt: bool
-
-    @property
-    def file(self) -> Path:
-        """The file of the first run."""
-
-    def add_run(self) -> None:
-        """Start a second run on the same table, of a later file."""
 
 
 @dataclass(frozen=True)
@@ -58,15 +47,15 @@ class Fault:
     """A kind of fault. `strike` returns None when there was nothing to hit. One of `group` at most in a round."""
 
     name: str
-    strike: Callable[[Work], Hit | None]
+    strike: Callable[[Round], Hit | None]
     group: str = ""
 
 
-def _worker(work: Work) -> str:
+def _worker(work: Round) -> str:
     return f"worker-{work.chance.randint(1, WORKERS)}"
 
 
-def _found(find: Callable[[], list[psutil.Process]], work: Work) -> psutil.Process | None:
+def _found(find: Callable[[], list[psutil.Process]], work: Round) -> psutil.Process | None:
     """One of the processes that there are now, or will be soon."""
     deadline = time.monotonic() + FIND_SECONDS
     while time.monotonic() < deadline:
@@ -81,8 +70,8 @@ def _everywhere(of: Callable[[str], list[psutil.Process]]) -> list[psutil.Proces
     return [one for number in range(1, WORKERS + 1) for one in of(f"worker-{number}")]
 
 
-def _kill(find: Callable[[Ground], list[psutil.Process]], what: str) -> Callable[[Work], Hit | None]:
-    def strike(work: Work) -> Hit | None:
+def _kill(find: Callable[[Ground], list[psutil.Process]], what: str) -> Callable[[Round], Hit | None]:
+    def strike(work: Round) -> Hit | None:
         found = _found(lambda: find(work.ground), work)
         if found is None:
             return None
@@ -96,8 +85,8 @@ def _kill(find: Callable[[Ground], list[psutil.Process]], what: str) -> Callable
     return strike
 
 
-def _kill_host(host: str) -> Callable[[Work], Hit | None]:
-    def strike(work: Work) -> Hit | None:
+def _kill_host(host: str) -> Callable[[Round], Hit | None]:
+    def strike(work: Round) -> Hit | None:
         name = host or _worker(work)
         killed = work.ground.kill_host(name)
         return Hit(f"{killed} processes of {name}") if killed else None
@@ -105,8 +94,8 @@ def _kill_host(host: str) -> Callable[[Work], Hit | None]:
     return strike
 
 
-def _stop_database(host: str, number: signal.Signals) -> Callable[[Work], Hit | None]:
-    def strike(work: Work) -> Hit | None:
+def _stop_database(host: str, number: signal.Signals) -> Callable[[Round], Hit | None]:
+    def strike(work: Round) -> Hit | None:
         postmaster = work.ground.postmaster(host)
         if postmaster is None:
             return None
@@ -116,7 +105,7 @@ def _stop_database(host: str, number: signal.Signals) -> Callable[[Work], Hit | 
     return strike
 
 
-def _cut(work: Work) -> Hit | None:
+def _cut(work: Round) -> Hit | None:
     """The worker's cable is out, for less or more than Airflow waits for a sign of life."""
     host = _worker(work)
     work.ground.in_network(host, "ip", "link", "set", "eth0", "down")
@@ -125,7 +114,7 @@ def _cut(work: Work) -> Hit | None:
     )
 
 
-def _slow(work: Work) -> Hit | None:
+def _slow(work: Round) -> Hit | None:
     """Two megabits a second, and a queue of half a second."""
     host = _worker(work)
     shape = ("rate", "2mbit", "burst", "16kb", "latency", "500ms")
@@ -137,8 +126,8 @@ def _slow(work: Work) -> Hit | None:
     return Hit(host, undo, work.chance.uniform(5, 20))
 
 
-def _fill(volume: str) -> Callable[[Work], Hit | None]:
-    def strike(work: Work) -> Hit | None:
+def _fill(volume: str) -> Callable[[Round], Hit | None]:
+    def strike(work: Round) -> Hit | None:
         filler = work.ground.place.volumes / volume / "filler"
         place = os.statvfs(filler.parent)
         with filler.open("wb") as file, contextlib.suppress(OSError):
@@ -152,13 +141,13 @@ def _fill(volume: str) -> Callable[[Work], Hit | None]:
     return strike
 
 
-def _turn_clock(work: Work) -> Hit | None:
+def _turn_clock(work: Round) -> Hit | None:
     host, ahead = _worker(work), work.chance.choice([-86_400, -3_600, -90, 90, 3_600, 86_400])
     work.ground.turn_clock(host, ahead)
     return Hit(f"{host} by {ahead:+d} s", lambda: work.ground.turn_clock(host, 0), work.chance.uniform(5, 30))
 
 
-def _out_of_memory(work: Work) -> Hit | None:
+def _out_of_memory(work: Round) -> Hit | None:
     """The kernel kills a task, as its control group has no memory left. One that needs no more ends in peace."""
     for _ in range(OOM_TRIES):
         found = _found(lambda: _everywhere(work.ground.tasks), work)
@@ -176,7 +165,7 @@ def _out_of_memory(work: Work) -> Hit | None:
     return None
 
 
-def _memory_group(work: Work) -> Path:
+def _memory_group(work: Round) -> Path:
     """A control group of a few pages, by either version of the kernel's interface."""
     first = Path("/sys/fs/cgroup/memory")
     root, limit = (first, "memory.limit_in_bytes") if first.is_dir() else (first.parent, "memory.max")
@@ -197,32 +186,38 @@ def _remove(group: Path) -> None:
         time.sleep(0.1)
 
 
-def _replace(work: Work) -> Hit | None:
-    work.spoilt = True
-    make_day(work.chance, 20_000).deliver(work.file)
-    return Hit(work.file.name)
-
-
-def _truncate(work: Work) -> Hit | None:
-    if not work.file.exists():
+def _replace(work: Round) -> Hit | None:
+    if not work.await_plan(FIND_SECONDS):
         return None
-    work.spoilt = True
-    os.truncate(work.file, work.chance.randrange(work.file.stat().st_size))
+    work.spoil(make_day(work.chance, 20_000)).deliver(work.file)
     return Hit(work.file.name)
 
 
-def _delete(work: Work) -> Hit | None:
-    work.spoilt = True
+def _truncate(work: Round) -> Hit | None:
+    """What remains is a whole file to whoever sees it for the first time; of a packed one, half of it."""
+    if not work.await_plan(FIND_SECONDS):
+        return None
+    records = work.runs[0].day.records
+    rest = work.spoil(Day.of(records[: work.chance.randrange(1, len(records))]))
+    whole = work.runs[0].day.data
+    os.truncate(work.file, len(whole) // 2 if whole.startswith(GZIP) else len(rest.data))
+    return Hit(work.file.name)
+
+
+def _delete(work: Round) -> Hit | None:
+    if not work.await_plan(FIND_SECONDS):
+        return None
+    work.spoil(None)
     work.file.unlink(missing_ok=True)
     return Hit(work.file.name)
 
 
-def _second_run(work: Work) -> Hit | None:
+def _second_run(work: Round) -> Hit | None:
     work.add_run()
     return Hit("a later file")
 
 
-def _deploy(work: Work) -> Hit | None:
+def _deploy(work: Round) -> Hit | None:
     """The dataset file changes, and every service is told to end and starts anew, as `docker compose up` does."""
     lines = [line for line in work.ground.dataset.read_text().splitlines() if not line.startswith("description:")]
     work.ground.dataset.write_text("\n".join([*lines, f"description: release {work.chance.randrange(10**6)}", ""]))

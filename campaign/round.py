@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+import psycopg
 
 from campaign.cargo import Day, Table, make_day
 from campaign.faults import Fault, Hit
@@ -33,13 +34,17 @@ ENDED = ("success", "failed")
 
 @dataclass
 class Run:
-    """A DAG run of the round, and the file that it takes."""
+    """A DAG run of the round, and the file that it takes.
+
+    `others` are what took the file's place: a run that plans anew, as its planning was killed, may see one of these.
+    """
 
     day: Day
     file: Path
     date: datetime
     run_id: str = ""
     reason: str = ""  # what it said when it failed, once
+    others: list[Day] = field(default_factory=list)
 
 
 @dataclass
@@ -54,9 +59,9 @@ class Round:
     runs: list[Run] = field(default_factory=list)
     hits: list[tuple[Fault, Hit]] = field(default_factory=list)
     missed: list[Fault] = field(default_factory=list)
+    spoilt: bool = False  # the first run's file is not what it was
     pictures: list[str] = field(default_factory=list)  # ids that were answered 202
     refused: int = 0
-    spoilt: bool = False  # the first run's file is not what it was
     seconds: float = 0.0
 
     @property
@@ -93,6 +98,34 @@ class Round:
         for run in self.runs:
             table = table.after(run.day)
         return table
+
+    def await_plan(self, seconds: float) -> bool:
+        """Wait until the first run has planned its file; False when it has not in time, or is done."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            found = self._ledger(self.runs[0])
+            if found:
+                return found[0] == "planned"
+            time.sleep(0.1)
+        return False
+
+    def spoil(self, other: Day | None) -> Day:
+        """Remember what takes the place of the first run's file."""
+        self.runs[0].others += [other] if other else []
+        self.spoilt = True
+        return other or self.runs[0].day
+
+    def _ledger(self, run: Run) -> tuple[str, int] | None:
+        """The run's state and rows read, by the warehouse's ledger; None when it can't be asked just now."""
+        query = "SELECT status, coalesce(read, 0) FROM millrace.ingest_run WHERE airflow_run LIKE %s"
+        with contextlib.suppress(psycopg.Error), self.ground.warehouse(2) as connection:
+            return connection.execute(query, [f"%{run.run_id}%"]).fetchone()
+        return None
+
+    def _settle(self, run: Run) -> None:
+        """Which of the files the run has seen, by its number of rows."""
+        found = self._ledger(run)
+        run.day = next((day for day in run.others if found and found[1] == day.read), run.day)
 
     def _trigger(self, run: Run) -> None:
         """Once: an answer that got lost is looked up."""
@@ -170,6 +203,7 @@ class Round:
         for run in self.runs:
             if self._await(run, END_SECONDS) == "failed":
                 self._put_right(run)
+            self._settle(run)
 
     def _put_right(self, run: Run) -> None:
         run.reason = self._reason(run)
