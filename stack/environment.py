@@ -32,7 +32,10 @@ PLAIN = {
 }
 DEMO_WORKERS = '{"demo-worker": " -m samples.workers "}'
 # By whoever starts the stack. $MILLRACE_EXECUTOR is beside these: another executor than LocalExecutor, or several.
-CHOSEN = ("AIRFLOW_CONN_", "AIRFLOW__CELERY__", "MILLRACE_IMAGE", "MILLRACE_MEMORY", "MILLRACE_SCRATCH")
+CHOSEN = (
+    "AIRFLOW_CONN_", "AIRFLOW__CELERY__", "MILLRACE_IMAGE", "MILLRACE_LOGS", "MILLRACE_MEMORY", "MILLRACE_METRICS",
+    "MILLRACE_SCRATCH",
+)  # fmt: skip
 
 
 def airflow_environment(settings: Settings) -> dict[str, str]:
