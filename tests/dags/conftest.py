@@ -27,10 +27,12 @@ from stack.api import AirflowApi
 from stack.ports import free_port
 from stack.processes import Register
 from stack.settings import Settings
-from tests.images import pictures
+from tests.images import pictures, places
 
 REPOSITORY = Path(__file__).parents[2]
 SCREENSHOTS = os.environ.get("MILLRACE_SCREENSHOTS")  # a folder to keep the pictures in
+METRICS_TOKEN = "asks-for-figures"
+LOGS = "logs/tasks"  # bucket and prefix
 DAILY = "daily.png"  # lies in the inbox before the first daily run
 FOLDERS = ("config", "dags", "include", "plugins", "samples", "stack")
 DATASET = """
@@ -159,8 +161,9 @@ def celery() -> Celery:
 
 
 @pytest.fixture(scope="package")
-def airflow(celery: Celery) -> Iterator[Airflow]:
-    """The stack, up."""
+def airflow(celery: Celery, s3_port: int) -> Iterator[Airflow]:
+    """The stack, up; the logs of its tasks go to a bucket."""
+    places.s3(f"http://127.0.0.1:{s3_port}").mkdir(LOGS.partition("/")[0])
     folder = Path(tempfile.mkdtemp(prefix="millrace-airflow-"))
     folder.chmod(0o755)
     for name in FOLDERS:
@@ -171,7 +174,7 @@ def airflow(celery: Celery) -> Iterator[Airflow]:
     swept.mkdir(parents=True)
     (swept / DAILY).write_bytes(pictures.encoded(pictures.photo(400, 300, 99), "PNG"))
     try:
-        _stack(folder, "up", **_audit(folder), **celery.environment)
+        _stack(folder, "up", **_audit(folder), **celery.environment, **_watched(s3_port))
         running = Airflow(folder, Settings.load(folder / ".millrace"))
         yield running
         running.api.close()
@@ -184,6 +187,18 @@ def _audit(folder: Path) -> dict[str, str]:
     """Settings of the memory audit: quick looks, and a notifier that writes down what it says."""
     notifier = {"class": "told.Told", "file": str(folder / "told.txt"), "text": "{{ exception }}"}
     return {"MILLRACE_MEMORY_SECONDS": "10", "MILLRACE_MEMORY_NOTIFIERS": json.dumps([notifier])}
+
+
+def _watched(s3_port: int) -> dict[str, str]:
+    """Settings of monitoring, and of logs in a bucket."""
+    key, secret = places.KEYS
+    extra = {"endpoint_url": f"http://127.0.0.1:{s3_port}", "region_name": "eu-central-1"}
+    login = {"conn_type": "aws", "login": key, "password": secret, "extra": extra}
+    return {
+        "MILLRACE_METRICS_TOKEN": METRICS_TOKEN,
+        "MILLRACE_LOGS": f"s3://logs@{LOGS}",
+        "AIRFLOW_CONN_LOGS": json.dumps(login),
+    }
 
 
 def _stack(folder: Path, *arguments: str, **more: str) -> str:
