@@ -1,8 +1,7 @@
 """`GET /millrace/metrics`: figures for Prometheus, of Millrace's warehouse and of Airflow's metadata.
 
-There is no such route without `MILLRACE_METRICS_TOKEN`; with it, whoever asks logs in as `metrics` with it as the
-password (Airflow takes every bearer token for one of its own). It reads at each request and keeps nothing, so every API
-server tells the same.
+There is no such route without `MILLRACE_METRICS_TOKEN`; with it, whoever asks has to bring it as a bearer token. It
+reads at each request and keeps nothing, so every API server tells the same.
 """
 
 from __future__ import annotations
@@ -13,9 +12,8 @@ from collections.abc import Iterable
 from typing import Annotated, Any
 
 import psycopg
-from fastapi import APIRouter, Depends, HTTPException, Response
+from fastapi import APIRouter, Header, HTTPException, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.security import HTTPBasic, HTTPBasicCredentials
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
@@ -29,7 +27,6 @@ from include.memory import figures as of_memory
 from include.warehouse.figures import WAIT_SECONDS, families, read
 
 TOKEN = "MILLRACE_METRICS_TOKEN"
-USER = "metrics"
 CONNECTIONS = 1
 FIGURES = (*of_ingest.FIGURES, *of_images.FIGURES, *of_memory.FIGURES)
 ANSWERED = {"source_up": "1 where the figures of this source were read, 0 where they could not be"}
@@ -45,10 +42,10 @@ def _router(token: str, reading: AsyncConnectionPool[Any]) -> APIRouter:
     routes = APIRouter(tags=["monitoring"])
 
     @routes.get("/metrics")
-    async def get_metrics(given: Annotated[HTTPBasicCredentials, Depends(HTTPBasic())]) -> Response:
+    async def get_metrics(authorization: Annotated[str, Header()] = "") -> Response:
         """Everything, in Prometheus' text format. A source that is away is told by `millrace_source_up`."""
-        if given.username != USER or not secrets.compare_digest(given.password.encode(), token.encode()):
-            raise HTTPException(401, "the metrics token is wrong", {"WWW-Authenticate": "Basic"})
+        if not secrets.compare_digest(authorization.encode(), f"Bearer {token}".encode()):
+            raise HTTPException(401, "the metrics token is missing or wrong", {"WWW-Authenticate": "Bearer"})
         return Response(_text(await _all(reading)), media_type=CONTENT_TYPE_LATEST)
 
     return routes

@@ -17,7 +17,7 @@ from psycopg_pool import AsyncConnectionPool
 from include.bridge import WAREHOUSE, dsn, images_web, memory_web, metrics_web
 
 PAGES = "warehouse_pages"
-PARTS = (images_web, memory_web, metrics_web)
+PARTS = (metrics_web, images_web, memory_web)  # the pages of images answer whatever nobody before them did
 
 
 @asynccontextmanager
