@@ -40,7 +40,11 @@ def prometheus(airflow: Airflow, tmp_path: Path) -> Iterator[str]:
         assert before in text
         text = text.replace(before, after)
     settings.write_text(text)
-    arguments = [f"--config.file={settings}", f"--storage.tsdb.path={tmp_path}", f"--web.listen-address=127.0.0.1:{port}"]
+    arguments = [
+        f"--config.file={settings}",
+        f"--storage.tsdb.path={tmp_path}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
     with subprocess.Popen([program, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         yield f"http://127.0.0.1:{port}"
         server.terminate()
