@@ -180,7 +180,7 @@ def test_helm_values_have_the_same_environment(raw: dict[str, Any]) -> None:
         return {one["name"] for one in values[component]["env"]}
 
     everybody = {one["name"] for one in values["env"]} | {one["envName"] for one in values["secret"]}
-    assert everybody == set(raw["x-environment"]) | {"AIRFLOW_CONN_STORAGE"}
+    assert everybody == set(raw["x-environment"])
     core = set(raw["x-core-environment"]) - set(raw["x-environment"])
     assert all(names(component) == core for component in ("scheduler", "dagProcessor", "triggerer"))
     assert everybody | names("apiServer") == set(raw["services"]["api-server"]["environment"]) | {
