@@ -28,6 +28,7 @@ from stack.ports import free_port
 from stack.processes import Register
 from stack.settings import Settings
 from tests.images import pictures, places
+from tests.memory import story
 
 REPOSITORY = Path(__file__).parents[2]
 SCREENSHOTS = os.environ.get("MILLRACE_SCREENSHOTS")  # a folder to keep the pictures in
@@ -209,6 +210,16 @@ def _stack(folder: Path, *arguments: str, **more: str) -> str:
     )  # fmt: skip
     assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
     return done.stdout
+
+
+@pytest.fixture
+def told(airflow: Airflow) -> Iterator[None]:
+    """A deployment with a leak, beside the processes of the running one."""
+    with airflow.warehouse() as connection:
+        story.tell(connection)
+        yield
+        for table in ("memory_sample", "memory_finding", "memory_evidence", "memory_task"):
+            connection.execute(f"DELETE FROM millrace.{table} WHERE host = ANY(%s)", [["airflow-1", "airflow-2"]])
 
 
 def instant(text: str) -> datetime:
