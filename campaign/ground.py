@@ -132,7 +132,6 @@ class Ground:
             "MILLRACE_STATE": str(self.folder),
             "API_PORT": str(self.api_port),
             "WAREHOUSE_PORT": str(self.warehouse_port),
-            "WORKER_CONCURRENCY": "3",
             "TASK_SILENCE_SECONDS": "20",
             "TASK_QUEUED_SECONDS": "60",
             "COMPOSE_FILE": f"docker-compose.yaml{os.pathsep}{self.folder / 'override.yaml'}",
@@ -142,7 +141,7 @@ class Ground:
         """Workers see a clock of their own: what programs of theirs ask for comes from libfaketime."""
         program = (
             f'export FAKETIME_TIMESTAMP_FILE="{self.clocks}/$$(hostname)" LD_PRELOAD={library};'
-            ' exec airflow celery worker --skip-serve-logs --concurrency "${WORKER_CONCURRENCY:-4}"'
+            ' exec airflow celery worker --skip-serve-logs --concurrency "${WORKER_CONCURRENCY:-5}"'
         )
         settings = {"FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
         worker = {"entrypoint": ["sh", "-euc"], "command": [program], "environment": settings}
@@ -286,9 +285,9 @@ class Ground:
                     self.settings.database_url("warehouse"), autocommit=True, connect_timeout=5
                 )
                 break
-            except psycopg.OperationalError:
+            except psycopg.OperationalError as fault:
                 if time.monotonic() > deadline:
-                    raise
+                    raise StackError(f"the warehouse has not answered for {seconds:.0f} s: {fault}") from fault
                 time.sleep(0.5)
         with connection:
             yield connection

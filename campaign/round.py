@@ -118,7 +118,7 @@ class Round:
     def _ledger(self, run: Run) -> tuple[str, int] | None:
         """The run's state and rows read, by the warehouse's ledger; None when it can't be asked just now."""
         query = "SELECT status, coalesce(read, 0) FROM millrace.ingest_run WHERE airflow_run LIKE %s"
-        with contextlib.suppress(psycopg.Error), self.ground.warehouse(2) as connection:
+        with contextlib.suppress(psycopg.Error, StackError), self.ground.warehouse(2) as connection:
             return connection.execute(query, [f"%{run.run_id}%"]).fetchone()
         return None
 

@@ -36,7 +36,7 @@ DEMO_WORKERS = '{"demo-worker": " -m samples.workers "}'
 CHOSEN = (
     "AIRFLOW_CONN_",
     "AIRFLOW__CELERY__",
-    *(f"MILLRACE_{name}" for name in ("IMAGE", "MEMORY", "QUEUE", "SCRATCH")),
+    *(f"MILLRACE_{name}" for name in ("IMAGE", "LOGS", "MEMORY", "METRICS", "QUEUE", "SCRATCH")),
 )
 
 
@@ -70,6 +70,7 @@ def _places(settings: Settings) -> dict[str, str]:
         "AIRFLOW__CORE__DAGS_FOLDER": str(repository / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(repository / "plugins"),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
+        "AIRFLOW__LOGGING__LOGGING_CONFIG_CLASS": "task_logs.LOGGING_CONFIG",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(settings.logs / "tasks"),
         "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(settings.logs / "dag_processor"),
         "AIRFLOW__API__PORT": str(settings.api_port),

@@ -27,6 +27,7 @@ MADE: dict[str, Callable[[], str]] = {
     "PAGES_PASSWORD": _word,
     "REDIS_PASSWORD": _word,
     "ADMIN_PASSWORD": _word,
+    "METRICS_TOKEN": _word,
     "API_SECRET_KEY": _word,
     "JWT_SECRET": lambda: secrets.token_urlsafe(64),
     "FERNET_KEY": _fernet,

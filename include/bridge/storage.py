@@ -6,6 +6,8 @@ is not installed, s3fs alone does, with what a Connection says in plain words.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -34,22 +36,43 @@ def connect(url: str) -> tuple[Any, str]:
     return path.fs, path.path
 
 
-def _s3(conn_id: str | None) -> Any:
-    from s3fs import S3FileSystem
+@dataclass(frozen=True)
+class Login:
+    """How S3 is reached. With nothing, keys are found as every AWS tool does, in environment, files or by role."""
 
-    S3FileSystem.retries = TRIES
-    if conn_id is None:  # keys and region are found as every AWS tool does: environment, files, the machine's role
-        return S3FileSystem(config_kwargs=CONFIG)
+    key: str | None = None
+    secret: str | None = None
+    token: str | None = None
+    endpoint_url: str | None = None
+    region_name: str | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+def login(conn_id: str | None) -> Login:
+    """What a Connection says in plain words."""
+    if conn_id is None:
+        return Login()
     found = Connection.get(conn_id)
     extra = found.extra_dejson or {}
     if unknown := set(extra) - EXTRA:
         names = ", ".join(sorted(unknown))
         raise ValueError(f"{names} of connection {conn_id}: install apache-airflow-providers-amazon[s3fs] for that")
+    return Login(
+        found.login, found.password, extra.get("aws_session_token"), extra.get("endpoint_url"),
+        extra.get("region_name"), extra.get("config_kwargs", {}),
+    )  # fmt: skip
+
+
+def _s3(conn_id: str | None) -> Any:
+    from s3fs import S3FileSystem
+
+    S3FileSystem.retries = TRIES
+    known = login(conn_id)
     return S3FileSystem(
-        key=found.login,
-        secret=found.password,
-        token=extra.get("aws_session_token"),
-        endpoint_url=extra.get("endpoint_url"),
-        client_kwargs={"region_name": extra["region_name"]} if "region_name" in extra else {},
-        config_kwargs={**CONFIG, **extra.get("config_kwargs", {})},
+        key=known.key,
+        secret=known.secret,
+        token=known.token,
+        endpoint_url=known.endpoint_url,
+        client_kwargs={"region_name": known.region_name} if known.region_name else {},
+        config_kwargs={**CONFIG, **known.config},
     )

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 from stack.cluster.forward import forward
-from stack.cluster.services import Running, Spec, now, pause, start, well
+from stack.cluster.services import Running, Spec, now, pause, restart, start, well
 
 LOOK_SECONDS = 0.25
 CHECK_EVERY_SECONDS = 1.0
@@ -66,7 +66,7 @@ class Host:
         if self._told_to_stop(pause(self._deaths)):
             return True
         self._began = now()
-        self._service = start(self.spec)
+        self._service = restart(self.spec)
         self._healthy = not self.spec.health
         _say("restarted")
         return True

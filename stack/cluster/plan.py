@@ -6,7 +6,6 @@ import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from pathlib import Path
 
 import psutil
 

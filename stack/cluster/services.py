@@ -6,12 +6,14 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from stack.errors import StackError
 from stack.postgres import PostgresServer
 
 CHECK_SECONDS = 20.0
@@ -123,9 +125,28 @@ class Database:
             os.kill(self._server.pid or 0, signal.SIGHUP)
 
 
+class NotStarted:
+    """A service that could not be started this time: a full disk, for one."""
+
+    pid = None
+    code = 1
+
+    def stop(self, grace_seconds: float) -> None:
+        """There is nothing to end."""
+
+
 def start(spec: Spec) -> Running:
-    """Start what a host is for."""
+    """Start what a host is for. Raises StackError."""
     return Database(spec) if spec.image.startswith("postgres:") else Command(spec)
+
+
+def restart(spec: Spec) -> Running:
+    """Start it once more; where that fails, say so in the log."""
+    try:
+        return start(spec)
+    except StackError as fault:
+        print(f"run: {fault}", file=sys.stderr, flush=True)
+        return NotStarted()
 
 
 def well(spec: Spec) -> bool:

@@ -27,10 +27,13 @@ from stack.api import AirflowApi
 from stack.ports import free_port
 from stack.processes import Register
 from stack.settings import Settings
-from tests.images import pictures
+from tests.images import pictures, places
+from tests.memory import story
 
 REPOSITORY = Path(__file__).parents[2]
 SCREENSHOTS = os.environ.get("MILLRACE_SCREENSHOTS")  # a folder to keep the pictures in
+METRICS_TOKEN = "asks-for-figures"
+LOGS = "logs/tasks"  # bucket and prefix
 DAILY = "daily.png"  # lies in the inbox before the first daily run
 FOLDERS = ("config", "dags", "include", "plugins", "samples", "stack")
 DATASET = """
@@ -159,8 +162,9 @@ def celery() -> Celery:
 
 
 @pytest.fixture(scope="package")
-def airflow(celery: Celery) -> Iterator[Airflow]:
-    """The stack, up."""
+def airflow(celery: Celery, s3_port: int) -> Iterator[Airflow]:
+    """The stack, up; the logs of its tasks go to a bucket."""
+    places.s3(f"http://127.0.0.1:{s3_port}").mkdir(LOGS.partition("/")[0])
     folder = Path(tempfile.mkdtemp(prefix="millrace-airflow-"))
     folder.chmod(0o755)
     for name in FOLDERS:
@@ -171,7 +175,7 @@ def airflow(celery: Celery) -> Iterator[Airflow]:
     swept.mkdir(parents=True)
     (swept / DAILY).write_bytes(pictures.encoded(pictures.photo(400, 300, 99), "PNG"))
     try:
-        _stack(folder, "up", **_audit(folder), **celery.environment)
+        _stack(folder, "up", **_audit(folder), **celery.environment, **_watched(s3_port))
         running = Airflow(folder, Settings.load(folder / ".millrace"))
         yield running
         running.api.close()
@@ -186,6 +190,18 @@ def _audit(folder: Path) -> dict[str, str]:
     return {"MILLRACE_MEMORY_SECONDS": "10", "MILLRACE_MEMORY_NOTIFIERS": json.dumps([notifier])}
 
 
+def _watched(s3_port: int) -> dict[str, str]:
+    """Settings of monitoring, and of logs in a bucket."""
+    key, secret = places.KEYS
+    extra = {"endpoint_url": f"http://127.0.0.1:{s3_port}", "region_name": "eu-central-1"}
+    login = {"conn_type": "aws", "login": key, "password": secret, "extra": extra}
+    return {
+        "MILLRACE_METRICS_TOKEN": METRICS_TOKEN,
+        "MILLRACE_LOGS": f"s3://logs@{LOGS}",
+        "AIRFLOW_CONN_LOGS": json.dumps(login),
+    }
+
+
 def _stack(folder: Path, *arguments: str, **more: str) -> str:
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("MILLRACE", "AIRFLOW"))}
     done = subprocess.run(
@@ -194,6 +210,16 @@ def _stack(folder: Path, *arguments: str, **more: str) -> str:
     )  # fmt: skip
     assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
     return done.stdout
+
+
+@pytest.fixture
+def told(airflow: Airflow) -> Iterator[None]:
+    """A deployment with a leak, beside the processes of the running one."""
+    with airflow.warehouse() as connection:
+        story.tell(connection)
+        yield
+        for table in ("memory_sample", "memory_finding", "memory_evidence", "memory_task"):
+            connection.execute(f"DELETE FROM millrace.{table} WHERE host = ANY(%s)", [["airflow-1", "airflow-2"]])
 
 
 def instant(text: str) -> datetime:

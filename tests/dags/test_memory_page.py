@@ -5,27 +5,13 @@ from __future__ import annotations
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import FrameLocator, Page, expect
 
 from tests.dags.conftest import Airflow, keep
-from tests.memory import story
 
 SECOND = 1000
-HOSTS = ("airflow-1", "airflow-2")
-TABLES = ("memory_sample", "memory_finding", "memory_evidence", "memory_task")
-
-
-@pytest.fixture
-def told(airflow: Airflow) -> Iterator[None]:
-    """A deployment with a leak, beside the processes of the running one."""
-    with airflow.warehouse() as connection:
-        story.tell(connection)
-        yield
-        for table in TABLES:
-            connection.execute(f"DELETE FROM millrace.{table} WHERE host = ANY(%s)", [list(HOSTS)])
 
 
 def opened(page: Page, airflow: Airflow) -> FrameLocator:

@@ -159,3 +159,36 @@ def test_each_component_of_airflow_is_there(services: dict[str, Service]) -> Non
     assert "api-server" in services["worker"].depends_on, "so that workers stop first"
     assert services["worker"].replicas == 2
     assert services["worker"].grace_seconds == 300
+
+
+def test_monitoring_is_pinned_locked_and_has_its_files(raw: dict[str, Any]) -> None:
+    for name in ("prometheus", "grafana"):
+        service = raw["services"][name]
+        assert re.search(r":v?\d+\.\d+\.\d+$", service["image"])
+        assert service["read_only"]
+        assert service["cap_drop"] == ["ALL"]
+        assert service["networks"] == ["work"]
+        mounted = [volume.split(":")[0] for volume in service["volumes"] if volume.startswith("./")]
+        assert mounted
+        assert all((REPOSITORY / path).exists() for path in mounted)
+
+
+def test_helm_values_have_the_same_environment(raw: dict[str, Any]) -> None:
+    values = yaml.safe_load((REPOSITORY / "deploy" / "helm" / "values.yaml").read_text())
+
+    def names(component: str) -> set[str]:
+        return {one["name"] for one in values[component]["env"]}
+
+    everybody = {one["name"] for one in values["env"]} | {one["envName"] for one in values["secret"]}
+    assert everybody == set(raw["x-environment"])
+    core = set(raw["x-core-environment"]) - set(raw["x-environment"])
+    assert all(names(component) == core for component in ("scheduler", "dagProcessor", "triggerer"))
+    assert everybody | names("apiServer") == set(raw["services"]["api-server"]["environment"]) | {
+        "AIRFLOW_CONN_STORAGE"
+    }
+    assert names("migrateDatabaseJob") <= set(raw["services"]["init"]["environment"])
+    assert names("migrateDatabaseJob") >= set(raw["services"]["init"]["environment"]) - core - set(raw["x-environment"])
+    assert "env" not in values["workers"]
+    plain = {one["name"]: one["value"] for one in values["env"]}
+    fixed = {name: value for name, value in raw["x-environment"].items() if "$" not in value and "//" not in value}
+    assert {name: plain[name] for name in fixed} == fixed

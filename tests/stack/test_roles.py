@@ -8,6 +8,9 @@ import psycopg
 import pytest
 from psycopg import errors
 
+from include.images import figures as of_images
+from include.ingest import figures as of_ingest
+from include.memory import figures as of_memory
 from include.warehouse.prepare import prepare
 from stack.postgres import PostgresServer
 
@@ -58,6 +61,8 @@ def test_each_role_may_do_its_own_work_only(postgres: PostgresServer, environmen
     with psycopg.connect(environment["AIRFLOW_CONN_WAREHOUSE_PAGES"], autocommit=True) as pages:
         assert pages.execute("SELECT count(*) FROM millrace.image").fetchone() == (0,)
         assert pages.execute("SELECT count(*) FROM millrace.later").fetchone() == (0,), "tables of later migrations too"
+        for group in (*of_images.FIGURES, *of_ingest.FIGURES, *of_memory.FIGURES):
+            pages.execute(group.statement)
         for refused in (
             "DELETE FROM millrace.image",
             "INSERT INTO millrace.later VALUES (1)",
