@@ -1,14 +1,16 @@
 """Unpacks gzip. One stream can't be entered in the middle; the blocks of bgzip are unpacked side by side.
 
-BGZF, what bgzip writes, is gzip in members of 64 KB at the most, each of which says how long it is.
+BGZF, what bgzip writes, is gzip in members of 64 KB at the most, each of which says how long it is. Intel's ISA-L
+unpacks in half the time that zlib takes.
 """
 
 from __future__ import annotations
 
-import zlib
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+
+from isal import isal_zlib as zlib
 
 from include.ingest.source.feed import PLAIN_BYTES, Feed
 from include.ingest.source.local import THREADS
