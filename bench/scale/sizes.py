@@ -67,9 +67,8 @@ def measure(*, quick: bool, gigabytes: float | None, say: Callable[[str], None])
             _run(place, airflow, small)  # a server just made writes its first WAL files, which counts for nobody
             for file, runs in ((small, found.small), (large, found.large), (small, found.small)):
                 runs.append(_run(place, airflow, file))
-                say(
-                    f"  {size_name(file.megabytes)}: {runs[-1].seconds:.1f} s, {file.megabytes / runs[-1].seconds:.0f} MB/s"
-                )
+                seconds = runs[-1].seconds
+                say(f"  {size_name(file.megabytes)}: {seconds:.1f} s, {file.megabytes / seconds:.0f} MB/s")
     finally:
         if large.megabytes > 2 * small.megabytes:
             _remove(large.path)

@@ -1,4 +1,4 @@
-"""The same rows as a plain file, packed by gzip, and as an object of S3 on the same machine: whole DAG runs, in turn."""
+"""The same rows as a plain file, packed by gzip, and as an object of S3 on this machine: whole DAG runs, in turn."""
 
 from __future__ import annotations
 

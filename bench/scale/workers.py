@@ -34,7 +34,7 @@ CORES = 0.25  # of each worker
 MEGABYTES, QUICK_MEGABYTES = 2000.0, 300.0
 FILES = 4
 REPEAT = 2
-SCHEDULED_ROWS = 200
+SCHEDULED_ROWS, SCHEDULED_ID = 200, 1_000_000_000  # far from all others
 RUN_SECONDS, LOOK_SECONDS = 900.0, 4.0
 ONE_FILE, FOUR_FILES = "one file", "four files"
 RELEASE = """
@@ -88,9 +88,7 @@ def measure(folder: Path, *, quick: bool, say: Callable[[str], None]) -> Found:
                     _employ(cluster, workers)
                     done = _time(cluster, group, workers)
                     found.runs[shape, workers].append(done)
-                    say(
-                        f"  {shape}, {workers} worker{'s' * (workers > 1)}: {done.whole:.1f} s, loads {done.load:.1f} s"
-                    )
+                    say(f"  {shape}, workers: {workers}: {done.whole:.1f} s, loads {done.load:.1f} s")
     return found
 
 
@@ -100,7 +98,7 @@ def serve_the_schedule(cluster: Cluster) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for days in (0, 1):
         with (folder / f"orders_{datetime.now(UTC) - timedelta(days=days):%Y-%m-%d}.csv").open("wb") as out:
-            write(out, Shape(SCHEDULED_ROWS, bad=0.0, seed=days + 90))
+            write(out, Shape(SCHEDULED_ROWS, bad=0.0, seed=days + 90, first_id=SCHEDULED_ID))
 
 
 def sheets(found: Found) -> list[Sheet]:
@@ -168,7 +166,8 @@ def _time(cluster: Cluster, files: Sequence[File], workers: int) -> Timed:
     hosts = {task["hostname"] for task in tasks if task["task_id"] == "load"}
     if len(hosts) != min(workers, sum(task["task_id"] == "load" for task in tasks)):
         raise StackError(f"{workers} workers were to load, and {', '.join(sorted(hosts))} did")
-    return Timed(max(ends) - began, *(_span(tasks, name) for name in ("plan", "load", "merge")), watch.cores)
+    plan, load, merge = (_span(tasks, name) for name in ("plan", "load", "merge"))
+    return Timed(max(ends) - began, plan, load, merge, watch.cores)
 
 
 def _await_quiet(cluster: Cluster) -> None:
@@ -197,14 +196,17 @@ class _Watch:
     """How busy the warehouse is at the most, in cores, over some seconds."""
 
     def __init__(self, cluster: Cluster) -> None:
-        self._pids = lambda: cluster.processes("warehouse-db")
-        self._last = time.monotonic(), cpu_of(self._pids())
+        self._cluster, self._last = cluster, (time.monotonic(), self._cpu(cluster))
         self.cores = 0.0
 
     def __call__(self) -> None:
         now = time.monotonic()
         if now - self._last[0] < LOOK_SECONDS:
             return
-        cpu = cpu_of(self._pids())
+        cpu = self._cpu(self._cluster)
         self.cores = max(self.cores, (cpu - self._last[1]) / (now - self._last[0]))
         self._last = now, cpu
+
+    @staticmethod
+    def _cpu(cluster: Cluster) -> float:
+        return cpu_of(cluster.processes("warehouse-db"))
