@@ -1,7 +1,7 @@
 """What 1 TB a day takes, computed from what was measured: `python -m bench.scale.model` prints the tables of the page.
 
-The costs for each GB are those of `bench/results/ingest-5gb.json`. All that is computed from them is proportion: none of
-it was run.
+The costs for each GB are those of `bench/results/ingest-5gb.json`. All that is computed from them is proportion: none
+of it was run.
 """
 
 from __future__ import annotations
