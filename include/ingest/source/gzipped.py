@@ -16,7 +16,7 @@ from isal.igzip_lib import IsalError
 from include.ingest.source.feed import PLAIN_BYTES, Feed
 from include.ingest.source.local import THREADS
 
-FAULT: type[Exception] = IsalError  # type: ignore[assignment] (its stub has an instance)
+FAULT: type[Exception] = IsalError  # type: ignore[assignment]  # its stub has an instance
 MEMBER = 31  # zlib's word for: with gzip's header and checksum
 MAGIC = b"\x1f\x8b"
 HEAD_BYTES = 18  # of a BGZF member: up to the field that says how long it is
