@@ -54,6 +54,7 @@ class Timed:
     load: float
     merge: float
     database_cores: float
+    hosts: frozenset[str]  # that loaded
 
 
 @dataclass
@@ -80,13 +81,14 @@ def measure(folder: Path, *, quick: bool, say: Callable[[str], None]) -> Found:
     with Cluster(folder, workers=2, concurrency=1, say=say) as cluster:
         serve_the_schedule(cluster)
         cluster.await_dag(DAG, paused=False)
-        _time(cluster, _small(cluster), 2)
+        _time(cluster, _small(cluster))
         cluster.limit(CORES)
         for _ in range(1 if quick else REPEAT):
             for shape, group in ((ONE_FILE, whole), (FOUR_FILES, parts)):
                 for workers in (2, 1):
                     _employ(cluster, workers)
-                    done = _time(cluster, group, workers)
+                    done = _time(cluster, group)
+                    _check(done, workers)
                     found.runs[shape, workers].append(done)
                     say(f"  {shape}, workers: {workers}: {done.whole:.1f} s, loads {done.load:.1f} s")
     return found
@@ -148,7 +150,7 @@ def _employ(cluster: Cluster, workers: int) -> None:
     time.sleep(3)  # what it has asked for already times out
 
 
-def _time(cluster: Cluster, files: Sequence[File], workers: int) -> Timed:
+def _time(cluster: Cluster, files: Sequence[File]) -> Timed:
     """Ingest these files side by side into a fresh table."""
     _await_quiet(cluster)
     dataset = load_dataset(REPOSITORY / "include" / "datasets" / "orders.yaml")
@@ -159,15 +161,13 @@ def _time(cluster: Cluster, files: Sequence[File], workers: int) -> Timed:
         file.warm()
     watch, began, runs = _Watch(cluster), time.time(), []
     for file in files:
-        body = {"logical_date": None, "conf": {"path": str(file.path), "force": True}}
+        body = {"logical_date": None, "conf": {"path": str(file.path)}}
         runs.append(str(cluster.api.post(f"dags/{DAG}/dagRuns", body)["dag_run_id"]))
     ends = [seconds_of(cluster.await_run(DAG, run, RUN_SECONDS, watch)["end_date"]) for run in runs]
     tasks = [task for run in runs for task in _tasks(cluster, run)]
-    hosts = {task["hostname"] for task in tasks if task["task_id"] == "load"}
-    if len(hosts) != min(workers, sum(task["task_id"] == "load" for task in tasks)):
-        raise StackError(f"{workers} workers were to load, and {', '.join(sorted(hosts))} did")
+    hosts = {str(task["hostname"]) for task in tasks if task["task_id"] == "load" and task["start_date"]}
     plan, load, merge = (_span(tasks, name) for name in ("plan", "load", "merge"))
-    return Timed(max(ends) - began, plan, load, merge, watch.cores)
+    return Timed(max(ends) - began, plan, load, merge, watch.cores, frozenset(hosts))
 
 
 def _await_quiet(cluster: Cluster) -> None:
@@ -189,7 +189,15 @@ def _tasks(cluster: Cluster, run: str) -> list[dict[str, Any]]:
 def _span(tasks: Sequence[dict[str, Any]], name: str) -> float:
     """From the first start to the last end of a kind of task."""
     ran = [task for task in tasks if task["task_id"] == name and task["start_date"]]
+    if not ran:
+        return 0.0
     return max(seconds_of(task["end_date"]) for task in ran) - min(seconds_of(task["start_date"]) for task in ran)
+
+
+def _check(done: Timed, workers: int) -> None:
+    """Raise StackError when other workers loaded than were to."""
+    if done.hosts != {f"worker-{number}" for number in range(1, workers + 1)}:
+        raise StackError(f"{workers} workers were to load, and {', '.join(sorted(done.hosts))} did")
 
 
 class _Watch:
