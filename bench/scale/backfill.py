@@ -12,7 +12,7 @@ from __future__ import annotations
 import csv
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from io import BytesIO
@@ -44,6 +44,7 @@ class Found:
     exact_days: int
     tasks: int  # processes that Airflow started
     rows: int
+    cpu_seconds: float | None  # of all hosts
 
     @property
     def overhead_seconds(self) -> float:
@@ -59,13 +60,15 @@ def measure(folder: Path, *, quick: bool, say: Callable[[str], None]) -> Found:
         files = _write_files(cluster.inbox / "orders", days)
         cluster.await_dag(DAG, paused=False)
         last = FIRST_DAY + timedelta(days=days - 1)
-        began = time.time()
+        began, before = time.time(), cluster.cpu_seconds
         cluster.on(
             "scheduler", "airflow", "backfill", "create", "--dag-id", DAG, "--from-date", f"{FIRST_DAY}",
             "--to-date", f"{last}", "--max-active-runs", f"{ACTIVE_RUNS}",
         )  # fmt: skip
         ended = _await_end(cluster, days, say)
-        return _compare(cluster, files, ended - began)
+        after = cluster.cpu_seconds
+        cpu = None if before is None or after is None else after - before
+        return replace(_compare(cluster, files, ended - began), cpu_seconds=cpu)
 
 
 def _write_files(folder: Path, days: int) -> dict[date, list[dict[str, str]]]:
@@ -140,10 +143,10 @@ def _tasks(cluster: Cluster) -> int:
 def sheets(found: Found) -> list[Sheet]:
     """One line."""
     columns = ("days", "s", "s a day", "the ingest's own work, s a day", "Airflow's overhead, s a day",
-               "tasks run", "rows in the end", "days exact")  # fmt: skip
+               "CPU of all hosts, s a day", "tasks run", "rows in the end", "days exact")  # fmt: skip
     row = [
         f"{found.days}", f"{found.seconds:.0f}", f"{found.seconds / found.days:.2f}",
-        f"{found.work_seconds / found.days:.2f}", f"{found.overhead_seconds:.2f}", f"{found.tasks:,}",
+        f"{found.work_seconds / found.days:.2f}", f"{found.overhead_seconds:.2f}", "" if found.cpu_seconds is None else f"{found.cpu_seconds / found.days:.2f}", f"{found.tasks:,}",
         f"{found.rows:,}", f"{found.exact_days}",
     ]  # fmt: skip
     return [Sheet(f"A backfill of small daily files, {WORKERS} workers", columns, [row])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -25,7 +26,7 @@ from stack.ports import free_port
 from stack.settings import REPOSITORY, Secrets, Settings
 
 UP_SECONDS, DAG_SECONDS, POLL_SECONDS = 300.0, 120.0, 0.5
-QUOTAS = Path("/sys/fs/cgroup/cpu")  # version 1 of control groups
+QUOTAS, ACCOUNTS = Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup/cpuacct")  # version 1 of control groups
 PERIOD_MICROSECONDS = 50_000
 
 
@@ -42,6 +43,7 @@ class Cluster:
         self.place = Place(REPOSITORY, self.state.resolve() / "cluster")
         self.inbox = self.place.volumes / "inbox"
         self._limits: list[Path] = []
+        self._group = ACCOUNTS / f"millrace-bench-{os.getpid()}"
 
     def __enter__(self) -> Self:
         self._run("--down", "--delete")  # what a killed benchmark left
@@ -52,6 +54,7 @@ class Cluster:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         try:
+            self._account()
             self._await_ready()
             self._log_in()
         except BaseException:
@@ -90,6 +93,12 @@ class Cluster:
                     f"no quota of CPU can be set here ({fault}); version 1 of cgroups is needed"
                 ) from fault
 
+    @property
+    def cpu_seconds(self) -> float | None:
+        """CPU that all hosts have used so far, tasks that have ended too; None where nobody counts it."""
+        usage = self._group / "cpuacct.usage"
+        return int(usage.read_text()) / 1e9 if usage.exists() else None
+
     def on(self, host: str, *arguments: str, seconds: float = 120.0) -> str:
         """What a command on a host prints."""
         return self._run("--on", host, *arguments, seconds=seconds, check=True)
@@ -119,6 +128,13 @@ class Cluster:
             look()
             time.sleep(POLL_SECONDS)
         raise StackError(f"run {run_id} did not end within {seconds:.0f} s")
+
+    def _account(self) -> None:
+        """Have the kernel count what all hosts use: the command that starts them is in a group, and so is all of it."""
+        with contextlib.suppress(OSError):
+            self._group.mkdir()
+            self._limits.append(self._group)
+            (self._group / "cgroup.procs").write_text(str(self._process.pid))
 
     def _await_ready(self) -> None:
         began = time.monotonic()

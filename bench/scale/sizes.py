@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
+import psycopg
+
 from bench.figures import Figure
 from bench.files import File, make
 from bench.ingest import check, size_name
@@ -34,6 +36,7 @@ class Found:
     large_megabytes: float = 0.0
     small_megabytes: float = 0.0
     reason: str = ""  # why the large one is not larger
+    table_bytes: dict[str, int] = field(default_factory=dict)  # by run, with the key
 
     @property
     def ratio(self) -> float | None:
@@ -64,9 +67,9 @@ def measure(*, quick: bool, gigabytes: float | None, say: Callable[[str], None])
         with Place() as place:
             airflow = Airflow(place)
             airflow.warm_up()
-            _run(place, airflow, small)  # a server just made writes its first WAL files, which counts for nobody
+            _run(place, airflow, small, found)  # a server just made writes its first WAL files, which counts for nobody
             for file, runs in ((small, found.small), (large, found.large), (small, found.small)):
-                runs.append(_run(place, airflow, file))
+                runs.append(_run(place, airflow, file, found))
                 seconds = runs[-1].seconds
                 say(f"  {size_name(file.megabytes)}: {seconds:.1f} s, {file.megabytes / seconds:.0f} MB/s")
     finally:
@@ -75,11 +78,14 @@ def measure(*, quick: bool, gigabytes: float | None, say: Callable[[str], None])
     return found
 
 
-def _run(place: Place, airflow: Airflow, file: File) -> DagRun:
+def _run(place: Place, airflow: Airflow, file: File, found: Found) -> DagRun:
     place.fresh_target(WAREHOUSE)
     file.warm()
     done = airflow.run(file.path, timeout_seconds=600 + file.megabytes / 5)
     check(done, file, place.count(WAREHOUSE), {})
+    with psycopg.connect(place.dsn(WAREHOUSE)) as connection:
+        size = connection.execute("SELECT pg_total_relation_size('public.orders')").fetchone()
+    found.table_bytes[done.account["run_id"]] = int(size[0]) if size else 0
     place.drop_all(WAREHOUSE)
     return done
 
@@ -103,10 +109,11 @@ def sheets(found: Found) -> list[Sheet]:
             size_name(megabytes), f"{run.seconds:.1f}", f"{megabytes / run.seconds:.1f}",
             *(f"{part / gigabytes:.2f}" for part in (plan, loads, merge)), f"{run.airflow_seconds:.1f}",
             f"{tasks / gigabytes:.1f}", f"{server / gigabytes:.1f}", f"{wal / 1e9 / gigabytes:.2f}",
+            f"{found.table_bytes[run.account['run_id']] / 1e9 / gigabytes:.2f}",
             f"{run.trace.peak_rss_bytes('tasks') / 1e6:.0f}",
         ])  # fmt: skip
     columns = ("file", "s", "MB/s", "plan, s/GB", "load, s/GB", "merge, s/GB", "Airflow, s", "tasks' CPU s/GB",
-               "server's CPU s/GB", "WAL, GB/GB", "tasks' peak RSS, MB")  # fmt: skip
+               "server's CPU s/GB", "WAL, GB/GB", "table and key, GB/GB", "tasks' peak RSS, MB")  # fmt: skip
     return [Sheet(f"Size of a file, first load; {found.reason}", columns, rows)]
 
 
