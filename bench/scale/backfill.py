@@ -129,9 +129,8 @@ def _compare(cluster: Cluster, files: dict[date, list[dict[str, str]]], seconds:
     wrong = {day for key, (day, *row) in wanted.items() if held.get(key) != tuple(row)}
     if held.keys() - wanted.keys():
         raise StackError(f"{len(held.keys() - wanted.keys()):,} rows are in the table and in no file")
-    return Found(
-        len(files), seconds, float(sum(run[-1] for run in runs)), len(right - wrong), _tasks(cluster), len(held)
-    )
+    work = float(sum(run[-1] for run in runs))
+    return Found(len(files), seconds, work, len(right - wrong), _tasks(cluster), len(held), None)
 
 
 def _tasks(cluster: Cluster) -> int:
@@ -144,11 +143,16 @@ def sheets(found: Found) -> list[Sheet]:
     """One line."""
     columns = ("days", "s", "s a day", "the ingest's own work, s a day", "Airflow's overhead, s a day",
                "CPU of all hosts, s a day", "tasks run", "rows in the end", "days exact")  # fmt: skip
+    each = (found.seconds, found.work_seconds, found.overhead_seconds * found.days, found.cpu_seconds)
+    a_day = ["" if value is None else f"{value / found.days:.2f}" for value in each]
     row = [
-        f"{found.days}", f"{found.seconds:.0f}", f"{found.seconds / found.days:.2f}",
-        f"{found.work_seconds / found.days:.2f}", f"{found.overhead_seconds:.2f}", "" if found.cpu_seconds is None else f"{found.cpu_seconds / found.days:.2f}", f"{found.tasks:,}",
-        f"{found.rows:,}", f"{found.exact_days}",
-    ]  # fmt: skip
+        f"{found.days}",
+        f"{found.seconds:.0f}",
+        *a_day,
+        f"{found.tasks:,}",
+        f"{found.rows:,}",
+        f"{found.exact_days}",
+    ]
     return [Sheet(f"A backfill of small daily files, {WORKERS} workers", columns, [row])]
 
 
