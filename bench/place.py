@@ -54,6 +54,7 @@ class Place:
         except BlockingIOError:
             raise StackError("another benchmark runs already") from None
         self.work.mkdir(exist_ok=True)
+        self._outer_state = os.environ.get("MILLRACE_STATE")
         os.environ["MILLRACE_STATE"] = str(self.stack_folder)
         self.was_up = commands.is_up(Settings.load())
         try:
@@ -67,6 +68,9 @@ class Place:
         shutil.rmtree(self.work, ignore_errors=True)
         if not self.keep and not self.was_up:
             commands.down()
+        os.environ.pop("MILLRACE_STATE")
+        if self._outer_state is not None:
+            os.environ["MILLRACE_STATE"] = self._outer_state
         self._lock.close()
 
     def _start(self) -> None:

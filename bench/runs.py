@@ -124,8 +124,8 @@ class Airflow:
         if not self.place.was_up:
             self.run(self.place.warm_file, force=True, timeout_seconds=DAG_SECONDS)
 
-    def run(self, file: Path, *, force: bool = False, timeout_seconds: float) -> DagRun:
-        """One run of that file. Raises StackError when it fails, or when it is not done in time."""
+    def run(self, file: Path | str, *, force: bool = False, timeout_seconds: float) -> DagRun:
+        """One run of that file or URL. Raises StackError when it fails, or when it is not done in time."""
         self._await_quiet()
         body = self._body(file, force)
         groups = {
@@ -147,14 +147,14 @@ class Airflow:
         account, chunks = self._ledger(run_id)
         if ended["state"] != "success":
             logs = self.place.settings.logs / "tasks"
-            raise StackError(f"the run of {file.name} failed: {account.get('reason')}; see {logs}")
+            raise StackError(f"the run of {file} failed: {account.get('reason')}; see {logs}")
         tries = self._tries(run_id)
         if tries:
-            raise StackError(f"the run of {file.name} is no measurement, as tasks failed in it: {', '.join(tries)}")
+            raise StackError(f"the run of {file} is no measurement, as tasks failed in it: {', '.join(tries)}")
         return DagRun(end - begin, begin, end, account, self._steps(run_id), chunks, self.place.dataset.parallel,
                       sampler.trace)  # fmt: skip
 
-    def _body(self, file: Path, force: bool) -> dict[str, Any]:
+    def _body(self, file: Path | str, force: bool) -> dict[str, Any]:
         self._last = max(self._last + timedelta(seconds=1), datetime.now(UTC).replace(microsecond=0))
         begin, end = self._last.isoformat(), (self._last + timedelta(seconds=1)).isoformat()
         conf = {"path": str(file), "force": force}

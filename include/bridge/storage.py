@@ -21,6 +21,7 @@ CONFIG = {
     "read_timeout": 15,
     "retries": {"mode": "standard", "max_attempts": 3},
     "max_pool_connections": 32,
+    "signature_version": "s3v4",  # also of URLs, which botocore would sign the old way in some regions
 }
 TRIES = 2  # of s3fs, each with the retries above
 EXTRA = {"endpoint_url", "region_name", "aws_session_token", "config_kwargs"}

@@ -1,6 +1,7 @@
 """A whole ingest in one process: plan, load every chunk, merge, account.
 
-The DAG `ingest_<dataset>` calls the same four steps, with the loads side by side.
+The DAG `ingest_<dataset>` calls the same four steps, with the loads side by side; a small file is loaded and merged by
+the task that plans it.
 """
 
 from __future__ import annotations
@@ -16,22 +17,36 @@ from include.ingest.errors import IngestError
 from include.ingest.ledger import Account
 from include.ingest.load import load_chunk
 from include.ingest.merge import merge
-from include.ingest.plan import Order, plan
+from include.ingest.plan import Order, Plan, plan
 from include.ingest.source.storage import LOCAL, Storage
+
+SMALL_BYTES = 16 << 20  # loaded and merged in less time than a task takes to start
 
 
 def run(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Account:
     """Ingest one file; raises what the steps raise, and leaves no staging table behind where the server answers."""
     try:
-        planned = plan(connection, dataset, order)
-        for chunk in planned.chunks:
-            load_chunk(connection, dataset, planned, chunk)
-        return merge(connection, dataset, planned)
+        return finish(connection, dataset, plan(connection, dataset, order))
     except (Exception, KeyboardInterrupt) as error:
         order.storage.forget(order.run_id)
         with suppress(psycopg.OperationalError):
             abandon(connection, order.run_id, str(error) or type(error).__name__)
         raise
+
+
+def is_small(plan: Plan, order: Order) -> bool:
+    """Whether the steps after the plan are not worth tasks of their own.
+
+    Not of a forced run: planned once more after its merge, it would count its own rows as unchanged.
+    """
+    return not (plan.skipped or order.force) and len(plan.chunks) <= 1 and plan.size <= SMALL_BYTES
+
+
+def finish(connection: psycopg.Connection, dataset: Dataset, plan: Plan) -> Account:
+    """Load and merge what was planned. Raises what the steps raise."""
+    for chunk in plan.chunks:
+        load_chunk(connection, dataset, plan, chunk)
+    return merge(connection, dataset, plan)
 
 
 def abandon(connection: psycopg.Connection, run_id: UUID, reason: str) -> None:

@@ -12,7 +12,10 @@ from include.images.store import FolderStore, Store
 
 KEYS = ("tester", "tester-secret")
 # Quick to give up: the server is on this machine.
-CONFIG = {"connect_timeout": 2, "read_timeout": 10, "retries": {"mode": "standard", "total_max_attempts": 1}}
+CONFIG = {
+    "connect_timeout": 2, "read_timeout": 10, "retries": {"mode": "standard", "total_max_attempts": 1},
+    "signature_version": "s3v4",
+}  # fmt: skip
 
 
 def s3(endpoint: str) -> Any:

@@ -16,6 +16,7 @@ from include.ingest.errors import RejectLimitExceeded, SourceMissing, TargetMism
 from include.ingest.load import load_chunk
 from include.ingest.merge import merge
 from include.ingest.plan import Order, plan
+from include.ingest.run import close, finish, is_small
 from tests.ingest.loading import DAY, ITEMS, counts, ingest, make_dataset, rejected, rows, staging_tables
 
 HEADER = "id,label,price\n"
@@ -132,6 +133,23 @@ def test_a_file_is_ingested_once_unless_forced(warehouse: psycopg.Connection, tm
     assert rows(warehouse, "label") == [("uno",)]
     warehouse.execute("DROP TABLE items")
     assert ingest(warehouse, dataset, file, tmp_path).inserted == 1, "a table made anew is not skipped"
+
+
+def test_a_small_file_is_finished_by_its_plan_and_a_retry_keeps_the_account(
+    warehouse: psycopg.Connection, tmp_path: Path
+) -> None:
+    dataset, file, run_id = make_dataset(tmp_path), tmp_path / "small.csv", uuid4()
+    file.write_text("id,label,price\n1,a,1\n2,b,2\n1,c,-1\n")
+    order = Order(run_id, file, DAY)
+    planned = plan(warehouse, dataset, order)
+    assert is_small(planned, order)
+    assert not is_small(planned, Order(run_id, file, DAY, force=True)), "its retry could not tell its own rows"
+    account = finish(warehouse, dataset, planned)
+    assert (account.inserted, account.rejected) == (2, 1)
+    again = plan(warehouse, dataset, order)  # the task died after the commit
+    assert again.skipped
+    assert not is_small(again, order)
+    assert close(warehouse, run_id) == account
 
 
 def test_a_cleared_run_starts_anew(warehouse: psycopg.Connection, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from include.ingest.run import run
 from include.ingest.scan import SEGMENT_BYTES
 from include.ingest.source import ahead, remote
 from include.ingest.source.ahead import Ahead
+from include.ingest.source.direct import Direct
 from include.ingest.source.storage import Storage
 from tests.images.places import KEYS, s3
 from tests.ingest.loading import DAY, counts, make_dataset, rejected, rows, staging_tables
@@ -119,11 +120,21 @@ def test_an_object_is_never_read_as_a_whole(
             under_way -= 1
 
     bucket.before_fetch = count
+    monkeypatch.setattr(remote, "_fetch_by_s3fs", lambda *_: pytest.fail("s3fs takes three times the CPU"))
     account = bucket.ingest(warehouse, tmp_path, bucket.put("items.csv", data), chunk_bytes=8 << 20, parallel=2)
     assert (account.inserted, account.chunks) == (24_000, 4)
     assert max(end - first for first, end in bucket.ranges) <= SEGMENT_BYTES + 2
     assert most >= 4, "ranges are in flight side by side"
     assert not (tmp_path / "scratch").exists()
+
+
+def test_what_a_signed_url_does_not_say_is_left_to_s3fs(bucket: Bucket) -> None:
+    path = bucket.put("items.csv", b"id\n1\n").removeprefix("s3://")
+    tag = bucket.fs.info(path)["ETag"]
+    assert Direct(bucket.fs, path).get(tag, 1, 4) == b"d\n1"
+    assert Direct(bucket.fs, path).get('"another"', 1, 4) is None, "its error is s3fs's to explain"
+    options = {**bucket.fs.storage_options, "requester_pays": True}
+    assert Direct(type(bucket.fs)(**options), path).get(tag, 1, 4) is None
 
 
 def test_an_object_builds_on_the_last_one(warehouse: psycopg.Connection, tmp_path: Path, bucket: Bucket) -> None:

@@ -1,18 +1,22 @@
 """Unpacks gzip. One stream can't be entered in the middle; the blocks of bgzip are unpacked side by side.
 
-BGZF, what bgzip writes, is gzip in members of 64 KB at the most, each of which says how long it is.
+BGZF, what bgzip writes, is gzip in members of 64 KB at the most, each of which says how long it is. Intel's ISA-L
+unpacks in half the time that zlib takes.
 """
 
 from __future__ import annotations
 
-import zlib
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from isal import isal_zlib as zlib
+from isal.igzip_lib import IsalError
+
 from include.ingest.source.feed import PLAIN_BYTES, Feed
 from include.ingest.source.local import THREADS
 
+FAULT: type[Exception] = IsalError  # type: ignore[assignment]  # its stub has an instance
 MEMBER = 31  # zlib's word for: with gzip's header and checksum
 MAGIC = b"\x1f\x8b"
 HEAD_BYTES = 18  # of a BGZF member: up to the field that says how long it is
@@ -38,7 +42,7 @@ def _unpack_member(feed: Feed, data: bytes) -> Generator[bytes, None, bytes]:
     while True:
         try:
             piece = member.decompress(data, PLAIN_BYTES)
-        except zlib.error as fault:
+        except FAULT as fault:
             raise feed.fault(f"gzip says {str(fault).rpartition(': ')[2]}") from fault
         if piece:
             yield piece
@@ -71,7 +75,7 @@ def _unpack_blocks(feed: Feed, data: bytes) -> Generator[bytes, None, bytes]:
                 yield groups.popleft().result()
             if not (ended or data):
                 raise feed.fault("the end mark of bgzip is missing")
-        except zlib.error as fault:
+        except FAULT as fault:
             raise feed.fault(f"gzip says {str(fault).rpartition(': ')[2]}") from fault
         finally:
             pool.shutdown(cancel_futures=True)
@@ -86,7 +90,7 @@ def _unpack_group(data: bytes) -> bytes:
         pieces.append(member.decompress(data[at:end], BLOCK_BYTES))
         rest = b"" if member.eof else member.decompress(member.unconsumed_tail, 1)
         if rest or not member.eof or member.unused_data:
-            raise zlib.error("a block is not what its length says")
+            raise FAULT("a block is not what its length says")
         at = end
     return b"".join(pieces)
 

@@ -17,6 +17,7 @@ import numpy as np
 from include.ingest.errors import IngestError, SourceChanged, SourceMissing, StorageAway
 from include.ingest.source import Mark, OneFile, Spans
 from include.ingest.source.ahead import Ahead
+from include.ingest.source.direct import direct
 
 LANES = 8  # ranges in flight while a file is planned
 TRIES = 3  # for one range; the file system has its own tries for each request
@@ -134,6 +135,11 @@ class _OpenObject:
 
 
 def _fetch_s3(fs: Any, path: str, tag: str, first: int, end: int) -> bytes:
+    data = direct(fs, path).get(tag, first, end)
+    return _fetch_by_s3fs(fs, path, tag, first, end) if data is None else data
+
+
+def _fetch_by_s3fs(fs: Any, path: str, tag: str, first: int, end: int) -> bytes:
     from fsspec.asyn import sync
 
     bucket, key, version = fs.split_path(path)

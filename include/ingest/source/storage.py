@@ -27,7 +27,9 @@ def connect(url: str) -> tuple[Any, str]:
     """The file system of a URL without Airflow: keys are found as the storage's own tools find them."""
     from fsspec.core import url_to_fs
 
-    found: tuple[Any, str] = url_to_fs(url)
+    # Also URLs are to be signed the new way, which botocore does not do in all regions.
+    options = {"config_kwargs": {"signature_version": "s3v4"}} if url.startswith(("s3://", "s3a://")) else {}
+    found: tuple[Any, str] = url_to_fs(url, **options)
     return found
 
 

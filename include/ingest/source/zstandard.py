@@ -1,4 +1,4 @@
-"""Unpacks zstd. Frames that say how much they hold are unpacked side by side; a long one as a stream."""
+"""Unpacks zstd, frame after frame, as one stream."""
 
 from __future__ import annotations
 
