@@ -34,8 +34,10 @@ def records(airflow: Airflow) -> dict[tuple[str, int, int], dict[str, Any]]:
     def complete() -> bool:
         for record in [*in_the_spool(airflow), *in_the_warehouse(airflow)]:
             key = record["task_id"], record["map_index"], record["try_number"]
-            if record["run_id"] == run_id and record["ended_at"] >= found.get(key, {}).get("ended_at", 0):
-                found[key] = {**record, "peak_bytes": max(record["peak_bytes"], found.get(key, record)["peak_bytes"])}
+            if record["run_id"] == run_id:
+                pieces = [record, found.get(key, record)]  # the later one of a try may still be in the spool, alone
+                last = max(pieces, key=lambda one: one["ended_at"])
+                found[key] = {**last, "peak_bytes": max(one["peak_bytes"] for one in pieces)}
         return found.keys() >= expected and found["defer", -1, 1]["state"] == found["wait", -1, 1]["state"] == "success"
 
     airflow.until(complete, "the records of all tasks", 120, every=0.2)

@@ -88,7 +88,7 @@ def test_a_log_is_in_the_bucket_and_read_from_there(airflow: Airflow, endpoint: 
     """After its local copy is gone, behind what another worker wrote of the same try."""
     dag, run_id = airflow.add_dataset("logged"), "by_name"
     airflow.deliver("logged", "2026-03-01", "id,label,price\n1,a,1.5\n")
-    path = f"dag_id={dag}/run_id={run_id}/task_id=merge/attempt=1.log"
+    path = f"dag_id={dag}/run_id={run_id}/task_id=account/attempt=1.log"
     local, kept, earlier = airflow.settings.logs / "tasks" / path, f"{LOGS}/{path}", b'{"event":"written elsewhere"}\n'
     s3(endpoint).pipe_file(kept, earlier)
     body = {"dag_run_id": run_id, "logical_date": "2026-03-01T00:00:00Z", "conf": {}}
@@ -97,6 +97,6 @@ def test_a_log_is_in_the_bucket_and_read_from_there(airflow: Airflow, endpoint: 
     airflow.until(lambda: s3(endpoint).info(kept, refresh=True)["size"] > len(earlier), "the log to be uploaded", 30)
     assert s3(endpoint).cat_file(kept) == earlier + local.read_bytes()
     local.unlink()
-    told = airflow.log(dag, run_id, "merge")
+    told = airflow.log(dag, run_id, "account")
     for words in (f"s3://logs@{kept}", "written elsewhere", "Done. Returned value"):
         assert words in told

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from include.memory import sizes
+from include.memory import made, sizes
 from include.memory.budget import memory_budget
 from include.memory.errors import BadSize, MemoryAuditError, MemoryBudgetExceeded
 from include.memory.kept import Kept
@@ -31,7 +31,9 @@ class Order:
 
 
 @pytest.fixture(autouse=True)
-def nothing_kept() -> Iterator[None]:
+def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for bound in ("SEARCH_SECONDS", "CHAIN_SECONDS"):  # the process of many tests is large, the machine busy
+        monkeypatch.setattr(made, bound, 300.0)
     yield
     CACHE.clear()
     ORDERS.clear()

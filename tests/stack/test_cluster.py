@@ -152,16 +152,20 @@ def test_two_workers_share_an_ingest(cluster: Cluster) -> None:
         [REPOSITORY / "run", "cluster", "--workers", "2"],
         env={**os.environ, **cluster.variables}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     ) as process:  # fmt: skip
-        until(lambda: process.poll() is not None or (cluster.state / "cluster" / "ready").exists(), "the hosts", 240)
-        assert process.poll() is None, process.stdout and process.stdout.read()
-        ingest(cluster)
-        check_roles(cluster)
-        check_memory(cluster)
-        check_logs(cluster)
-        check_limits(cluster)
-        made = cluster.namespaces
-        assert len(made) >= 5 * (len(HOSTS) + 4), "each host has its own"
-        cluster.run("--down")
+        try:
+            until(
+                lambda: process.poll() is not None or (cluster.state / "cluster" / "ready").exists(), "the hosts", 240
+            )
+            assert process.poll() is None, process.stdout and process.stdout.read()
+            ingest(cluster)
+            check_roles(cluster)
+            check_memory(cluster)
+            check_logs(cluster)
+            check_limits(cluster)
+            made = cluster.namespaces
+            assert len(made) >= 5 * (len(HOSTS) + 4), "each host has its own"
+        finally:
+            cluster.run("--down")
         assert process.wait(5) == 0
     assert not made & in_use()
     assert cluster.namespaces == set()
@@ -172,7 +176,7 @@ def ingest(cluster: Cluster) -> None:
     """A file in many chunks: all rows arrive, and each worker has loaded some."""
     file = cluster.state / "cluster" / "volumes" / "inbox" / "orders.csv"
     with file.open("wb") as out:
-        counts = write(out, Shape(rows=rows_for(3_000_000)))
+        counts = write(out, Shape(rows=rows_for(8_000_000)))
     api = AirflowApi(cluster.settings)
     api.login()
     until(lambda: (api.get(f"dags/{DAG}") or {}).get("is_stale") is False, f"{DAG} to appear", 60)

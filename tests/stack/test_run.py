@@ -24,7 +24,8 @@ from stack.settings import API_PORT
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMMANDS = (
-    "setup", "demo", "up", "down", "status", "cluster", "secrets", "airflow", "psql", "test", "check", "bench", "lock",
+    "setup", "demo", "up", "down", "status", "cluster", "secrets", "airflow", "psql", "test", "campaign",
+    "check", "bench", "lock",
 )  # fmt: skip
 PARTS = ("postgres", "databases", "airflow tables", "api-server", "scheduler", "dag-processor", "triggerer")
 
