@@ -5,5 +5,5 @@ cargo    files and pictures that go in, and what must come out
 faults   what goes wrong
 round    work, faults at their moments, waiting, and what a person would do
 checks   what must hold afterwards
-report   docs/campaign.md
+report   what is written about it
 """

@@ -1,4 +1,4 @@
-"""`./run campaign [--seed 1] [--faults 208] [--each 4] [--report FILE]`: see docs/campaign.md."""
+"""`./run campaign [--seed 1] [--faults 208] [--each 4] [--report FILE]`: see the package."""
 
 from __future__ import annotations
 
