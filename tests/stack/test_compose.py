@@ -192,3 +192,15 @@ def test_helm_values_have_the_same_environment(raw: dict[str, Any]) -> None:
     plain = {one["name"]: one["value"] for one in values["env"]}
     fixed = {name: value for name, value in raw["x-environment"].items() if "$" not in value and "//" not in value}
     assert {name: plain[name] for name in fixed} == fixed
+
+
+def test_a_further_file_is_laid_over_the_first(services: dict[str, Service], tmp_path: Path) -> None:
+    over = tmp_path / "over.yaml"
+    over.write_text(
+        "services: {worker: {command: [celery, flower], environment: {MILLRACE_INBOX: /in, MORE: '$${X}'}}}"
+    )
+    found = {service.name: service for service in read_services(COMPOSE, SECRETS, over=[over])}
+    before, after = services.pop("worker"), found.pop("worker")
+    assert found == services
+    assert after.command == ["airflow", "celery", "flower"]
+    assert after.environment == {**before.environment, "MILLRACE_INBOX": "/in", "MORE": "${X}"}
