@@ -1,4 +1,4 @@
-"""A benchmark of several parts that run in turn, each alone by `--only`: what those of images and memory share."""
+"""A benchmark of several parts that run in turn, each alone by `--only`: the frame of all but the oldest one."""
 
 from __future__ import annotations
 
@@ -97,6 +97,14 @@ class Parts(ABC):
     def results(self) -> Path:
         """The folder of the results."""
         return REPOSITORY / "bench" / "results" if self.whole else self.folder / "results"
+
+
+def parser_of(name: str, what: str, all_parts: Sequence[str]) -> argparse.ArgumentParser:
+    """The options that all of them have; a benchmark adds its own."""
+    parser = argparse.ArgumentParser(prog=f"./run bench {name}", description=f"Benchmark of {what}.")
+    parser.add_argument("--quick", action="store_true", help="less of everything; writes nothing into the repository")
+    parser.add_argument("--only", choices=all_parts, help="one part alone")
+    return parser
 
 
 def run(kind: type[Parts], options: argparse.Namespace) -> int:

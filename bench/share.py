@@ -11,7 +11,6 @@ pool, for the executor, and for its process. A `load` waits for the loads before
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import subprocess
@@ -39,9 +38,9 @@ from bench.report import Sheet
 from include import slots
 from stack.api import AirflowApi
 from stack.errors import StackError
-from stack.settings import REPOSITORY, Settings
+from stack.project import copy_project
+from stack.settings import Settings
 
-FOLDERS = ("config", "dags", "include", "plugins", "samples", "stack")
 LOADS = 32
 WIDE = 128
 KINDS = {"ingest": "ingest_orders", "images": "resize_images", "audit": "audit_memory"}
@@ -86,9 +85,7 @@ def running(folder: Path) -> Iterator[Copy]:
     if project.exists():
         _stack(project, "down", "--delete")
         shutil.rmtree(project)
-    for name in FOLDERS:
-        shutil.copytree(REPOSITORY / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(REPOSITORY / "requirements.lock", project)
+    copy_project(project)
     dataset = project / "include" / "datasets" / "orders.yaml"
     dataset.write_text(dataset.read_text().replace('schedule: "@daily"', f"schedule: null\nparallel: {LOADS}"))
     try:
@@ -278,11 +275,10 @@ def _at(stamp: str) -> float:
 
 def main(arguments: list[str]) -> int:
     """Run the benchmark; 1 when a `must` is missed."""
-    parser = argparse.ArgumentParser(prog="./run bench share", description="Three kinds of work on the same workers.")
-    parser.add_argument("--quick", action="store_true", help="less of everything; writes nothing into the repository")
+    parser = parts.parser_of("share", "three kinds of work on the same workers", Bench.all_parts)
     parser.add_argument("--mb", type=float, help="size of the file in MB (1000; 100)")
     parser.add_argument("--pictures", type=int, help="uploads of a burst (300; 40)")
-    options = parser.parse_args(arguments, argparse.Namespace(only=None))
+    options = parser.parse_args(arguments)
     options.mb = options.mb or (100.0 if options.quick else 1000.0)
     options.pictures = options.pictures or (40 if options.quick else 300)
     return parts.run(Bench, options)

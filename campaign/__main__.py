@@ -70,7 +70,7 @@ def _campaign(ground: Ground, options: argparse.Namespace) -> int:
         table = _held(ground) if problems else round_.expected(table)
         played.append(Played.of(round_, problems))
         print(played[-1].line, flush=True)
-        if problems:
+        if problems and options.keep:
             _keep_evidence(ground, number)
         if options.report:
             write(options.report, played, options.seed, time.monotonic() - began)

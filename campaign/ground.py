@@ -23,15 +23,14 @@ import psutil
 import psycopg
 import yaml
 
-from stack import secrets_file
 from stack.api import AirflowApi
 from stack.cluster import plan
 from stack.cluster.topology import Place
 from stack.errors import StackError
 from stack.ports import free_port
-from stack.settings import REPOSITORY, Secrets, Settings
+from stack.project import copy_project
+from stack.settings import Settings
 
-COPIED = ("config", "dags", "include", "plugins", "samples", "stack", "docker-compose.yaml", "Dockerfile")
 DATASET = """
 name: campaign
 source: "{{ inbox }}/campaign/campaign_{{ ds }}.csv"
@@ -60,7 +59,7 @@ BACKEND = re.compile(r"postgres: \w+ (warehouse|airflow) ")
 
 @dataclass
 class Ground:
-    """A cluster, and how to reach into it. `seed` names the folder's contents only by what the campaign does."""
+    """A cluster below `folder`, its ports of this machine, and how to reach into it."""
 
     folder: Path
     api_port: int = field(default_factory=free_port)
@@ -79,10 +78,7 @@ class Ground:
         if not shutil.which("tc"):
             raise StackError("a campaign slows networks: type `apt-get install iproute2`")
         self.project.mkdir(parents=True)
-        for name in COPIED:
-            source = REPOSITORY / name
-            copy = shutil.copytree if source.is_dir() else shutil.copy2
-            copy(source, self.project / name)
+        copy_project(self.project)
         self.dataset.write_text(DATASET)
         for name, megabytes in DISKS.items():
             self._mount_disk(name, megabytes)
@@ -94,11 +90,11 @@ class Ground:
 
     def start(self) -> None:
         """Bring the cluster up and wait until it is well."""
-        log = (self.folder / "cluster.log").open("ab")
-        self._command = subprocess.Popen(
-            [sys.executable, "-m", "stack", "cluster", "--workers", str(WORKERS)],
-            cwd=self.project, env=self._environment(), stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
+        with (self.folder / "cluster.log").open("ab") as log:
+            self._command = subprocess.Popen(
+                [sys.executable, "-m", "stack", "cluster", "--workers", str(WORKERS)],
+                cwd=self.project, env=self._environment(), stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
         self.until(lambda: (self.place.state / "ready").exists() or self._gone(), "the cluster", START_SECONDS)
         if self._gone():
             raise StackError(f"the cluster did not start, see {self.folder / 'cluster.log'}")
@@ -241,10 +237,7 @@ class Ground:
     @property
     def settings(self) -> Settings:
         """As the client of Airflow's interface wants them."""
-        made = secrets_file.read(self.place.state / "env")
-        secrets = Secrets(admin=made["ADMIN_PASSWORD"], ingest=made["WAREHOUSE_PASSWORD"], airflow="", jwt="",
-                          fernet="", api="")  # fmt: skip
-        return Settings(self.folder, self.api_port, self.warehouse_port, secrets)
+        return plan.settings_of(self.place, self.api_port, self.warehouse_port)
 
     @property
     def api(self) -> AirflowApi:
@@ -314,13 +307,13 @@ class Ground:
         )
 
     @staticmethod
-    def until(holds: Callable[[], Any], what: str, seconds: float, every: float = 0.5) -> None:
+    def until(holds: Callable[[], Any], what: str, seconds: float) -> None:
         """Wait until `holds()`; StackError when it takes longer."""
         deadline = time.monotonic() + seconds
         while not holds():
             if time.monotonic() > deadline:
                 raise StackError(f"waited {seconds:.0f} s for {what}")
-            time.sleep(every)
+            time.sleep(0.5)
 
 
 def _title(process: psutil.Process) -> str:

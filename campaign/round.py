@@ -79,9 +79,7 @@ class Round:
             self._strike()
         finally:
             uploads.join()
-        for run in self.runs:
-            self._await(run, END_SECONDS)
-        self._be_a_person()
+        self._be_a_person([self._await(run, END_SECONDS) for run in self.runs])
         self.seconds = time.monotonic() - began
 
     def add_run(self) -> None:
@@ -198,10 +196,10 @@ class Round:
         states = [f"{one['task_id']}[{one['map_index']}] {one['state']}" for one in found["task_instances"]]
         return ", ".join(state for state in states if not state.endswith("success"))
 
-    def _be_a_person(self) -> None:
+    def _be_a_person(self, states: Sequence[str]) -> None:
         """What somebody would do about a failed run: read the reason, put the file right, clear the run."""
-        for run in self.runs:
-            if self._await(run, END_SECONDS) == "failed":
+        for run, state in zip(self.runs, states, strict=True):
+            if state == "failed":
                 self._put_right(run)
             self._settle(run)
 

@@ -1,7 +1,7 @@
 """Celery's settings: Airflow's own, but that a worker takes no message before it has a free slot for it.
 
-What a worker has taken in advance is lost with it until Airflow gives up the wait in the queue, ten minutes later, and
-waits behind a long task while another worker is idle.
+What a worker takes in advance waits behind its long tasks, also while another worker is idle; and if it dies, until
+Airflow's `task_queued_timeout`.
 """
 
 from __future__ import annotations

@@ -133,10 +133,8 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="./run bench images", description="Benchmark of the images.")
-    parser.add_argument("--quick", action="store_true", help="less of everything; writes nothing into the repository")
+    parser = parts.parser_of("images", "the images", PARTS)
     parser.add_argument("--repeat", type=int, help="rounds of the engine and of the uploads (5 and 3; 2 and 1)")
-    parser.add_argument("--only", choices=PARTS, help="one part alone")
     parser.add_argument("--keep", action="store_true", help="leave the benchmark's stack running")
     options = parser.parse_args(arguments)
     if options.repeat is not None and options.repeat < 1:

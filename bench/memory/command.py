@@ -95,9 +95,7 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="./run bench memory", description="Benchmark of the memory audit.")
-    parser.add_argument("--quick", action="store_true", help="less of everything; writes nothing into the repository")
-    parser.add_argument("--only", choices=PARTS, help="one part alone")
+    parser = parts.parser_of("memory", "the memory audit", PARTS)
     parser.add_argument("--seeds", type=int, help=f"simulated processes of each kind ({SEEDS}; {QUICK_SEEDS})")
     parser.add_argument("--kind", action="append", help="only this simulated kind; no figures (may be repeated)")
     parser.add_argument("--program", action="append", help="only this real program (may be repeated)")

@@ -16,14 +16,13 @@ from urllib.parse import quote
 import psycopg
 
 from bench.measure import descendants, snapshot
-from stack import secrets_file
 from stack.api import AirflowApi
 from stack.cluster import plan
 from stack.cluster.command import check_machine
 from stack.cluster.topology import Place
 from stack.errors import StackError
 from stack.ports import free_port
-from stack.settings import REPOSITORY, Secrets, Settings
+from stack.settings import REPOSITORY
 
 UP_SECONDS, DAG_SECONDS, POLL_SECONDS = 300.0, 120.0, 0.5
 QUOTAS, ACCOUNTS = Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup/cpuacct")  # version 1 of control groups
@@ -146,12 +145,8 @@ class Cluster:
         self.say(f"  the cluster is up after {time.monotonic() - began:.0f} s")
 
     def _log_in(self) -> None:
-        made = secrets_file.read(plan.env_file(self.place))
-        secrets = Secrets(
-            admin=made["ADMIN_PASSWORD"], ingest=made["WAREHOUSE_PASSWORD"], airflow="", jwt="", fernet="", api=""
-        )
         ports = int(self.variables["API_PORT"]), int(self.variables["WAREHOUSE_PORT"])
-        self.settings = Settings(self.state, *ports, secrets)
+        self.settings = plan.settings_of(self.place, *ports)
         self.api = AirflowApi(self.settings)
         self.api.login()
 

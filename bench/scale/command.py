@@ -73,9 +73,7 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="./run bench scale", description="Benchmark of scale.")
-    parser.add_argument("--quick", action="store_true", help="less of everything; writes nothing into the repository")
-    parser.add_argument("--only", choices=PARTS, help="one part alone")
+    parser = parts.parser_of("scale", "scale", PARTS)
     parser.add_argument("--gb", type=float, help="size of the large file (20, or the most that the disk takes)")
     options = parser.parse_args(arguments)
     if options.gb is not None and options.gb <= 1:

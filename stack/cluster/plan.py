@@ -12,7 +12,7 @@ import psutil
 from stack import secrets_file
 from stack.cluster.compose import read_services
 from stack.cluster.topology import Host, Place, lay_out
-from stack.settings import REPOSITORY, state_folder
+from stack.settings import REPOSITORY, Secrets, Settings, state_folder
 
 COMPOSE = REPOSITORY / "docker-compose.yaml"
 
@@ -26,6 +26,15 @@ def env_file(where: Place) -> Path:
     """`.env` if there is one, as for compose; otherwise the cluster's own."""
     shared = where.repository / ".env"
     return shared if shared.exists() else where.state / "env"
+
+
+def settings_of(where: Place, api_port: int, warehouse_port: int) -> Settings:
+    """What clients of a cluster have to know, by its ports of this machine: its login and the role `ingest`."""
+    made = secrets_file.read(env_file(where))
+    secrets = Secrets(
+        admin=made["ADMIN_PASSWORD"], ingest=made["WAREHOUSE_PASSWORD"], airflow="", jwt="", fernet="", api=""
+    )
+    return Settings(where.state.parent, api_port, warehouse_port, secrets)
 
 
 def hosts_of(where: Place, workers: int) -> list[Host]:

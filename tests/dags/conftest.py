@@ -26,6 +26,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from stack.api import AirflowApi
 from stack.ports import free_port
 from stack.processes import Register
+from stack.project import copy_project
 from stack.settings import Settings
 from tests.images import pictures, places
 from tests.memory import story
@@ -35,7 +36,6 @@ SCREENSHOTS = os.environ.get("MILLRACE_SCREENSHOTS")  # a folder to keep the pic
 METRICS_TOKEN = "asks-for-figures"
 LOGS = "logs/tasks"  # bucket and prefix
 DAILY = "daily.png"  # lies in the inbox before the first daily run
-FOLDERS = ("config", "dags", "include", "plugins", "samples", "stack")
 DATASET = """
 name: {name}
 source: "{{{{ inbox }}}}/{name}/{name}_{{{{ ds }}}}.csv"
@@ -167,9 +167,7 @@ def airflow(celery: Celery, s3_port: int) -> Iterator[Airflow]:
     places.s3(f"http://127.0.0.1:{s3_port}").mkdir(LOGS.partition("/")[0])
     folder = Path(tempfile.mkdtemp(prefix="millrace-airflow-"))
     folder.chmod(0o755)
-    for name in FOLDERS:
-        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(REPOSITORY / "requirements.lock", folder)
+    copy_project(folder)
     shutil.copy(Path(__file__).with_name("told.py"), folder)
     swept = folder / ".millrace" / "inbox" / "images"
     swept.mkdir(parents=True)

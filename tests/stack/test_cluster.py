@@ -23,7 +23,7 @@ from stack.cluster.limits import Limits
 from stack.cluster.topology import Place
 from stack.errors import StackError
 from stack.ports import free_port
-from stack.settings import Secrets, Settings
+from stack.settings import Settings
 
 pytestmark = pytest.mark.redis
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -61,12 +61,8 @@ class Cluster:
     @property
     def settings(self) -> Settings:
         """As the client of Airflow's interface wants them."""
-        made = secrets_file.read(self.state / "cluster" / "env")
-        secrets = Secrets(
-            admin=made["ADMIN_PASSWORD"], ingest=made["WAREHOUSE_PASSWORD"], airflow="", jwt="", fernet="", api=""
-        )
         ports = int(self.variables["API_PORT"]), int(self.variables["WAREHOUSE_PORT"])
-        return Settings(self.state, *ports, secrets)
+        return plan.settings_of(Place(REPOSITORY, self.state / "cluster"), *ports)
 
     @property
     def namespaces(self) -> set[str]:
