@@ -6,6 +6,7 @@ interval, cuts it into chunks, loads them side by side into a staging table and 
 | task | what it does |
 | --- | --- |
 | `plan` | waits for the file, skips one that is in, cuts it, settles repeated keys, finds what the last file held |
+| `keys` | only where several hosts work: reads the keys for `plan`, one mapped task a chunk |
 | `load` | one mapped task a chunk: parse, clean, check, copy; bad rows go to `millrace.rejected_row` |
 | `merge` | one transaction: upsert, balance the account |
 | `account` | says what happened, emits the asset event, cleans up after a failure |
@@ -54,13 +55,24 @@ def ingest_csv(dataset: Dataset) -> DAG:
             return PokeReturnValue(is_done=False)
         with ingest.warehouse(dataset) as connection:
             planned = planning.plan(connection, ingest.with_params(dataset), order)
-            small = running.is_small(planned, order)
+            small = planning.is_small(planned, order)
             if small:
                 running.finish(connection, ingest.with_params(dataset), planned)
         bridge.report("planned", run_id=planned.run_id, file=planned.path, bytes=planned.size, form=planned.form,
                       chunks=len(planned.chunks), skipped=planned.skipped,
                       ignored_columns=",".join(planned.ignored) or "none")  # fmt: skip
         return PokeReturnValue(is_done=True, xcom_value=[] if small else [chunk.number for chunk in planned.chunks])
+
+    @task(max_active_tis_per_dag=dataset.parallel, map_index_template="{{ label }}")
+    def keys(number: int) -> None:
+        from include.ingest.plan import read_plan
+        from include.ingest.spread import read_chunk_keys
+
+        with ingest.warehouse(dataset) as connection:
+            planned = read_plan(connection, ingest.run_id(), ingest.storage())
+            bridge.label(ingest.label(planned, number))
+            settled = read_chunk_keys(connection, ingest.with_params(dataset), planned, planned.chunks[number])
+        bridge.report("keys read", chunk=number, settled=settled)
 
     @task(max_active_tis_per_dag=dataset.parallel, map_index_template="{{ label }}")
     def load(number: int) -> dict[str, int]:
@@ -70,7 +82,7 @@ def ingest_csv(dataset: Dataset) -> DAG:
         with ingest.warehouse(dataset) as connection:
             planned = read_plan(connection, ingest.run_id(), ingest.storage())
             chunk = planned.chunks[number]
-            bridge.label(f"chunk {number + 1} of {len(planned.chunks)}: {chunk.length:,} bytes at {chunk.offset:,}")
+            bridge.label(ingest.label(planned, number))
             counts = loading.load_chunk(connection, ingest.with_params(dataset), planned, chunk)
         bridge.report("loaded", chunk=number, bytes=chunk.length, **counts)
         return counts
@@ -117,7 +129,10 @@ def ingest_csv(dataset: Dataset) -> DAG:
     )
     def wiring() -> None:
         chunks = plan()
-        chunks >> load.expand(number=chunks) >> merge() >> account()
+        loads = load.expand(number=chunks)
+        chunks >> loads >> merge() >> account()
+        if dataset.key and ingest.spreads():
+            chunks >> keys.expand(number=chunks) >> loads
 
     return wiring()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from include.ingest.dataset_file import load_dataset
 from include.ingest.errors import DatasetError, IngestError, SourceMissing
 
 if TYPE_CHECKING:
-    from include.ingest.plan import Order
+    from include.ingest.plan import Order, Plan
     from include.ingest.source.storage import Storage
 
 DATASETS = Path(__file__).parents[1] / "datasets"
@@ -61,7 +61,12 @@ def order(dataset: Dataset) -> Order:
         inbox = os.environ.get("MILLRACE_INBOX", "/var/lib/millrace/inbox")
         path = context["task"].render_template(dataset.source, {**context, "inbox": inbox})
     name = f"{dag_run.dag_id}/{dag_run.run_id}"
-    return Order(run_id(), place_of(path), version, params["force"], name, storage())
+    return Order(run_id(), place_of(path), version, params["force"], name, storage(), spread=spreads())
+
+
+def spreads() -> bool:
+    """Whether several hosts work, so that they share what `plan` would do alone."""
+    return os.environ.get("MILLRACE_SPREAD") == "1"
 
 
 def storage() -> Storage:
@@ -106,6 +111,12 @@ def with_params(dataset: Dataset) -> Dataset:
     )
 
 
+def label(plan: Plan, number: int) -> str:
+    """What a mapped task of a chunk is called in the grid."""
+    chunk = plan.chunks[number]
+    return f"chunk {number + 1} of {len(plan.chunks)}: {chunk.length:,} bytes at {chunk.offset:,}"
+
+
 @contextmanager
 def warehouse(dataset: Dataset) -> Iterator[psycopg.Connection]:
     """An open connection to the dataset's warehouse. An error that no retry can help fails the task at once."""
@@ -113,8 +124,8 @@ def warehouse(dataset: Dataset) -> Iterator[psycopg.Connection]:
         try:
             yield connection
         except IngestError as error:
+            with suppress(psycopg.OperationalError), connection.cursor() as cursor:
+                ledger.note_reason(cursor, run_id(), str(error), final=not error.retryable)
             if error.retryable:
                 raise
-            with connection.cursor() as cursor:
-                ledger.note_reason(cursor, run_id(), str(error))
             raise AirflowFailException(str(error)) from error

@@ -11,10 +11,8 @@ others need to be looked up. In any other file hashes are sorted, a share of the
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from typing import NamedTuple
 
 import numpy as np
@@ -22,13 +20,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.ingest.express import Express, can_express, nothing_plain
-from include.ingest.known import Base, Known, Matcher
+from include.ingest.known import Base, Known
 from include.ingest.records import Chunk
 from include.ingest.rows import FILE_SHIFT, NO_LOSERS, Losers, Reader, read_rows
 from include.ingest.scattered import read_places
 from include.ingest.source import Source
 from include.ingest.source.local import THREADS
-from include.ingest.spool import FEW_LATE, LEAST, Places, Spool, has_integer_key
+from include.ingest.spool import FEW_LATE, LEAST, Places, Spool, has_integer_key, spools_of
 
 PASS_ROWS = 8_000_000  # hashes that a thread sorts at a time: 64 MB
 BATCH_ROWS = 60_000  # candidates parsed at a time
@@ -39,7 +37,7 @@ NUMBER = "#"  # the candidates' number; no column of a dataset can have this nam
 class KeyPass(NamedTuple):
     """What a pass over the keys of a file found."""
 
-    losers: Losers
+    losers: Losers = NO_LOSERS
     known: tuple[Known, ...] = ()  # by chunk; empty without a base
 
 
@@ -49,20 +47,21 @@ def read_keys(source: Source, reader: Reader, chunks: Sequence[Chunk], base: Bas
     Works in memory that only repeated keys make grow.
     """
     if not (reader.dataset.key and chunks):
-        return KeyPass(NO_LOSERS)
-    size = chunks[-1].offset + chunks[-1].length
-    with ExitStack() as stack:
-        pool = stack.enter_context(ThreadPoolExecutor(THREADS))
-        matchers = [Matcher(base, reader, chunk, size) if base else None for chunk in chunks]
-        files = [stack.enter_context(tempfile.TemporaryFile(prefix="millrace-")).fileno() for _ in range(3)]
-        spools = [Spool(chunk, files, matcher) for chunk, matcher in zip(chunks, matchers, strict=True)]
-        list(pool.map(lambda spool: spool.fill(source, reader), spools))
+        return KeyPass()
+    with spools_of(reader, chunks, chunks[-1].offset + chunks[-1].length, base) as spools:
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(lambda spool: spool.fill(source, reader), spools))
+        return KeyPass(settle(source, reader, spools), tuple(spool.known() for spool in spools) if base else ())
+
+
+def settle(source: Source, reader: Reader, spools: Sequence[Spool]) -> Losers:
+    """The records that the policy for repeated keys leaves out, from the keys of all chunks of a file."""
+    with ThreadPoolExecutor(THREADS) as pool:
         places = _repeated(spools, has_integer_key(reader), pool)
         found = [_losers(source, reader, part, pool) for part in places]
-        known = tuple(spool.known() for spool in spools) if base else ()
     offsets, first_lines = (np.concatenate(parts) for parts in zip(*found, strict=True))
     order = np.argsort(offsets)
-    return KeyPass(Losers(offsets[order], first_lines[order]), known)
+    return Losers(offsets[order], first_lines[order])
 
 
 def _repeated(spools: Sequence[Spool], integers: bool, pool: ThreadPoolExecutor) -> list[Places]:

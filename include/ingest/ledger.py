@@ -59,6 +59,14 @@ def start_run(cursor: Cursor, values: dict[str, Any]) -> None:
     )
 
 
+def run_of(cursor: Cursor, run_id: UUID) -> dict[str, Any]:
+    """The run's row. Raises IngestError when the run is unknown."""
+    row = _record(cursor, "SELECT * FROM millrace.ingest_run WHERE run_id = %s", [run_id])
+    if row is None:
+        raise IngestError(f"run {run_id} is not in millrace.ingest_run: start it with its plan")
+    return row
+
+
 def status_of(cursor: Cursor, run_id: UUID) -> str | None:
     """planned, done, failed or skipped; None when the run is unknown."""
     row = cursor.execute("SELECT status FROM millrace.ingest_run WHERE run_id = %s", [run_id]).fetchone()
@@ -254,11 +262,12 @@ def finish_run(
     )
 
 
-def note_reason(cursor: Cursor, run_id: UUID, reason: str) -> None:
-    """Keep why a step failed; the first reason stays."""
+def note_reason(cursor: Cursor, run_id: UUID, reason: str, *, final: bool) -> None:
+    """Keep why a step failed: the last reason for which nothing is tried again, else the first one."""
     cursor.execute(
-        "UPDATE millrace.ingest_run SET reason = coalesce(reason, %s) WHERE run_id = %s AND status = 'planned'",
-        [reason, run_id],
+        "UPDATE millrace.ingest_run SET reason = CASE WHEN %s THEN %s ELSE coalesce(reason, %s) END"
+        " WHERE run_id = %s AND status = 'planned'",
+        [final, reason, reason, run_id],
     )
 
 
@@ -273,9 +282,7 @@ def fail_run(cursor: Cursor, run_id: UUID, reason: str) -> None:
 
 def account(cursor: Cursor, run_id: UUID) -> Account:
     """The run's account as the ledger has it. Raises IngestError when the run is unknown."""
-    row = _record(cursor, "SELECT * FROM millrace.ingest_run WHERE run_id = %s", [run_id])
-    if row is None:
-        raise IngestError(f"run {run_id} is not in millrace.ingest_run: start it with its plan")
+    row = run_of(cursor, run_id)
     ended: datetime | None = row["finished_at"]
     values: dict[str, Any] = {
         **{name: row[name] for name in ("dataset", "target", "file", "status", "reason", "bytes", "chunks")},

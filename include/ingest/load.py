@@ -168,6 +168,8 @@ def unstaged(connection: psycopg.Connection, plan: Plan) -> Iterable[Chunk]:
 def _already_loaded(cursor: Cursor, run_id: UUID, chunk: Chunk) -> dict[str, int] | None:
     if ledger.status_of(cursor, run_id) not in ("planned", "done"):
         raise IngestError(f"run {run_id} is not under way any more: clear its `plan` task to start it anew")
+    if staging.chunks_with_keys(cursor, run_id) is not None:
+        raise IngestError(f"the repeated keys of run {run_id} are not settled: clear its `keys` tasks")
     have = staging.loaded_chunks(cursor, run_id)
     row = cursor.execute(
         "SELECT c.read, c.rejected, c.superseded, c.known, r.status"

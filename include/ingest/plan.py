@@ -16,8 +16,8 @@ from psycopg.types.json import Jsonb
 from include.ingest import confirm, ledger, staging
 from include.ingest import target as targets
 from include.ingest.dataset import Dataset, fingerprint
-from include.ingest.duplicates import read_keys
-from include.ingest.errors import SourceChanged
+from include.ingest.duplicates import KeyPass, read_keys
+from include.ingest.errors import SourceChanged, SourceMissing
 from include.ingest.files import find_files
 from include.ingest.grammar import Dialect
 from include.ingest.hook import load_hook
@@ -26,6 +26,8 @@ from include.ingest.records import Chunk
 from include.ingest.rows import Reader
 from include.ingest.source import File, Source, files_of
 from include.ingest.source.storage import LOCAL, Storage
+
+SMALL_BYTES = 16 << 20  # loaded and merged in less time than a task takes to start
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ class Order:
     force: bool = False
     airflow_run: str | None = None
     storage: Storage = LOCAL
+    spread: bool = False  # leave the keys of a file that is not small to a task a chunk, see `spread`
 
     def look(self) -> None:
         """Raise SourceMissing unless there is something to ingest."""
@@ -124,18 +127,20 @@ def plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Plan
             order.storage.forget(order.run_id)
             return idle
         base = find_base(cursor, dataset, target, values, order.storage) if target is not None else None
-    keys = read_keys(idle.text, reader_for(dataset, idle), found.chunks, base)
+    planned = replace(idle, chunks=found.chunks, skipped=False)
+    spread = bool(order.spread and dataset.key and found.chunks) and not is_small(planned, order)
+    keys = KeyPass() if spread else read_keys(idle.text, reader_for(dataset, idle), found.chunks, base)
     check_unchanged(idle)
     with connection.transaction(), connection.cursor() as cursor:
         target = _target(cursor, dataset, order)
         form = staging.form_for(target, empty=target is None or targets.is_empty(cursor, dataset))
         if base is not None and (form != "merge" or not ledger.is_last(cursor, base.run_id, values)):
             base = None
-        planned = replace(idle, form=form, chunks=found.chunks, skipped=False, base=base.run_id if base else None)
+        planned = replace(planned, form=form, base=base.run_id if base else None)
         start = {"plan": Jsonb(planned.as_dict()), "plan_seconds": time.monotonic() - started}
         ledger.start_run(cursor, {**values, **start, "status": "planned", "reason": None, "confirms": None})
         ledger.save_losers(cursor, order.run_id, planned.chunks, keys.losers)
-        staging.create(cursor, order.run_id, dataset, form, order.version.isoformat())
+        staging.create(cursor, order.run_id, dataset, form, order.version.isoformat(), spread=spread)
         if base is not None:
             staging.save_known(cursor, order.run_id, keys.known)
     return planned
@@ -168,6 +173,14 @@ def _is_in(
     return True
 
 
+def is_small(plan: Plan, order: Order) -> bool:
+    """Whether the steps after the plan are not worth tasks of their own.
+
+    Not of a forced run: planned once more after its merge, it would count its own rows as unchanged.
+    """
+    return not (plan.skipped or order.force) and len(plan.chunks) <= 1 and plan.size <= SMALL_BYTES
+
+
 def read_plan(connection: psycopg.Connection, run_id: UUID, storage: Storage = LOCAL) -> Plan:
     """The plan of a run, as the ledger has it."""
     with connection.cursor() as cursor:
@@ -190,9 +203,14 @@ def reader_for(dataset: Dataset, plan: Plan) -> Reader:
 
 
 def check_unchanged(plan: Plan) -> None:
-    """Raise SourceChanged when a file is not as it was planned, has gone, or has come since."""
+    """Raise SourceChanged when a file is not as planned, has gone, or has come since; SourceMissing if all have."""
     before = {file.path: file.mark for file in plan.files}
-    now = dict(plan.storage.files(plan.path))
+    try:
+        now = dict(plan.storage.files(plan.path))
+    except SourceMissing as fault:
+        raise SourceMissing(
+            f"{plan.path} has gone since it was planned: deliver it again and clear the run's `plan` task"
+        ) from fault
     for name in sorted(before.keys() | now.keys()):
         if before.get(name) != now.get(name):
             sizes = (str(mark.size) if mark else "no" for mark in (before.get(name), now.get(name)))

@@ -20,8 +20,6 @@ from include.ingest.merge import merge
 from include.ingest.plan import Order, Plan, plan
 from include.ingest.source.storage import LOCAL, Storage
 
-SMALL_BYTES = 16 << 20  # loaded and merged in less time than a task takes to start
-
 
 def run(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Account:
     """Ingest one file; raises what the steps raise, and leaves no staging table behind where the server answers."""
@@ -32,14 +30,6 @@ def run(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Accou
         with suppress(psycopg.OperationalError):
             abandon(connection, order.run_id, str(error) or type(error).__name__)
         raise
-
-
-def is_small(plan: Plan, order: Order) -> bool:
-    """Whether the steps after the plan are not worth tasks of their own.
-
-    Not of a forced run: planned once more after its merge, it would count its own rows as unchanged.
-    """
-    return not (plan.skipped or order.force) and len(plan.chunks) <= 1 and plan.size <= SMALL_BYTES
 
 
 def finish(connection: psycopg.Connection, dataset: Dataset, plan: Plan) -> Account:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from include.ingest.keys import hash_integers, hash_keys
-from include.ingest.known import Known, Matcher
+from include.ingest.known import Base, Known, Matcher
 from include.ingest.leading import may_lead, read_leading
 from include.ingest.records import Block, Chunk, read_blocks
 from include.ingest.rows import Reader, read_rows
@@ -17,8 +21,9 @@ from include.ingest.source import Source
 from include.ingest.sqltypes import INTEGERS
 
 KEY, HASH = np.dtype(np.int64), np.dtype(np.uint64)
-PLACE = np.dtype([("offset", np.uint32), ("length", np.uint32), ("line", np.uint32)])  # counted from the chunk's start
-PART_ROWS = 1 << 20  # rewritten at a time
+PLACE_NAMES = ("offset", "length", "line")  # counted from the chunk's start
+PLACE = np.dtype([(name, np.uint32) for name in PLACE_NAMES])
+PART_ROWS = 1 << 20  # rewritten or packed at a time
 FEW_LATE = 10  # keys are in order as long as fewer than one in so many is late
 SURE_ROWS = 1 << 17  # late ones after which that is said of a chunk
 LEAST = np.iinfo(np.int64).min
@@ -111,10 +116,35 @@ class Spool:
             places["offset"] = block.offsets[numbers] - self.chunk.offset
             places["length"] = np.diff(block.starts, append=len(block.data))[numbers]
             places["line"] = block.lines[numbers] - self.chunk.first_line
-            if self.in_order and found.values.dtype == KEY and len(found.values):
-                self._note_late(found.values)
-            self._values.write(found.values.view(KEY))
-            self._places.write(places)
+            self._keep(found.values, places)
+
+    def packed(self) -> Iterator[bytes]:
+        """All keys and places as Parquet, in parts of some million rows: 2 to 10 bytes a row. One part at least."""
+        for start in range(0, max(1, self.rows), PART_ROWS):
+            part = slice(start, start + PART_ROWS)
+            places = self._places.values()[part]
+            columns = {"key": self._values.values()[part], **{name: places[name] for name in PLACE_NAMES}}
+            out = pa.BufferOutputStream()
+            pq.write_table(
+                pa.table(columns), out, compression="lz4", use_dictionary=False, column_encoding="DELTA_BINARY_PACKED",
+                write_statistics=False, store_schema=False,
+            )  # fmt: skip
+            yield out.getvalue().to_pybytes()
+
+    def take(self, part: bytes, reader: Reader) -> None:
+        """Keep what `packed` gave on another host."""
+        table = pq.read_table(pa.BufferReader(part))
+        places = np.empty(table.num_rows, PLACE)
+        for name in PLACE_NAMES:
+            places[name] = table[name].to_numpy()
+        values = table["key"].to_numpy()
+        self._keep(values if has_integer_key(reader) else values.view(HASH), places)
+
+    def _keep(self, values: np.ndarray, places: np.ndarray) -> None:
+        if self.in_order and values.dtype == KEY and len(values):
+            self._note_late(values)
+        self._values.write(values.view(KEY))
+        self._places.write(places)
 
     def _note_late(self, keys: np.ndarray) -> None:
         greatest = np.maximum.accumulate(keys)
@@ -156,6 +186,14 @@ class Spool:
         found = self._places.values()[rows]
         offsets, lengths, lines = (found[name].astype(np.int64) for name in ("offset", "length", "line"))
         return Places(offsets + self.chunk.offset, lengths, lines + self.chunk.first_line)
+
+
+@contextmanager
+def spools_of(reader: Reader, chunks: Sequence[Chunk], size: int, base: Base | None) -> Iterator[list[Spool]]:
+    """Empty spools of chunks of a file of that size; their temporary files go at the end of the context."""
+    with ExitStack() as stack:
+        files = [stack.enter_context(tempfile.TemporaryFile(prefix="millrace-")).fileno() for _ in range(3)]
+        yield [Spool(chunk, files, Matcher(base, reader, chunk, size) if base else None) for chunk in chunks]
 
 
 class _Region:

@@ -68,7 +68,7 @@ def test_a_record_that_lost_yesterday_may_win_today(warehouse: psycopg.Connectio
     assert rows(warehouse, "id, label") == [(1, "b"), (2, "a"), (3, {"last": "c"}.get(policy, "a"))]
 
 
-def _edit(chance: random.Random, lines: list[str]) -> list[str]:
+def edit(chance: random.Random, lines: list[str]) -> list[str]:
     """Another day's lines: some changed, gone, new, repeated, bad or moved."""
     found = []
     for line in lines:
@@ -100,7 +100,7 @@ def test_the_outcome_is_that_of_a_load_of_everything(warehouse: psycopg.Connecti
     other = make_dataset(tmp_path, ITEMS.replace("public.items", "public.others"), **changes)
     lines, saved = [f"{i},label {i},{i}" for i in range(150)], 0
     for day in range(4):
-        lines = _edit(chance, lines)
+        lines = edit(chance, lines)
         end = chance.choice(["\n", ""])
         file = tmp_path / f"{day}.csv"
         file.write_text(HEADER + "\n".join(lines) + end)

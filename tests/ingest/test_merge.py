@@ -11,12 +11,13 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from include.ingest import ledger
 from include.ingest.dataset import RejectLimit
-from include.ingest.errors import RejectLimitExceeded, SourceMissing, TargetMismatch, TargetRefused
+from include.ingest.errors import IngestError, RejectLimitExceeded, SourceMissing, TargetMismatch, TargetRefused
 from include.ingest.load import load_chunk
 from include.ingest.merge import merge
-from include.ingest.plan import Order, plan
-from include.ingest.run import close, finish, is_small
+from include.ingest.plan import Order, is_small, plan
+from include.ingest.run import close, finish
 from tests.ingest.loading import DAY, ITEMS, counts, ingest, make_dataset, rejected, rows, staging_tables
 
 HEADER = "id,label,price\n"
@@ -334,3 +335,25 @@ def test_a_file_a_day_leaves_nothing_behind(warehouse: psycopg.Connection, tmp_p
     for day in range(2):
         lines = "".join(f"{number},label {number} of day {day},{number % 100}.5\n" for number in range(20_000))
         ingest(warehouse, dataset, HEADER + lines, tmp_path, version=DAY + timedelta(days=day))
+
+
+def test_a_file_that_has_gone_says_what_to_do(warehouse: psycopg.Connection, tmp_path: Path) -> None:
+    dataset, file = make_dataset(tmp_path, chunk_bytes=10), tmp_path / "file.csv"
+    file.write_text(HEADER + "1,a,1\n2,b,2\n")
+    planned = plan(warehouse, dataset, Order(uuid4(), file, DAY))
+    file.unlink()
+    with pytest.raises(SourceMissing, match=r"has gone since it was planned: deliver it again and clear .* `plan`"):
+        finish(warehouse, dataset, planned)
+
+
+def test_the_reason_of_a_failed_run_is_that_for_which_nothing_is_tried_again(
+    warehouse: psycopg.Connection, tmp_path: Path
+) -> None:
+    dataset, file = make_dataset(tmp_path, chunk_bytes=10), tmp_path / "file.csv"
+    file.write_text(HEADER + "1,a,1\n2,b,2\n")
+    planned = plan(warehouse, dataset, Order(uuid4(), file, DAY))
+    with warehouse.cursor() as cursor:
+        for reason, final in (("away", False), ("away again", False), ("changed", True), ("not under way", False)):
+            ledger.note_reason(cursor, planned.run_id, reason, final=final)
+    with pytest.raises(IngestError, match=r"was not ingested: changed$"):
+        close(warehouse, planned.run_id)

@@ -169,7 +169,7 @@ def test_two_workers_share_an_ingest(cluster: Cluster) -> None:
 
 
 def ingest(cluster: Cluster) -> None:
-    """A file in many chunks: all rows arrive, and each worker has loaded some."""
+    """A file in many chunks: all rows arrive, and each worker has read keys of some and loaded some."""
     file = cluster.state / "cluster" / "volumes" / "inbox" / "orders.csv"
     with file.open("wb") as out:
         counts = write(out, Shape(rows=rows_for(8_000_000)))
@@ -182,9 +182,11 @@ def ingest(cluster: Cluster) -> None:
     until(lambda: api.get(run)["state"] in ("success", "failed"), "the run to end", 180)
     tasks = api.get(f"{run}/taskInstances", limit=100)["task_instances"]
     assert api.get(run)["state"] == "success", tasks
-    assert {task["hostname"] for task in tasks if task["task_id"] == "load"} == {"worker-1", "worker-2"}
+    for kind in ("keys", "load"):
+        assert {task["hostname"] for task in tasks if task["task_id"] == kind} == {"worker-1", "worker-2"}
     account = api.get(f"{run}/taskInstances/account/xcomEntries/return_value", deserialize=True)["value"]
     assert account["read"] == counts["rows"]
+    assert account["superseded"] > 0, "keys are repeated across chunks"
     log = api.get(f"{run}/taskInstances/merge/logs/1", full_content=True)
     assert "merge" in str(log), "the API server reads what the worker wrote"
     api.close()
