@@ -1,4 +1,4 @@
-"""`./run campaign [--seed 1] [--faults 208] [--each 4] [--report FILE]`: see the package."""
+"""`./run campaign [--seed 1] [--faults 240] [--each 4] [--report FILE]`: see the package."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _keep_evidence(ground: Ground, number: int) -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./run campaign", description="Faults on a cluster of its own; needs root.")
     parser.add_argument("--seed", type=int, default=1, help="the same faults at the same moments (1)")
-    parser.add_argument("--faults", type=int, default=208, help="how many (208)")
+    parser.add_argument("--faults", type=int, default=240, help="how many (240)")
     parser.add_argument("--each", type=int, default=4, help="how many in a round (4)")
     parser.add_argument("--minutes", type=float, default=120, help="stop after the round that passes this (120)")
     parser.add_argument("--report", type=Path, help="write the report there, anew after each round")

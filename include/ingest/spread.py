@@ -47,6 +47,13 @@ def read_chunk_keys(connection: psycopg.Connection, dataset: Dataset, plan: Plan
             return True
 
 
+def unread(connection: psycopg.Connection, plan: Plan) -> list[Chunk]:
+    """The chunks whose keys nobody has read, for instance because the run began before there were such tasks."""
+    with connection.cursor() as cursor:
+        have = staging.chunks_with_keys(cursor, plan.run_id)
+    return [] if have is None else [chunk for chunk in plan.chunks if chunk.number not in have]
+
+
 def _save(cursor: Cursor, plan: Plan, spool: Spool, base: Base | None) -> None:
     staging.save_keys(cursor, plan.run_id, spool.chunk.number, spool.packed())
     if base is not None and is_there(base.files, plan.storage):  # else what was compared may have been another file
