@@ -12,16 +12,19 @@ from include.ingest.dataset_file import load_dataset
 from include.ingest.load import load_chunk
 from include.ingest.merge import merge
 from include.ingest.plan import Order, plan, read_plan
+from include.ingest.spread import read_chunk_keys
 
 
 def do_step(dsn: str, dataset_file: str, file: str, run_id: str, version: str, step: str) -> None:
-    """Do `step`: plan, merge, or the number of a chunk to load."""
+    """Do `step`: plan, or `spread` without the keys; `keys` and a chunk's number; that number, to load it; merge."""
     dataset = load_dataset(Path(dataset_file))
     with psycopg.connect(dsn, autocommit=True) as connection:
-        if step == "plan":
-            plan(connection, dataset, Order(UUID(run_id), Path(file), datetime.fromisoformat(version)))
+        if step in ("plan", "spread"):
+            order = Order(UUID(run_id), Path(file), datetime.fromisoformat(version), spread=step == "spread")
+            plan(connection, dataset, order)
         elif step == "merge":
             merge(connection, dataset, read_plan(connection, UUID(run_id)))
         else:
             planned = read_plan(connection, UUID(run_id))
-            load_chunk(connection, dataset, planned, planned.chunks[int(step)])
+            work = read_chunk_keys if step.startswith("keys ") else load_chunk
+            work(connection, dataset, planned, planned.chunks[int(step.split()[-1])])
