@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -81,8 +82,7 @@ def _text(played: Sequence[Played], seed: int, seconds: float) -> Iterator[str]:
     yield from _kinds(played)
     if person:
         yield "\n## What runs said that needed a person\n"
-        reasons = Counter(_short(reason) for one in played for reason in one.reasons)
-        yield from (f"- {count} x: {reason}" for reason, count in reasons.most_common())
+        yield from sayings([reason for one in played for reason in one.reasons])
     if bad:
         yield "\n## What did not hold\n"
         yield from (f"- round {one.number}: {problem}" for one in bad for problem in one.problems)
@@ -104,5 +104,9 @@ def _kinds(played: Sequence[Played]) -> Iterator[str]:
         yield f"| {fault.name} | {len(of)} | {missed} | {person} | {bad} |"
 
 
-def _short(reason: str) -> str:
-    return reason.replace("\n", " ")[:300]
+def sayings(reasons: Sequence[str]) -> Iterator[str]:
+    """Each kind of reason once, the most frequent first, without folders; kinds differ in more than numbers."""
+    short = [re.sub(r"(/[^/ ]+)+/", "", reason.replace("\n", " "))[:300] for reason in reasons]
+    kinds = Counter(re.sub(r"\d+", "", reason) for reason in short)
+    first = {re.sub(r"\d+", "", reason): reason for reason in reversed(short)}
+    yield from (f"- {count} x, such as: {first[kind]}" for kind, count in kinds.most_common())

@@ -21,6 +21,7 @@ from campaign.cargo import Table, make_day
 from campaign.checks import check_files, check_warehouse
 from campaign.faults import FAULTS, deal
 from campaign.ground import DATASET
+from campaign.report import sayings
 from campaign.round import Run
 from include.ingest.dataset_file import load_dataset
 from include.ingest.plan import Order
@@ -129,6 +130,15 @@ def test_each_kind_of_fault_strikes_equally_often_and_by_the_seed() -> None:
     for hand in hands:
         groups = [fault.group for fault in hand if fault.group]
         assert len(groups) == len(set(groups))
+
+
+def test_a_report_tells_each_kind_of_reason_once_and_no_folder() -> None:
+    changed = "/var/x/inbox/day_{}.csv changed ({} to 5 bytes). It\nmust be complete"
+    told = list(sayings(["gone: clear `plan`", *(changed.format(day, 10 * day) for day in (1, 2))]))
+    assert told == [
+        "- 2 x, such as: day_1.csv changed (10 to 5 bytes). It must be complete",
+        "- 1 x, such as: gone: clear `plan`",
+    ]
 
 
 @pytest.mark.airflow
