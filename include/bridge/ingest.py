@@ -61,12 +61,13 @@ def order(dataset: Dataset) -> Order:
         inbox = os.environ.get("MILLRACE_INBOX", "/var/lib/millrace/inbox")
         path = context["task"].render_template(dataset.source, {**context, "inbox": inbox})
     name = f"{dag_run.dag_id}/{dag_run.run_id}"
-    return Order(run_id(), place_of(path), version, params["force"], name, storage(), spread=spreads())
+    return Order(run_id(), place_of(path), version, params["force"], name, storage(), spread_bytes())
 
 
-def spreads() -> bool:
-    """Whether several hosts work, so that they share what `plan` would do alone."""
-    return os.environ.get("MILLRACE_SPREAD") == "1"
+def spread_bytes() -> int | None:
+    """From which size on several workers share the keys of a file: $MILLRACE_SPREAD_MB; None where one host works."""
+    megabytes = os.environ.get("MILLRACE_SPREAD_MB")
+    return round(float(megabytes) * 1e6) if megabytes else None
 
 
 def storage() -> Storage:

@@ -86,7 +86,7 @@ class Order:
     force: bool = False
     airflow_run: str | None = None
     storage: Storage = LOCAL
-    spread: bool = False  # leave the keys of a file that is not small to a task a chunk, see `spread`
+    spread_bytes: int | None = None  # the keys of a file as large as this are left to a task a chunk, see `spread`
 
     def look(self) -> None:
         """Raise SourceMissing unless there is something to ingest."""
@@ -128,7 +128,8 @@ def plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Plan
             return idle
         base = find_base(cursor, dataset, target, values, order.storage) if target is not None else None
     planned = replace(idle, chunks=found.chunks, skipped=False)
-    spread = bool(order.spread and dataset.key and found.chunks) and not is_small(planned, order)
+    large = order.spread_bytes is not None and found.size >= order.spread_bytes
+    spread = large and bool(dataset.key) and len(found.chunks) > 1
     keys = KeyPass() if spread else read_keys(idle.text, reader_for(dataset, idle), found.chunks, base)
     check_unchanged(idle)
     with connection.transaction(), connection.cursor() as cursor:

@@ -1,8 +1,8 @@
 """The pass over the keys of a file as a task a chunk, so that all workers share it.
 
-`plan` does it by itself where that takes less time than a task more (`Order.spread`). Each task keeps the keys of its
-chunk in a table of the run, in one transaction. The one that finds all chunks there settles the repeated keys and drops
-the table: while it is there, keys are not settled.
+`plan` does it by itself where that takes less time than a task more (`Order.spread_bytes`). Each task keeps the keys of
+its chunk in a table of the run, in one transaction. The one that finds all chunks there settles the repeated keys and
+drops the table: while it is there, keys are not settled.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def read_chunk_keys(connection: psycopg.Connection, dataset: Dataset, plan: Plan
 
 
 def unread(connection: psycopg.Connection, plan: Plan) -> list[Chunk]:
-    """The chunks whose keys nobody has read, for instance because the run began before there were such tasks."""
+    """The chunks whose keys nobody has read; none where `plan` has read them all."""
     with connection.cursor() as cursor:
         have = staging.chunks_with_keys(cursor, plan.run_id)
     return [] if have is None else [chunk for chunk in plan.chunks if chunk.number not in have]

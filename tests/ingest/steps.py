@@ -20,7 +20,9 @@ def do_step(dsn: str, dataset_file: str, file: str, run_id: str, version: str, s
     dataset = load_dataset(Path(dataset_file))
     with psycopg.connect(dsn, autocommit=True) as connection:
         if step in ("plan", "spread"):
-            order = Order(UUID(run_id), Path(file), datetime.fromisoformat(version), spread=step == "spread")
+            order = Order(
+                UUID(run_id), Path(file), datetime.fromisoformat(version), spread_bytes=0 if step == "spread" else None
+            )
             plan(connection, dataset, order)
         elif step == "merge":
             merge(connection, dataset, read_plan(connection, UUID(run_id)))

@@ -26,7 +26,7 @@ NEXT = DAY + timedelta(days=1)
 
 def spread_plan(connection: psycopg.Connection, dataset: Dataset, file: Path, version: datetime = DAY) -> Plan:
     """A plan that leaves the keys to others."""
-    return plan(connection, dataset, Order(uuid4(), file, version, spread=True))
+    return plan(connection, dataset, Order(uuid4(), file, version, spread_bytes=0))
 
 
 def read_all(connection: psycopg.Connection, dataset: Dataset, planned: Plan, chance: random.Random) -> list[bool]:
@@ -131,7 +131,7 @@ def test_keys_of_another_file_are_refused(warehouse: psycopg.Connection, tmp_pat
     file.write_text(file.read_text() + "500,more,1\n")
     with pytest.raises(SourceChanged, match="clear the run's `plan` task"):
         read_chunk_keys(warehouse, dataset, planned, planned.chunks[0])
-    again = plan(warehouse, dataset, Order(planned.run_id, file, DAY, spread=True))
+    again = plan(warehouse, dataset, Order(planned.run_id, file, DAY, spread_bytes=0))
     assert read_all(warehouse, dataset, again, random.Random(1)).count(True) == 1
     assert counts(finish(warehouse, dataset, again)) == {"read": 91, "inserted": 88, "superseded": 3}
 

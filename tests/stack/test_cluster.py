@@ -85,7 +85,7 @@ class Cluster:
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
     """Where a cluster of the test's own will be; it is down afterwards."""
     ports = {"API_PORT": str(free_port()), "WAREHOUSE_PORT": str(free_port())}
-    quick = {"MEMORY_SECONDS": "10", "WORKER_CONCURRENCY": "1"}
+    quick = {"MEMORY_SECONDS": "10", "WORKER_CONCURRENCY": "1", "SPREAD_MB": "6"}
     found = Cluster(tmp_path / "state", {"MILLRACE_STATE": str(tmp_path / "state"), **ports, **quick})
     yield found
     found.run("--down", "--delete")
@@ -169,27 +169,35 @@ def test_two_workers_share_an_ingest(cluster: Cluster) -> None:
 
 
 def ingest(cluster: Cluster) -> None:
-    """A file in many chunks: all rows arrive, and each worker has read keys of some and loaded some."""
-    file = cluster.state / "cluster" / "volumes" / "inbox" / "orders.csv"
-    with file.open("wb") as out:
-        counts = write(out, Shape(rows=rows_for(8_000_000)))
+    """Files in many chunks: all rows arrive, each worker has loaded some, and read keys of some of the large one."""
     api = AirflowApi(cluster.settings)
     api.login()
     until(lambda: (api.get(f"dags/{DAG}") or {}).get("is_stale") is False, f"{DAG} to appear", 60)
     api.patch(f"dags/{DAG}", {"is_paused": False})
-    body = {"logical_date": None, "conf": {"path": str(file), "chunk_bytes": 300_000}}
+    everywhere = {("worker-1", "success"), ("worker-2", "success")}
+    for size, readers in ((8_000_000, everywhere), (3_000_000, {("", "skipped")})):
+        tasks = _ingest(cluster, api, size)
+        for kind, expected in (("keys", readers), ("load", everywhere)):
+            assert {(task["hostname"], task["state"]) for task in tasks if task["task_id"] == kind} == expected
+    api.close()
+
+
+def _ingest(cluster: Cluster, api: AirflowApi, size: int) -> list[dict[str, Any]]:
+    """The tasks of a run of a file of that size, which went well."""
+    file = cluster.state / "cluster" / "volumes" / "inbox" / f"orders-{size}.csv"
+    with file.open("wb") as out:
+        counts = write(out, Shape(rows=rows_for(size)))
+    body = {"logical_date": None, "conf": {"path": str(file), "chunk_bytes": size // 27}}
     run = f"dags/{DAG}/dagRuns/" + quote(api.post(f"dags/{DAG}/dagRuns", body)["dag_run_id"], safe="")
     until(lambda: api.get(run)["state"] in ("success", "failed"), "the run to end", 180)
     tasks = api.get(f"{run}/taskInstances", limit=100)["task_instances"]
     assert api.get(run)["state"] == "success", tasks
-    for kind in ("keys", "load"):
-        assert {task["hostname"] for task in tasks if task["task_id"] == kind} == {"worker-1", "worker-2"}
     account = api.get(f"{run}/taskInstances/account/xcomEntries/return_value", deserialize=True)["value"]
     assert account["read"] == counts["rows"]
     assert account["superseded"] > 0, "keys are repeated across chunks"
     log = api.get(f"{run}/taskInstances/merge/logs/1", full_content=True)
     assert "merge" in str(log), "the API server reads what the worker wrote"
-    api.close()
+    return list(tasks)
 
 
 def check_roles(cluster: Cluster) -> None:
