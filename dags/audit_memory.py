@@ -26,7 +26,7 @@ from typing import Any
 from airflow.sdk import Asset, Param, dag, task
 
 from include import bridge, slots
-from include.bridge import memory
+from include.bridge import clock, memory
 
 leaks = Asset("memory.leaks")
 
@@ -84,6 +84,7 @@ def flag_leaks() -> list[str]:
     tags=["memory"],
     default_args={
         **slots.place("memory"),
+        "on_retry_callback": clock.say_if_ahead,
         "priority_weight": 10,  # its pool is small, its tasks are short; no DAG of others is to hold it up
         "owner": "platform",
         "retries": 2,

@@ -34,7 +34,7 @@ from airflow.sdk import DAG, Asset, Param, PokeReturnValue, dag, task
 from airflow.timetables.interval import CronDataIntervalTimetable
 
 from include import bridge, slots
-from include.bridge import ingest
+from include.bridge import clock, ingest
 from include.ingest.dataset import Dataset
 
 
@@ -122,6 +122,7 @@ def ingest_csv(dataset: Dataset) -> DAG:
         tags=["ingest", *dataset.tags],
         default_args={
             **slots.place("ingest"),
+            "on_retry_callback": clock.say_if_ahead,
             "owner": dataset.owner,
             "retries": 3,
             "retry_delay": timedelta(seconds=10),

@@ -30,7 +30,7 @@ from airflow.sdk.definitions.timetables.assets import AssetOrTimeSchedule
 from airflow.timetables.trigger import CronTriggerTimetable
 
 from include import bridge, slots
-from include.bridge import images
+from include.bridge import clock, images
 
 uploads = Asset("images.uploads", watchers=[AssetWatcher(name="images_waiting", trigger=images.ImagesWaiting())])
 resized = Asset("images.resized")
@@ -81,6 +81,7 @@ def account() -> dict[str, int]:
     tags=["images"],
     default_args={
         **slots.place("images"),
+        "on_retry_callback": clock.say_if_ahead,
         "owner": "data",
         "retries": 3,
         "retry_delay": timedelta(seconds=5),
