@@ -187,7 +187,7 @@ def _ingest(cluster: Cluster, api: AirflowApi, size: int) -> list[dict[str, Any]
     file = cluster.state / "cluster" / "volumes" / "inbox" / f"orders-{size}.csv"
     with file.open("wb") as out:
         counts = write(out, Shape(rows=rows_for(size)))
-    body = {"logical_date": None, "conf": {"path": str(file), "chunk_bytes": size // 27}}
+    body = {"logical_date": None, "conf": {"path": str(file), "chunk_bytes": size // 7}}
     run = f"dags/{DAG}/dagRuns/" + quote(api.post(f"dags/{DAG}/dagRuns", body)["dag_run_id"], safe="")
     until(lambda: api.get(run)["state"] in ("success", "failed"), "the run to end", 180)
     tasks = api.get(f"{run}/taskInstances", limit=100)["task_instances"]
