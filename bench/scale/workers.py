@@ -4,7 +4,7 @@ Two workers with a core each and a database that is no bottleneck take more than
 each worker gets a quarter of a core, by a quota of the kernel on all that its host runs, and the database and Airflow
 get what is left. What grows with workers is the same: the worker's share is the only thing that a run waits for.
 
-Two shapes of 2 GB: one file, and four files, each a run of its own.
+Two shapes of 2 GB: one file, whose plan is one task and so can't be shared; and four files, each a run of its own.
 """
 
 from __future__ import annotations

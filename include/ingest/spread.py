@@ -27,19 +27,18 @@ def read_chunk_keys(connection: psycopg.Connection, dataset: Dataset, plan: Plan
     """
     check_unchanged(plan)
     reader = reader_for(dataset, plan)
+    if chunk not in unread(connection, plan):
+        return False
     with connection.transaction(), connection.cursor() as cursor:
-        if staging.chunks_with_keys(cursor, plan.run_id) is None:
-            return False
         base = read_base(cursor, plan.base, plan.run_id, plan.storage) if plan.base else None
     with spools_of(reader, [chunk], plan.size, base) as (spool,):
         spool.fill(plan.text, reader)
         with connection.transaction(), connection.cursor() as cursor:
             staging.lock_keys(cursor, plan.run_id)
             have = staging.chunks_with_keys(cursor, plan.run_id)
-            if have is None:
+            if have is None or chunk.number in have:
                 return False
-            if chunk.number not in have:
-                _save(cursor, plan, spool, base)
+            _save(cursor, plan, spool, base)
             check_unchanged(plan)
             if {chunk.number, *have} != {chunk.number for chunk in plan.chunks}:
                 return False
