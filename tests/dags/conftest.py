@@ -9,8 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -30,6 +29,7 @@ from stack.project import copy_project
 from stack.settings import Settings
 from tests.images import pictures, places
 from tests.memory import story
+from tests.waiting import PATIENCE_SECONDS, until
 
 REPOSITORY = Path(__file__).parents[2]
 SCREENSHOTS = os.environ.get("MILLRACE_SCREENSHOTS")  # a folder to keep the pictures in
@@ -68,9 +68,13 @@ class Airflow:
         """Write a dataset file, wait for its DAG, and unpause it. Returns the DAG's id."""
         (self.folder / "include" / "datasets" / f"{name}.yaml").write_text(DATASET.format(name=name, more=more))
         dag = f"ingest_{name}"
-        self.until(lambda: (self.api.get(f"dags/{dag}") or {}).get("is_stale") is False, f"{dag} to appear", 180)
+        self.appeared(dag)
         self.api.patch(f"dags/{dag}", {"is_paused": False})
         return dag
+
+    def appeared(self, dag: str) -> None:
+        """Wait until Airflow knows that DAG."""
+        until(lambda: (self.api.get(f"dags/{dag}") or {}).get("is_stale") is False, f"{dag} to appear")
 
     def deliver(self, name: str, day: str, text: str) -> Path:
         """Put a file into the inbox, whole."""
@@ -85,10 +89,10 @@ class Airflow:
         body = {"logical_date": f"{day}T00:00:00Z" if day else None, "conf": conf}
         return str(self.api.post(f"dags/{dag}/dagRuns", body)["dag_run_id"])
 
-    def outcome(self, dag: str, run_id: str, seconds: float = 300) -> str:
+    def outcome(self, dag: str, run_id: str) -> str:
         """Wait for a run's end and return its state."""
         path = f"dags/{dag}/dagRuns/{quote(run_id, safe='')}"
-        self.until(lambda: self.api.get(path)["state"] in ("success", "failed"), f"{run_id} to end", seconds)
+        until(lambda: self.api.get(path)["state"] in ("success", "failed"), f"{run_id} to end")
         return str(self.api.get(path)["state"])
 
     def tasks(self, dag: str, run_id: str) -> list[dict[str, Any]]:
@@ -126,14 +130,6 @@ class Airflow:
             with suppress(psutil.NoSuchProcess):  # one may end just now
                 if process.ppid() != scheduler.pid:
                     process.kill()
-
-    @staticmethod
-    def until(holds: Callable[[], Any], what: str, seconds: float, every: float = 0.5) -> None:
-        """Wait until `holds()`."""
-        deadline = time.monotonic() + seconds
-        while not holds():
-            assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
-            time.sleep(every)
 
 
 @dataclass(frozen=True)
@@ -204,7 +200,7 @@ def _stack(folder: Path, *arguments: str, **more: str) -> str:
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("MILLRACE", "AIRFLOW"))}
     done = subprocess.run(
         [sys.executable, "-m", "stack", *arguments],
-        cwd=folder, env={**plain, **more}, capture_output=True, text=True, timeout=300, check=False,
+        cwd=folder, env={**plain, **more}, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
     return done.stdout

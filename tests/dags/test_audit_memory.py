@@ -8,13 +8,14 @@ from include.memory.sample import Incarnation, host
 from tests.dags.conftest import Airflow
 from tests.memory.past import leaks, past
 from tests.memory.programs import LEAKS, running
+from tests.waiting import until
 
 DAG = "audit_memory"
 ROLES = {"scheduler", "executor-worker", "dag-processor", "triggerer", "api-server"}
 
 
 def test_the_audit_sees_all_of_airflow_and_fails_once_for_a_leak(airflow: Airflow, tmp_path: Path) -> None:
-    airflow.until(lambda: (airflow.api.get(f"dags/{DAG}") or {}).get("is_stale") is False, f"{DAG} to appear", 60)
+    airflow.appeared(DAG)
     agents = airflow.settings.state / "memory"
     with running(LEAKS["global_list"], tmp_path, folder=agents) as program, airflow.warehouse() as warehouse:
         past(warehouse, program.incarnation, leaks)
@@ -24,7 +25,7 @@ def test_the_audit_sees_all_of_airflow_and_fails_once_for_a_leak(airflow: Airflo
             runs = airflow.api.get(f"dags/{DAG}/dagRuns", limit=100)["dag_runs"]
             return [run["dag_run_id"] for run in runs if run["state"] == "failed"]
 
-        airflow.until(failed, "a run that fails for the leak", 120)
+        until(failed, "a run that fails for the leak")
         again = airflow.trigger(DAG, seconds=2)
         assert airflow.outcome(DAG, again) == "success", "it says so once"
         (flag,) = [task for task in airflow.tasks(DAG, again) if task["task_id"] == "flag_leaks"]
@@ -42,18 +43,18 @@ def test_the_audit_sees_all_of_airflow_and_fails_once_for_a_leak(airflow: Airflo
             rows = warehouse.execute("SELECT DISTINCT role FROM millrace.memory_sample WHERE counters IS NOT NULL")
             return {role for (role,) in rows} >= ROLES
 
-        airflow.until(all_counted, "a look into every kind of process", 180)
+        until(all_counted, "a look into every kind of process")
 
 
 def test_a_process_is_profiled_by_force_and_a_leak_is_an_asset_event(airflow: Airflow) -> None:
-    airflow.until(lambda: (airflow.api.get(f"dags/{DAG}") or {}).get("is_stale") is False, f"{DAG} to appear", 60)
+    airflow.appeared(DAG)
     with airflow.warehouse() as warehouse:
 
         def rows(query: str) -> list[tuple]:
             return warehouse.execute(query).fetchall()
 
         triggerers = "SELECT DISTINCT pid FROM millrace.memory_sample WHERE role = 'triggerer'"
-        airflow.until(lambda: rows(triggerers), "a sample of the triggerer", 120)
+        until(lambda: rows(triggerers), "a sample of the triggerer")
         forced = airflow.trigger(DAG, force=True, processes="^triggerer ", seconds=2, depth=3)
         assert airflow.outcome(DAG, forced) == "success"
         evidence = rows(f"SELECT pid, evidence FROM millrace.memory_evidence WHERE pid IN ({triggerers})")

@@ -19,6 +19,7 @@ from include.memory.processes import Found, find
 from stack.environment import airflow_environment
 from tests.dags.conftest import Airflow, Celery
 from tests.memory.past import leaks, past
+from tests.waiting import until
 
 pytestmark = pytest.mark.redis
 DAG, AUDIT = "works_on_celery", "audit_memory"
@@ -93,7 +94,7 @@ def children_of(worker: Worker) -> list[Found]:
 
 def test_a_leak_in_a_celery_child_is_named(airflow: Airflow, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MILLRACE_MEMORY_FOLDER", str(airflow.settings.state / "memory"))
-    airflow.until(lambda: (airflow.api.get(f"dags/{DAG}") or {}).get("is_stale") is False, f"{DAG} to appear", 120)
+    airflow.appeared(DAG)
     airflow.api.patch(f"dags/{DAG}", {"is_paused": False})
     assert airflow.outcome(DAG, airflow.trigger(DAG)) == "success", worker.log.read_text()
     children = children_of(worker)
@@ -108,7 +109,7 @@ def test_a_leak_in_a_celery_child_is_named(airflow: Airflow, worker: Worker, mon
             roles = [role for role, _ in rows]
             return roles.count("celery-child") >= 2 and roles.count("celery-parent") == 1
 
-        airflow.until(sampled, "samples of the worker and both children", 60)
+        until(sampled, "samples of the worker and both children")
         ran = warehouse.execute("SELECT DISTINCT pid FROM millrace.memory_task WHERE dag_id = %s", [DAG]).fetchall()
         assert {pid for (pid,) in ran} <= {one.incarnation.pid for one in children}
         for one in children:
@@ -123,7 +124,7 @@ def test_a_leak_in_a_celery_child_is_named(airflow: Airflow, worker: Worker, mon
                 if run["state"] == "failed"
             )
 
-        airflow.until(lambda: "celery-child" in said(), "the alert", 120)
+        until(lambda: "celery-child" in said(), "the alert")
         for one in children:
             assert f"celery-child {one.incarnation.pid} on {one.incarnation.host} leaks" in said()
         assert "Held by module sitecustomize > .KEPT list" in said(), said()[said().find(" leaks ") :][:3000]

@@ -9,6 +9,7 @@ import pytest
 
 from include import slots
 from tests.dags.conftest import Airflow
+from tests.waiting import until
 
 HEADER = "id,label,price\n"
 ROWS = 3_000_000
@@ -67,7 +68,7 @@ def test_the_daily_schedule_takes_each_days_file(airflow: Airflow) -> None:
     for day in ("2026-03-01", "2026-03-02", "2026-03-03"):
         airflow.deliver("daily", day, HEADER + f"1,{day},1\n{day[-2:]},own,1\n")
     dag = airflow.add_dataset("daily", "catchup: true\nend_date: 2026-03-03")
-    airflow.until(
+    until(
         lambda: states(airflow, dag, "scheduled") == ["success"] * 3,
         "three scheduled runs",
         180,
@@ -83,7 +84,7 @@ def test_a_backfill_of_older_days_leaves_newer_rows(airflow: Airflow) -> None:
     dag = airflow.add_dataset("filled", "catchup: false\nend_date: 2026-03-03")
     assert airflow.outcome(dag, airflow.trigger(dag, "2026-03-03")) == "success"
     airflow.command("backfill", "create", "--dag-id", dag, "--from-date", "2026-03-01", "--to-date", "2026-03-02")
-    airflow.until(
+    until(
         lambda: states(airflow, dag, "backfill") == ["success"] * 2,
         "two days", 180,
     )  # fmt: skip
@@ -95,7 +96,7 @@ def test_a_missing_file_is_waited_for(airflow: Airflow) -> None:
     dag = airflow.add_dataset("awaited")
     run = airflow.trigger(dag, "2026-03-05")
     plan = lambda: airflow.tasks(dag, run)[0]  # noqa: E731
-    airflow.until(lambda: plan()["state"] == "up_for_reschedule", "the wait to begin", 60)
+    until(lambda: plan()["state"] == "up_for_reschedule", "the wait to begin")
     airflow.deliver("awaited", "2026-03-05", HEADER + "1,late,1\n")
     assert airflow.outcome(dag, run) == "success"
     assert airflow.account(dag, run)["inserted"] == 1
@@ -138,7 +139,7 @@ def test_a_killed_task_is_retried(airflow: Airflow, step: str) -> None:
     at_work = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'millrace' AND state <> 'idle' AND query ~ %s"
     sign = {"load": "^COPY", "merge": "ADD CONSTRAINT"}[step]
     with airflow.warehouse() as connection:
-        airflow.until(lambda: connection.execute(at_work, [sign]).fetchone(), f"{step} at work", 90, every=0.02)
+        until(lambda: connection.execute(at_work, [sign]).fetchone(), f"{step} at work", every=0.02)
     airflow.kill_tasks()
     assert airflow.outcome(dag, run, 240) == "success"
     account = airflow.account(dag, run)
@@ -174,10 +175,10 @@ def test_a_wrong_dataset_file_names_file_line_and_field(airflow: Airflow) -> Non
     file.write_text(BROKEN)
     try:
         errors = lambda: airflow.api.get("importErrors")["import_errors"]  # noqa: E731
-        airflow.until(errors, "the import error", 60)
+        until(errors, "the import error")
         assert "broken.yaml:7: columns.size.type" in errors()[0]["stack_trace"]
         assert airflow.api.get("dags/ingest_orders")["is_stale"] is False
         assert airflow.api.get("dags/ingest_orders")["has_import_errors"] is False
     finally:
         file.unlink()
-    airflow.until(lambda: not errors(), "the import error to go", 60)
+    until(lambda: not errors(), "the import error to go")

@@ -14,6 +14,7 @@ import pytest
 from include.memory import exchange, spool
 from include.memory.processes import AIRFLOW
 from tests.dags.conftest import Airflow
+from tests.waiting import until
 
 DAG = "takes_memory"
 SOURCE = Path(__file__).with_name("takes_memory.py")
@@ -24,7 +25,7 @@ WORKER = next(pattern for pattern in AIRFLOW if pattern.role == "executor-worker
 def records(airflow: Airflow) -> dict[tuple[str, int, int], dict[str, Any]]:
     """What one run left, by task, map index and try."""
     shutil.copy(SOURCE, airflow.folder / "dags")
-    airflow.until(lambda: (airflow.api.get(f"dags/{DAG}") or {}).get("is_stale") is False, f"{DAG} to appear", 120)
+    airflow.appeared(DAG)
     airflow.api.patch(f"dags/{DAG}", {"is_paused": False})
     run_id = airflow.trigger(DAG)
     assert airflow.outcome(DAG, run_id) == "failed", "by its task `fail`"
@@ -40,7 +41,7 @@ def records(airflow: Airflow) -> dict[tuple[str, int, int], dict[str, Any]]:
                 found[key] = {**last, "peak_bytes": max(one["peak_bytes"] for one in pieces)}
         return found.keys() >= expected and found["defer", -1, 1]["state"] == found["wait", -1, 1]["state"] == "success"
 
-    airflow.until(complete, "the records of all tasks", 120, every=0.2)
+    until(complete, "the records of all tasks", every=0.2)
     return found
 
 
@@ -114,9 +115,9 @@ def test_a_watcher_that_was_killed_is_started_by_the_next_task(airflow: Airflow)
         found = psutil.process_iter(["cmdline", "status"])
         return [one for one in found if one.info["status"] != "zombie" and str(folder) in (one.info["cmdline"] or [])]
 
-    airflow.until(watchers, "a watcher", 60)
+    until(watchers, "a watcher")
     for one in watchers():
         one.kill()
-    airflow.until(lambda: not watchers(), "its end", 10)
+    until(lambda: not watchers(), "its end")
     airflow.outcome(DAG, airflow.trigger(DAG))
     assert len(watchers()) == 1

@@ -18,6 +18,7 @@ from stack.ports import free_port
 from tests.dags.conftest import LOGS, METRICS_TOKEN, REPOSITORY, Airflow
 from tests.images import pictures
 from tests.images.places import s3
+from tests.waiting import until
 
 MONITORING = REPOSITORY / "deploy" / "monitoring"
 DASHBOARD = json.loads((MONITORING / "grafana" / "dashboards" / "millrace.json").read_text())
@@ -79,7 +80,7 @@ def test_every_panel_has_data(airflow: Airflow, prometheus: str) -> None:
         pending.difference_update([one for one in pending if answer(prometheus, one)])
         return not pending
 
-    airflow.until(seen, f"data for {pending}", 240)
+    until(seen, f"data for {pending}")
     assert answer(prometheus, 'sum(millrace_ingest_rejected_rows_24h{dataset="watched"})')[0]["value"][1] == "1"
 
 
@@ -94,7 +95,7 @@ def test_a_log_is_in_the_bucket_and_read_from_there(airflow: Airflow, endpoint: 
     body = {"dag_run_id": run_id, "logical_date": "2026-03-01T00:00:00Z", "conf": {}}
     airflow.api.post(f"dags/{dag}/dagRuns", body)
     assert airflow.outcome(dag, run_id) == "success"
-    airflow.until(lambda: s3(endpoint).info(kept, refresh=True)["size"] > len(earlier), "the log to be uploaded", 30)
+    until(lambda: s3(endpoint).info(kept, refresh=True)["size"] > len(earlier), "the log to be uploaded")
     assert s3(endpoint).cat_file(kept) == earlier + local.read_bytes()
     local.unlink()
     told = airflow.log(dag, run_id, "account")

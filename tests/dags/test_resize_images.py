@@ -19,6 +19,7 @@ import pytest
 from stack.processes import Register
 from tests.dags.conftest import DAILY, Airflow
 from tests.images import pictures
+from tests.waiting import until
 
 DAG = "resize_images"
 PHOTO = pictures.encoded(pictures.photo(1600, 1200))
@@ -56,7 +57,7 @@ class Images:
     def state(self, image: str) -> dict[str, Any]:
         return dict(self.http.get(f"/images/{image}").json())
 
-    def until_ended(self, ids: list[str], seconds: float = 120) -> dict[str, str]:
+    def until_ended(self, ids: list[str]) -> dict[str, str]:
         """Wait until each is done or failed; their states."""
         states = {}
 
@@ -66,13 +67,13 @@ class Images:
                     states[image] = self.state(image)["state"]
             return all(state in ("done", "failed") for state in states.values())
 
-        self.airflow.until(ended, f"{len(ids)} pictures", seconds, every=0.2)
+        until(ended, f"{len(ids)} pictures", every=0.2)
         return states
 
 
 @pytest.fixture(scope="module")
 def images(airflow: Airflow) -> Iterator[Images]:
-    airflow.until(lambda: (airflow.api.get(f"dags/{DAG}") or {}).get("is_stale") is False, f"{DAG} to appear", 60)
+    airflow.appeared(DAG)
     url = f"{airflow.settings.url}/millrace"
     with httpx.Client(timeout=60, trust_env=False) as plain:
         body = {"username": "admin", "password": airflow.settings.secrets.admin}
@@ -94,7 +95,7 @@ def test_an_upload_is_resized_without_further_ado(images: Images) -> None:
         file = images.http.get(root + one["url"])
         assert hashlib.sha256(file.content).hexdigest() == file.headers["etag"].strip('"')
     events = lambda: images.airflow.api.get("assets/events", source_dag_id=DAG)["asset_events"]  # noqa: E731
-    images.airflow.until(lambda: any(event["extra"]["done"] for event in events()), "the event", 60)
+    until(lambda: any(event["extra"]["done"] for event in events()), "the event")
 
 
 def test_without_a_login_nothing_is_answered(images: Images) -> None:
@@ -153,7 +154,7 @@ def test_the_daily_run_sweeps_the_inbox(images: Images) -> None:
         runs = images.airflow.api.get(f"dags/{DAG}/dagRuns", run_type="scheduled")["dag_runs"]
         return [run["state"] for run in runs if run["state"] in ("success", "failed")]
 
-    images.airflow.until(ended, "the daily run", 120)
+    until(ended, "the daily run")
     assert ended() == ["success"]
     (daily,) = [one for one in images.http.get("/images", params={"limit": 100}).json()["images"]
                 if one["file_name"] == DAILY]  # fmt: skip
@@ -175,7 +176,7 @@ def test_one_run_makes_a_changed_recipe_of_all_stored_pictures(images: Images) -
     try:
         run = images.airflow.trigger(DAG, everything=True)
         assert images.airflow.outcome(DAG, run) == "success"
-        images.airflow.until(lambda: large()["width"] == 800, "the new rendition", 60)
+        until(lambda: large()["width"] == 800, "the new rendition")
     finally:
         recipes.write_text(before)
     assert large()["url"] != kept, "what a browser keeps for ever must have another URL"
@@ -226,7 +227,7 @@ def test_what_was_answered_202_is_never_lost(images: Images, blow: Callable[[Air
     for sender in senders:
         sender.start()
     try:
-        images.airflow.until(lambda: len(accepted) >= 8, "uploads", 60, every=0.05)
+        until(lambda: len(accepted) >= 8, "uploads", every=0.05)
         blow(images.airflow)
         time.sleep(2)
     finally:
@@ -240,7 +241,7 @@ def test_what_was_answered_202_is_never_lost(images: Images, blow: Callable[[Air
         except httpx.HTTPError:
             return False
 
-    images.airflow.until(answers, "the interface to answer", 90)
+    until(answers, "the interface to answer")
     assert set(images.until_ended(accepted, 300).values()) == {"done"}
 
 

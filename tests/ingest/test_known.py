@@ -14,24 +14,26 @@ import psycopg
 import pytest
 
 from include.ingest.dataset import Dataset
-from include.ingest.ledger import Account
 from include.ingest.load import load_chunk
 from include.ingest.merge import merge
 from include.ingest.plan import Order, plan
 from include.ingest.run import run
-from tests.ingest.loading import DAY, ITEMS, counts, ingest, make_dataset, rejected, rows, staging_tables
+from tests.ingest.loading import (
+    DAY,
+    HEADER,
+    ITEMS,
+    counts,
+    edit,
+    ingest,
+    known,
+    make_dataset,
+    rejected,
+    rows,
+    staging_tables,
+)  # fmt: skip
 
-HEADER = "id,label,price\n"
 NEXT = DAY + timedelta(days=1)
 CONTENT = HEADER + "".join(f'{i},"label, {i}",{i}.50\n' for i in range(1, 201))
-
-
-def known(connection: psycopg.Connection, account: Account) -> int:
-    """Records of a run that were not loaded."""
-    query = "SELECT sum(known)::int FROM millrace.ingest_chunk WHERE run_id = %s"
-    row = connection.execute(query, [account.run_id]).fetchone()
-    assert row is not None
-    return int(row[0])
 
 
 @pytest.fixture
@@ -66,29 +68,6 @@ def test_a_record_that_lost_yesterday_may_win_today(warehouse: psycopg.Connectio
     assert rows(warehouse, "id, label") == [(1, "a"), (2, "a"), (3, "a")]
     ingest(warehouse, dataset, HEADER + "1,b,1\n2,a,2\n3,a,3\n3,c,3\n", tmp_path, version=NEXT + timedelta(days=1))
     assert rows(warehouse, "id, label") == [(1, "b"), (2, "a"), (3, {"last": "c"}.get(policy, "a"))]
-
-
-def edit(chance: random.Random, lines: list[str]) -> list[str]:
-    """Another day's lines: some changed, gone, new, repeated, bad or moved."""
-    found = []
-    for line in lines:
-        key = line.split(",")[0]
-        action = chance.choices(
-            ["keep", "change", "drop", "new", "repeat", "spoil", "swap"], [80, 6, 4, 4, 3, 2, 1]
-        )[0]  # fmt: skip
-        if action == "drop":
-            continue
-        found.append({"change": f'{key},"c\n{chance.randrange(99)}",1', "spoil": f"{key},x,-1"}.get(action, line))
-        if action == "new":
-            found.append(f"{chance.randrange(1000, 9999)},new,1")
-        if action == "repeat":
-            found.append(chance.choice([line, f"{key},again,{chance.randrange(9)}"]))
-        if action == "swap":
-            found[-2:] = found[:-3:-1]
-    if chance.random() < 0.2:  # what comes first today came later yesterday
-        middle = chance.randrange(len(found) + 1)
-        found = found[middle:] + found[:middle]
-    return found
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -25,9 +25,8 @@ from include.ingest.source import packed
 from include.ingest.source.local import LocalFile
 from include.ingest.source.packed import Limit
 from include.ingest.source.storage import Storage
-from tests.ingest.loading import DAY, counts, make_dataset, rejected, rows, staging_tables
+from tests.ingest.loading import DAY, counts, known, make_dataset, rejected, rows, staging_tables
 from tests.ingest.packing import PACKINGS, bgzf, zstd
-from tests.ingest.test_known import known
 
 NEXT = DAY + timedelta(days=1)
 LINES = [f'{number},"label\n{number}, {random.Random(number).random()}",{number % 97}' for number in range(3000)]

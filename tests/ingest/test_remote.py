@@ -32,9 +32,8 @@ from include.ingest.source.ahead import Ahead
 from include.ingest.source.direct import Direct
 from include.ingest.source.storage import Storage
 from tests.images.places import KEYS, s3
-from tests.ingest.loading import DAY, counts, make_dataset, rejected, rows, staging_tables
+from tests.ingest.loading import DAY, counts, known, make_dataset, rejected, rows, staging_tables
 from tests.ingest.packing import bgzf, zstd
-from tests.ingest.test_known import known
 from tests.ingest.test_packed import TEXT
 
 NEXT = DAY + timedelta(days=1)

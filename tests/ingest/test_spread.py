@@ -18,8 +18,19 @@ from include.ingest.ledger import Account, account
 from include.ingest.plan import Order, Plan, plan
 from include.ingest.run import close, finish
 from include.ingest.spread import read_chunk_keys
-from tests.ingest.loading import DAY, ITEMS, counts, ingest, make_dataset, rejected, rows, staging_tables
-from tests.ingest.test_known import HEADER, edit, known
+from tests.ingest.loading import (
+    DAY,
+    HEADER,
+    ITEMS,
+    counts,
+    edit,
+    ingest,
+    known,
+    make_dataset,
+    rejected,
+    rows,
+    staging_tables,
+)  # fmt: skip
 
 NEXT = DAY + timedelta(days=1)
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
@@ -22,6 +22,7 @@ from include.memory.release import release
 from include.memory.sample import Incarnation
 from stack.postgres import PostgresServer
 from tests.memory.programs import LEAKS, Program, running
+from tests.waiting import until
 
 EVERY = "0.3"
 REPOSITORY = Path(__file__).parents[2]
@@ -44,14 +45,6 @@ def warehouse_of_watcher(dsn: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """The fresh warehouse, as the watcher's child is told of it."""
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", dsn)
     return dsn
-
-
-def until(true: Callable[[], object], what: str, seconds: float = 20.0) -> None:
-    """Wait for it."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, f"{what} did not come within {seconds:.0f} s"
-        time.sleep(0.05)
 
 
 def watchers(folder: Path) -> list[psutil.Process]:
@@ -82,7 +75,7 @@ def test_one_watcher_starts_and_ends_with_the_last_process(leaker: Program, ware
         assert rows == [(one.host, one.pid, one.start_ticks, "leaker", "one", True)]
     leaker.process.kill()
     leaker.process.wait()
-    until(lambda: not watchers(leaker.folder), "its end", 5)
+    until(lambda: not watchers(leaker.folder), "its end")
     assert not (leaker.folder / "refused").exists()
 
 
@@ -132,7 +125,7 @@ def test_samples_outlast_the_database(leaker: Program, warehouse_of_watcher: str
         until(lambda: looks(warehouse) >= 4, "all that was seen meanwhile")
     leaker.process.kill()
     leaker.process.wait()
-    until(lambda: not watchers(leaker.folder), "its end", 5)
+    until(lambda: not watchers(leaker.folder), "its end")
 
 
 def test_a_record_that_cannot_be_entered_is_put_aside(
@@ -216,7 +209,7 @@ def test_it_ends_when_its_folder_is_gone(leaker: Program) -> None:
     watch.ensure()
     until(lambda: spool.waiting(leaker.folder), "a sample")
     leaker.folder.rename(leaker.folder.with_name("moved"))
-    until(lambda: not watchers(leaker.folder), "its end", 5)
+    until(lambda: not watchers(leaker.folder), "its end")
 
 
 def test_after_a_deploy_it_goes_on_as_the_new_release(leaker: Program, tmp_path: Path) -> None:

@@ -27,9 +27,8 @@ from include.ingest.dataset_file import load_dataset
 from include.ingest.plan import Order
 from include.ingest.run import run as ingest
 from stack.cluster.topology import Place
-from tests.stack.test_cluster import refusal
+from tests.stack.here import REPOSITORY, refusal
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,10 @@ from stack.cluster.topology import Place
 from stack.errors import StackError
 from stack.ports import free_port
 from stack.settings import Settings
+from tests.stack.here import REPOSITORY, refusal
+from tests.waiting import PATIENCE_SECONDS, until
 
 pytestmark = pytest.mark.redis
-REPOSITORY = Path(__file__).resolve().parents[2]
 HOSTS = {"api-server", "scheduler", "dag-processor", "triggerer", "worker-1", "worker-2"}
 DAG = "ingest_orders"
 NO_WAY = """
@@ -50,7 +50,7 @@ class Cluster:
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [REPOSITORY / "run", "cluster", *arguments],
-            env={**os.environ, **self.variables}, capture_output=True, text=True, timeout=300, check=False,
+            env={**os.environ, **self.variables}, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False,
         )  # fmt: skip
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
@@ -92,13 +92,6 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     assert not (tmp_path / "state" / "cluster").exists()
 
 
-def until(holds: Callable[[], Any], what: str, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
-        time.sleep(0.3)
-
-
 def in_use() -> set[str]:
     """Every namespace that a process of this machine is in."""
     found = set()
@@ -128,15 +121,6 @@ def test_without_a_cluster_each_command_says_so(cluster: Cluster) -> None:
     assert "no host worker-1 runs here" in cluster.on("worker-1", "true", check=False).stderr
 
 
-def refusal() -> str:
-    """Why there can be no cluster here: an ordinary user, or a container that may not make namespaces."""
-    try:
-        command.check_machine()
-    except StackError as fault:
-        return str(fault)
-    return ""
-
-
 @pytest.mark.airflow
 def test_two_workers_share_an_ingest(cluster: Cluster) -> None:
     if unable := refusal():
@@ -149,9 +133,7 @@ def test_two_workers_share_an_ingest(cluster: Cluster) -> None:
         env={**os.environ, **cluster.variables}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     ) as process:  # fmt: skip
         try:
-            until(
-                lambda: process.poll() is not None or (cluster.state / "cluster" / "ready").exists(), "the hosts", 240
-            )
+            until(lambda: process.poll() is not None or (cluster.state / "cluster" / "ready").exists(), "the hosts")
             assert process.poll() is None, process.stdout and process.stdout.read()
             ingest(cluster)
             check_roles(cluster)
@@ -172,7 +154,7 @@ def ingest(cluster: Cluster) -> None:
     """Files in many chunks: all rows arrive, each worker has loaded some, and read keys of some of the large one."""
     api = AirflowApi(cluster.settings)
     api.login()
-    until(lambda: (api.get(f"dags/{DAG}") or {}).get("is_stale") is False, f"{DAG} to appear", 60)
+    until(lambda: (api.get(f"dags/{DAG}") or {}).get("is_stale") is False, f"{DAG} to appear")
     api.patch(f"dags/{DAG}", {"is_paused": False})
     everywhere = {("worker-1", "success"), ("worker-2", "success")}
     for size, readers in ((8_000_000, everywhere), (3_000_000, {("", "skipped")})):
@@ -189,7 +171,7 @@ def _ingest(cluster: Cluster, api: AirflowApi, size: int) -> list[dict[str, Any]
         counts = write(out, Shape(rows=rows_for(size)))
     body = {"logical_date": None, "conf": {"path": str(file), "chunk_bytes": size // 7}}
     run = f"dags/{DAG}/dagRuns/" + quote(api.post(f"dags/{DAG}/dagRuns", body)["dag_run_id"], safe="")
-    until(lambda: api.get(run)["state"] in ("success", "failed"), "the run to end", 180)
+    until(lambda: api.get(run)["state"] in ("success", "failed"), "the run to end")
     tasks = api.get(f"{run}/taskInstances", limit=100)["task_instances"]
     assert api.get(run)["state"] == "success", tasks
     account = api.get(f"{run}/taskInstances/account/xcomEntries/return_value", deserialize=True)["value"]
@@ -225,7 +207,7 @@ def check_memory(cluster: Cluster) -> None:
             ).fetchall()
             return {host: set(roles) for host, roles in rows}
 
-        until(lambda: set(seen()) >= HOSTS, "samples of every host", 60)
+        until(lambda: set(seen()) >= HOSTS, "samples of every host")
         assert set(seen()) == HOSTS
         assert seen()["worker-2"] == {"celery-parent", "celery-child"}
         assert seen()["api-server"] == {"api-server"}

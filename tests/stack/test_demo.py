@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.test_run import run
+from tests.stack.here import run
 
 
 @pytest.mark.airflow

@@ -21,25 +21,14 @@ import pytest
 from stack.postgres import PostgresServer
 from stack.processes import Register, Started
 from stack.settings import API_PORT
+from tests.stack.here import REPOSITORY, run
+from tests.waiting import until
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 COMMANDS = (
     "setup", "demo", "up", "down", "status", "cluster", "secrets", "airflow", "psql", "test", "campaign",
     "check", "bench", "lock",
 )  # fmt: skip
 PARTS = ("postgres", "databases", "airflow tables", "api-server", "scheduler", "dag-processor", "triggerer")
-
-
-def run(*arguments: str, cwd: Path = REPOSITORY, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [cwd / "run", *arguments],
-        cwd="/",
-        env={**os.environ, **environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
 
 
 @pytest.fixture
@@ -210,10 +199,9 @@ def check_restarts(state: Path, environment: dict[str, str]) -> None:
     assert triggerer is not None
     os.kill(triggerer.pid, signal.SIGKILL)
     PostgresServer(state / "postgres").stop("immediate")
-    deadline = time.monotonic() + 180
-    while time.monotonic() < deadline:
+
+    def restarted() -> bool:
         status = run("status", **environment)
-        if status.returncode == 0 and status.stdout.count("restarted") >= 2:
-            return
-        time.sleep(1)
-    raise AssertionError(status.stdout)
+        return status.returncode == 0 and status.stdout.count("restarted") >= 2
+
+    until(restarted, "both to come back", every=1.0)
