@@ -125,8 +125,14 @@ def warehouse(dataset: Dataset) -> Iterator[psycopg.Connection]:
         try:
             yield connection
         except IngestError as error:
-            with suppress(psycopg.OperationalError), connection.cursor() as cursor:
-                ledger.note_reason(cursor, run_id(), str(error), final=not error.retryable)
-            if error.retryable:
+            if error.retryable and not last_try():
                 raise
+            with suppress(psycopg.OperationalError), connection.cursor() as cursor:
+                ledger.note_reason(cursor, run_id(), str(error))
             raise AirflowFailException(str(error)) from error
+
+
+def last_try() -> bool:
+    """Whether Airflow will not try this task again by itself."""
+    task_instance = get_current_context()["ti"]
+    return task_instance.try_number > task_instance.max_tries

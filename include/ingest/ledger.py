@@ -262,12 +262,10 @@ def finish_run(
     )
 
 
-def note_reason(cursor: Cursor, run_id: UUID, reason: str, *, final: bool) -> None:
-    """Keep why a step failed: the last reason for which nothing is tried again, else the first one."""
+def note_reason(cursor: Cursor, run_id: UUID, reason: str) -> None:
+    """Keep why a step failed for which nothing is tried again."""
     cursor.execute(
-        "UPDATE millrace.ingest_run SET reason = CASE WHEN %s THEN %s ELSE coalesce(reason, %s) END"
-        " WHERE run_id = %s AND status = 'planned'",
-        [final, reason, reason, run_id],
+        "UPDATE millrace.ingest_run SET reason = %s WHERE run_id = %s AND status = 'planned'", [reason, run_id]
     )
 
 

@@ -242,7 +242,7 @@ def test_what_was_answered_202_is_never_lost(images: Images, blow: Callable[[Air
             return False
 
     until(answers, "the interface to answer")
-    assert set(images.until_ended(accepted, 300).values()) == {"done"}
+    assert set(images.until_ended(accepted).values()) == {"done"}
 
 
 def test_the_store_holds_what_the_rows_say(images: Images) -> None:

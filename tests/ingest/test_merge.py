@@ -346,14 +346,14 @@ def test_a_file_that_has_gone_says_what_to_do(warehouse: psycopg.Connection, tmp
         finish(warehouse, dataset, planned)
 
 
-def test_the_reason_of_a_failed_run_is_that_for_which_nothing_is_tried_again(
+def test_the_reason_of_a_failed_run_is_the_last_one_that_was_noted(
     warehouse: psycopg.Connection, tmp_path: Path
 ) -> None:
     dataset, file = make_dataset(tmp_path, chunk_bytes=10), tmp_path / "file.csv"
     file.write_text(HEADER + "1,a,1\n2,b,2\n")
     planned = plan(warehouse, dataset, Order(uuid4(), file, DAY))
     with warehouse.cursor() as cursor:
-        for reason, final in (("away", False), ("away again", False), ("changed", True), ("not under way", False)):
-            ledger.note_reason(cursor, planned.run_id, reason, final=final)
+        for reason in ("away", "changed"):
+            ledger.note_reason(cursor, planned.run_id, reason)
     with pytest.raises(IngestError, match=r"was not ingested: changed$"):
         close(warehouse, planned.run_id)
