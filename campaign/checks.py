@@ -156,14 +156,19 @@ def check_files(place: Place) -> Iterator[str]:
     _make_old(store.scratch())
     store.tidy()
     for folder in (store.scratch(), *_scratch_folders(place, "work/ingest")):
-        for file in folder.iterdir() if folder.is_dir() else ():
-            if _age_seconds(file) > OLD_SECONDS / 2:
-                yield f"{file.relative_to(place.state)} is left, though it is old"
+        for file in _old_in_use(folder):
+            yield f"{file.relative_to(place.state)} is left, though it is old"
         _make_old(folder)
 
 
+def _old_in_use(folder: Path) -> Iterator[Path]:
+    """Old files of a folder that somebody has written into since they were made old."""
+    if folder.is_dir() and _age_seconds(folder) < OLD_SECONDS / 2:
+        yield from (file for file in folder.iterdir() if _age_seconds(file) > OLD_SECONDS / 2)
+
+
 def _make_old(folder: Path) -> None:
-    for file in folder.iterdir() if folder.is_dir() else ():
+    for file in (*folder.iterdir(), folder) if folder.is_dir() else ():
         with contextlib.suppress(FileNotFoundError):
             os.utime(file, (time.time() - OLD_SECONDS,) * 2, follow_symlinks=False)
 

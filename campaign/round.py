@@ -33,6 +33,7 @@ LONG_SECONDS = 120.0  # for which a task does not wait by itself
 LOOK_SECONDS = 5.0
 CLEARED_SECONDS = 420.0
 ENDED = ("success", "failed")
+ERRORS = ("error", "critical")
 
 
 @dataclass
@@ -198,17 +199,31 @@ class Round:
             time.sleep(0.5)
 
     def _hurry(self, run: Run) -> None:
-        """A task that failed on a worker whose clock is ahead would be tried again hours later: read why, clear it."""
+        """Tasks that wait for a person: read in the log why, and do it."""
         soon = datetime.now(UTC) + timedelta(seconds=LONG_SECONDS)
         for one in self._tasks(run):
             if one["state"] == "up_for_retry" and one["end_date"] and datetime.fromisoformat(one["end_date"]) > soon:
-                said = [line for line in self._errors(run, one) if "clear this task" in line]
-                waits = f"{one['task_id']} of {run.run_id} waits until {one['end_date']}"
-                if not said and "disk full: logs" not in {fault.name for fault, _ in self.hits}:
-                    raise StackError(f"{waits} in silence")
-                run.reason = f"{one['task_id']}: {said[-1]}" if said else f"{waits}, as Airflow's page says"
-                what = {"dag_run_id": run.run_id, "task_ids": [[one["task_id"], one["map_index"]]], "dry_run": False}
-                self.ground.ask(partial(self.ground.api.post, f"dags/{DAG}/clearTaskInstances", what))
+                self._try_now(run, one)
+            elif one["state"] == "up_for_reschedule" and not run.file.exists():
+                self._deliver_again(run, one)
+
+    def _try_now(self, run: Run, task: dict[str, Any]) -> None:
+        """A task that failed on a worker whose clock is ahead would be tried again hours later: clear it."""
+        said = [line for line in self._said(run, task, ERRORS) if "clear this task" in line]
+        waits = f"{task['task_id']} of {run.run_id} waits until {task['end_date']}"
+        if not said and "disk full: logs" not in {fault.name for fault, _ in self.hits}:
+            raise StackError(f"{waits} in silence")
+        run.reason = f"{task['task_id']}: {said[-1]}" if said else f"{waits}, as Airflow's page says"
+        what = {"dag_run_id": run.run_id, "task_ids": [[task["task_id"], task["map_index"]]], "dry_run": False}
+        self.ground.ask(partial(self.ground.api.post, f"dags/{DAG}/clearTaskInstances", what))
+
+    def _deliver_again(self, run: Run, task: dict[str, Any]) -> None:
+        """A plan that was killed before it was done, and finds no file at its next try, waits for it: bring it."""
+        said = [line for line in self._said(run, task, ("info",)) if line.startswith("waiting file=")]
+        if not said and "disk full: logs" not in {fault.name for fault, _ in self.hits}:
+            raise StackError(f"{task['task_id']} of {run.run_id} waits for its file in silence")
+        run.reason = f"{task['task_id']}: {said[-1] if said else 'waits for its file'}"
+        run.day.deliver(run.file)
 
     def _tasks(self, run: Run) -> list[dict[str, Any]]:
         path = f"{_path(run)}/taskInstances"
@@ -219,12 +234,12 @@ class Round:
         states = [f"{one['task_id']}[{one['map_index']}] {one['state']}" for one in self._tasks(run)]
         return ", ".join(state for state in states if not state.endswith("success"))
 
-    def _errors(self, run: Run, task: dict[str, Any]) -> list[str]:
-        """The errors in the log of a task's last try."""
+    def _said(self, run: Run, task: dict[str, Any], levels: Sequence[str]) -> list[str]:
+        """The lines of such levels in the log of a task's last try."""
         path = f"{_path(run)}/taskInstances/{task['task_id']}/logs/{task['try_number']}"
         with contextlib.suppress(StackError, httpx.HTTPError):
             log = self.ground.api.get(path, full_content=True, map_index=task["map_index"])
-            return [_message(line) for line in log["content"] if line.get("level") in ("error", "critical")]
+            return [_message(line) for line in log["content"] if line.get("level") in levels]
         return []
 
     def _be_a_person(self, states: Sequence[str]) -> None:
@@ -257,7 +272,7 @@ class Round:
         said = "no task failed"
         for one in self._tasks(run):
             if one["state"] == "failed":
-                errors = self._errors(run, one)
+                errors = self._said(run, one, ERRORS)
                 if errors:
                     return f"{one['task_id']}: {errors[-1]}"
                 said = f"{one['task_id']} failed in silence"

@@ -1,7 +1,8 @@
 """Airflow loads this in each of its processes, from a folder `config` on its path.
 
 In those that fork, the libraries that every task and every parse of a DAG file would import anew are imported once,
-beforehand. Only libraries: the project's own modules stay out, so that a changed file is read by the next task.
+beforehand. Only libraries: the project's own modules stay out, so that a changed file is read by the next task. Where
+no file can change, as in an image, `MILLRACE_FIXED_CODE` says so, and a worker imports them too.
 
 The one exception is the memory audit: long-lived processes carry its agent and the measure of each task, and each of
 them sees to it that the machine's watcher runs.
@@ -9,6 +10,7 @@ them sees to it that the machine's watcher runs.
 
 from __future__ import annotations
 
+import os
 import sys
 
 from include.memory import agent, task, watch  # noqa: F401 (each task would import it anew)
@@ -31,6 +33,13 @@ if {"scheduler", "dag-processor", "worker"} & set(sys.argv[1:3]):
         import s3fs  # noqa: F401 (0.5 s for each task that reads an object)
 
     numba.njit("int64(int64)")(lambda value: value)  # the first function of a process takes 0.2 s more
+
+    if "worker" in sys.argv[1:3] and os.environ.get("MILLRACE_FIXED_CODE"):
+        import include.bridge.images
+        import include.bridge.ingest
+        import include.images.work
+        import include.ingest.run
+        import include.ingest.spread  # noqa: F401
 
 if {"scheduler", "dag-processor", "triggerer", "api-server", "worker"} & set(sys.argv[1:3]):
     agent.install()

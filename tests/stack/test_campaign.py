@@ -118,6 +118,8 @@ def test_what_was_being_written_may_be_left_for_a_day(tmp_path: Path) -> None:
     (scratch / "half").touch()
     assert [*check_files(place)] == []
     assert not (store / "half").exists()
+    assert [*check_files(place)] == [], "no load has been on that host since"
+    (scratch / "of the next load").touch()
     (found,) = check_files(place)
     assert found.endswith("scratch/work/ingest/half is left, though it is old")
 
