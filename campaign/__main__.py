@@ -17,7 +17,7 @@ from campaign.cargo import Table
 from campaign.checks import check
 from campaign.faults import deal
 from campaign.ground import DAG, IMAGES_DAG, Ground
-from campaign.report import Played, write
+from campaign.report import Played, never_struck, write
 from campaign.round import FIRST_DAY, Round
 from stack.cluster.command import check_machine
 from stack.errors import StackError
@@ -80,7 +80,9 @@ def _campaign(ground: Ground, options: argparse.Namespace) -> int:
     struck = sum(len(one.hits) for one in played)
     bad = [one for one in played if one.problems]
     print(f"{struck} faults in {len(played)} rounds, {len(bad)} rounds with a problem")
-    return 1 if bad else 0
+    for name in (never := never_struck(played)):
+        print(f"{name}: found nothing to hit in any round, so nothing is known of it")
+    return 1 if bad or never else 0
 
 
 def _play(round_: Round, table: Table) -> list[str]:

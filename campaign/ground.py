@@ -202,7 +202,7 @@ class Ground:
 
     def tasks(self, host: str) -> list[psutil.Process]:
         """The processes that run a task now."""
-        return [one for one in self.processes(host) if "task runner" in _title(one)]
+        return [one for one in self.processes(host) if _title(one).startswith("airflow worker -- ")]
 
     def supervisors(self, host: str) -> list[psutil.Process]:
         """The children of Celery that look after a task now."""

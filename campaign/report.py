@@ -64,6 +64,13 @@ class Played:
         return "\n".join(parts)
 
 
+def never_struck(played: Sequence[Played]) -> list[str]:
+    """Kinds of fault that were tried more than once and always missed."""
+    missed = Counter(name for one in played for name in one.missed)
+    struck = {name for one in played for name, _ in one.hits}
+    return [name for name, times in missed.items() if times > 1 and name not in struck]
+
+
 def write(file: Path, played: Sequence[Played], seed: int, seconds: float) -> None:
     """Write the report of the rounds so far."""
     file.write_text("\n".join(_text(played, seed, seconds)) + "\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -11,18 +12,21 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 from uuid import uuid4
 
+import psutil
 import psycopg
 import pytest
 
-from campaign import checks
+from campaign import checks, faults
 from campaign.cargo import Table, make_day
 from campaign.checks import check_files, check_warehouse
 from campaign.faults import FAULTS, deal
 from campaign.ground import DATASET
-from campaign.report import sayings
-from campaign.round import Run
+from campaign.report import Played, never_struck, sayings
+from campaign.round import Round, Run
 from include.ingest.dataset_file import load_dataset
 from include.ingest.plan import Order
 from include.ingest.run import run as ingest
@@ -131,6 +135,27 @@ def test_each_kind_of_fault_strikes_equally_often_and_by_the_seed() -> None:
     for hand in hands:
         groups = [fault.group for fault in hand if fault.group]
         assert len(groups) == len(set(groups))
+
+
+def test_a_kind_of_fault_that_always_misses_is_named() -> None:
+    def played(hit: str, *missed: str) -> Played:
+        return Played(1, ((hit, "it"),), missed, 0, 0, 1, (), (), 1.0)
+
+    rounds = [played("a", "b", "c"), played("c", "b", "d")]
+    assert never_struck(rounds) == ["b"]
+    assert never_struck([*rounds, played("b")]) == []
+
+
+def test_a_database_that_does_not_end_is_killed_after_its_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faults, "GRACE_SECONDS", 0.2)
+    deaf = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); print(flush=True); signal.pause()"
+    with subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        server.stdout.readline()
+        round_ = SimpleNamespace(ground=SimpleNamespace(postmaster=lambda _: psutil.Process(server.pid)))
+        (restart,) = (fault for fault in FAULTS if fault.name == "warehouse restarted")
+        assert restart.strike(cast(Round, round_)) is not None
+        assert server.wait(20) == -signal.SIGKILL
 
 
 def test_a_report_tells_each_kind_of_reason_once_and_no_folder() -> None:
