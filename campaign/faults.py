@@ -109,7 +109,7 @@ def _stop_database(host: str, number: signal.Signals) -> Callable[[Round], Hit |
 
 
 def _kill_after_grace(process: psutil.Process) -> None:
-    """As an engine for containers does. PostgreSQL 18 never ends when it is told to stop while it repairs a crash."""
+    """As an engine for containers does. PostgreSQL 18 may not end when it is told to stop while it repairs a crash."""
     with contextlib.suppress(psutil.NoSuchProcess):
         try:
             process.wait(GRACE_SECONDS)

@@ -209,21 +209,25 @@ class Round:
 
     def _try_now(self, run: Run, task: dict[str, Any]) -> None:
         """A task that failed on a worker whose clock is ahead would be tried again hours later: clear it."""
-        said = [line for line in self._said(run, task, ERRORS) if "clear this task" in line]
         waits = f"{task['task_id']} of {run.run_id} waits until {task['end_date']}"
-        if not said and "disk full: logs" not in {fault.name for fault, _ in self.hits}:
-            raise StackError(f"{waits} in silence")
-        run.reason = f"{task['task_id']}: {said[-1]}" if said else f"{waits}, as Airflow's page says"
+        run.reason = self._why(run, task, ERRORS, "clear this task", waits)
         what = {"dag_run_id": run.run_id, "task_ids": [[task["task_id"], task["map_index"]]], "dry_run": False}
         self.ground.ask(partial(self.ground.api.post, f"dags/{DAG}/clearTaskInstances", what))
 
     def _deliver_again(self, run: Run, task: dict[str, Any]) -> None:
         """A plan that was killed before it was done, and finds no file at its next try, waits for it: bring it."""
-        said = [line for line in self._said(run, task, ("info",)) if line.startswith("waiting file=")]
-        if not said and "disk full: logs" not in {fault.name for fault, _ in self.hits}:
-            raise StackError(f"{task['task_id']} of {run.run_id} waits for its file in silence")
-        run.reason = f"{task['task_id']}: {said[-1] if said else 'waits for its file'}"
+        waits = f"{task['task_id']} of {run.run_id} waits for its file"
+        run.reason = self._why(run, task, ("info",), "waiting file=", waits)
         run.day.deliver(run.file)
+
+    def _why(self, run: Run, task: dict[str, Any], levels: Sequence[str], words: str, waits: str) -> str:
+        """The last line with these words in a waiting task's log. It may lack them only where logs had no room."""
+        said = [line for line in self._said(run, task, levels) if words in line]
+        if said:
+            return f"{task['task_id']}: {said[-1]}"
+        if "disk full: logs" not in {fault.name for fault, _ in self.hits}:
+            raise StackError(f"{waits} in silence")
+        return f"{waits}, as Airflow's page says"
 
     def _tasks(self, run: Run) -> list[dict[str, Any]]:
         path = f"{_path(run)}/taskInstances"

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from stack.api import AirflowApi
+
 PATIENCE_SECONDS = 600.0
 
 
@@ -15,3 +17,8 @@ def until(holds: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS
     while not holds():
         assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
         time.sleep(every)
+
+
+def appeared(api: AirflowApi, dag: str) -> None:
+    """Wait until Airflow knows that DAG."""
+    until(lambda: (api.get(f"dags/{dag}") or {}).get("is_stale") is False, f"{dag} to appear")

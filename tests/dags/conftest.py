@@ -29,7 +29,7 @@ from stack.project import copy_project
 from stack.settings import Settings
 from tests.images import pictures, places
 from tests.memory import story
-from tests.waiting import PATIENCE_SECONDS, until
+from tests.waiting import PATIENCE_SECONDS, appeared, until
 
 REPOSITORY = Path(__file__).parents[2]
 SCREENSHOTS = os.environ.get("MILLRACE_SCREENSHOTS")  # a folder to keep the pictures in
@@ -68,13 +68,9 @@ class Airflow:
         """Write a dataset file, wait for its DAG, and unpause it. Returns the DAG's id."""
         (self.folder / "include" / "datasets" / f"{name}.yaml").write_text(DATASET.format(name=name, more=more))
         dag = f"ingest_{name}"
-        self.appeared(dag)
+        appeared(self.api, dag)
         self.api.patch(f"dags/{dag}", {"is_paused": False})
         return dag
-
-    def appeared(self, dag: str) -> None:
-        """Wait until Airflow knows that DAG."""
-        until(lambda: (self.api.get(f"dags/{dag}") or {}).get("is_stale") is False, f"{dag} to appear")
 
     def deliver(self, name: str, day: str, text: str) -> Path:
         """Put a file into the inbox, whole."""

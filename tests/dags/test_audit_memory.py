@@ -8,14 +8,14 @@ from include.memory.sample import Incarnation, host
 from tests.dags.conftest import Airflow
 from tests.memory.past import leaks, past
 from tests.memory.programs import LEAKS, running
-from tests.waiting import until
+from tests.waiting import appeared, until
 
 DAG = "audit_memory"
 ROLES = {"scheduler", "executor-worker", "dag-processor", "triggerer", "api-server"}
 
 
 def test_the_audit_sees_all_of_airflow_and_fails_once_for_a_leak(airflow: Airflow, tmp_path: Path) -> None:
-    airflow.appeared(DAG)
+    appeared(airflow.api, DAG)
     agents = airflow.settings.state / "memory"
     with running(LEAKS["global_list"], tmp_path, folder=agents) as program, airflow.warehouse() as warehouse:
         past(warehouse, program.incarnation, leaks)
@@ -47,7 +47,7 @@ def test_the_audit_sees_all_of_airflow_and_fails_once_for_a_leak(airflow: Airflo
 
 
 def test_a_process_is_profiled_by_force_and_a_leak_is_an_asset_event(airflow: Airflow) -> None:
-    airflow.appeared(DAG)
+    appeared(airflow.api, DAG)
     with airflow.warehouse() as warehouse:
 
         def rows(query: str) -> list[tuple]:

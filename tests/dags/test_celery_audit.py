@@ -19,7 +19,7 @@ from include.memory.processes import Found, find
 from stack.environment import airflow_environment
 from tests.dags.conftest import Airflow, Celery
 from tests.memory.past import leaks, past
-from tests.waiting import until
+from tests.waiting import appeared, until
 
 pytestmark = pytest.mark.redis
 DAG, AUDIT = "works_on_celery", "audit_memory"
@@ -94,7 +94,7 @@ def children_of(worker: Worker) -> list[Found]:
 
 def test_a_leak_in_a_celery_child_is_named(airflow: Airflow, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MILLRACE_MEMORY_FOLDER", str(airflow.settings.state / "memory"))
-    airflow.appeared(DAG)
+    appeared(airflow.api, DAG)
     airflow.api.patch(f"dags/{DAG}", {"is_paused": False})
     assert airflow.outcome(DAG, airflow.trigger(DAG)) == "success", worker.log.read_text()
     children = children_of(worker)

@@ -14,7 +14,7 @@ import pytest
 from include.memory import exchange, spool
 from include.memory.processes import AIRFLOW
 from tests.dags.conftest import Airflow
-from tests.waiting import until
+from tests.waiting import appeared, until
 
 DAG = "takes_memory"
 SOURCE = Path(__file__).with_name("takes_memory.py")
@@ -25,7 +25,7 @@ WORKER = next(pattern for pattern in AIRFLOW if pattern.role == "executor-worker
 def records(airflow: Airflow) -> dict[tuple[str, int, int], dict[str, Any]]:
     """What one run left, by task, map index and try."""
     shutil.copy(SOURCE, airflow.folder / "dags")
-    airflow.appeared(DAG)
+    appeared(airflow.api, DAG)
     airflow.api.patch(f"dags/{DAG}", {"is_paused": False})
     run_id = airflow.trigger(DAG)
     assert airflow.outcome(DAG, run_id) == "failed", "by its task `fail`"
@@ -118,6 +118,6 @@ def test_a_watcher_that_was_killed_is_started_by_the_next_task(airflow: Airflow)
     until(watchers, "a watcher")
     for one in watchers():
         one.kill()
-    until(lambda: not watchers(), "its end")
+    until(lambda: not watchers(), "its end", 10)
     airflow.outcome(DAG, airflow.trigger(DAG))
     assert len(watchers()) == 1

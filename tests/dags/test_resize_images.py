@@ -19,7 +19,7 @@ import pytest
 from stack.processes import Register
 from tests.dags.conftest import DAILY, Airflow
 from tests.images import pictures
-from tests.waiting import until
+from tests.waiting import appeared, until
 
 DAG = "resize_images"
 PHOTO = pictures.encoded(pictures.photo(1600, 1200))
@@ -73,7 +73,7 @@ class Images:
 
 @pytest.fixture(scope="module")
 def images(airflow: Airflow) -> Iterator[Images]:
-    airflow.appeared(DAG)
+    appeared(airflow.api, DAG)
     url = f"{airflow.settings.url}/millrace"
     with httpx.Client(timeout=60, trust_env=False) as plain:
         body = {"username": "admin", "password": airflow.settings.secrets.admin}

@@ -75,7 +75,7 @@ def test_one_watcher_starts_and_ends_with_the_last_process(leaker: Program, ware
         assert rows == [(one.host, one.pid, one.start_ticks, "leaker", "one", True)]
     leaker.process.kill()
     leaker.process.wait()
-    until(lambda: not watchers(leaker.folder), "its end")
+    until(lambda: not watchers(leaker.folder), "its end", 5)
     assert not (leaker.folder / "refused").exists()
 
 
@@ -125,7 +125,7 @@ def test_samples_outlast_the_database(leaker: Program, warehouse_of_watcher: str
         until(lambda: looks(warehouse) >= 4, "all that was seen meanwhile")
     leaker.process.kill()
     leaker.process.wait()
-    until(lambda: not watchers(leaker.folder), "its end")
+    until(lambda: not watchers(leaker.folder), "its end", 5)
 
 
 def test_a_record_that_cannot_be_entered_is_put_aside(
@@ -209,7 +209,7 @@ def test_it_ends_when_its_folder_is_gone(leaker: Program) -> None:
     watch.ensure()
     until(lambda: spool.waiting(leaker.folder), "a sample")
     leaker.folder.rename(leaker.folder.with_name("moved"))
-    until(lambda: not watchers(leaker.folder), "its end")
+    until(lambda: not watchers(leaker.folder), "its end", 5)
 
 
 def test_after_a_deploy_it_goes_on_as_the_new_release(leaker: Program, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from stack.errors import StackError
 from stack.ports import free_port
 from stack.settings import Settings
 from tests.stack.here import REPOSITORY, refusal
-from tests.waiting import PATIENCE_SECONDS, until
+from tests.waiting import PATIENCE_SECONDS, appeared, until
 
 pytestmark = pytest.mark.redis
 HOSTS = {"api-server", "scheduler", "dag-processor", "triggerer", "worker-1", "worker-2"}
@@ -154,7 +154,7 @@ def ingest(cluster: Cluster) -> None:
     """Files in many chunks: all rows arrive, each worker has loaded some, and read keys of some of the large one."""
     api = AirflowApi(cluster.settings)
     api.login()
-    until(lambda: (api.get(f"dags/{DAG}") or {}).get("is_stale") is False, f"{DAG} to appear")
+    appeared(api, DAG)
     api.patch(f"dags/{DAG}", {"is_paused": False})
     everywhere = {("worker-1", "success"), ("worker-2", "success")}
     for size, readers in ((8_000_000, everywhere), (3_000_000, {("", "skipped")})):
