@@ -1,4 +1,4 @@
-"""The grammar of CSV records, a piece of bytes at a time, in numpy.
+"""The grammar of CSV records: a state a byte, compiled. Bytes without a meaning are passed 64 at a time.
 
 It is that of `csv.reader(strict=False)` and of `pyarrow.csv` with `newlines_in_values=True`, which agree
 on every record boundary. A quote opens only at the start of a field; elsewhere outside quotes it is literal. Text
@@ -6,29 +6,29 @@ after a closing quote goes on as an unquoted part of the field. An escape makes 
 and outside. Records end at LF, CRLF or a lone CR. A line with no bytes is not a record. The two differ in values
 only: an escape as the last byte of a file escapes nothing for Arrow, a line end for Python; and Arrow drops a byte
 order mark at the start of any block, even one that belongs to a field.
-
-A piece whose opening quotes all stand at the start of a field, or right after the quote that closed, is decided by
-counting quotes alone. Any other piece is decided by runs of adjacent quotes, from outside as from inside:
-
-- an even run changes nothing: it is literal, empty, or doubled;
-- an odd run at the start of a field toggles;
-- any other odd run leaves the state outside, where it closes or is literal.
-
-So the state after a run is the parity of the toggles since the last run of the third kind.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from include.compiled import INT, INTS, TEXT, compiled, inlined
 
 LF, CR = 10, 13
-PIECE_BYTES = 512 << 10  # with its masks, about fits the second-level cache
 # The state between two bytes. What differs is only how the next byte is taken.
 START, FIELD, CLOSED, QUOTED, ESCAPED, QUOTED_ESCAPED = range(6)
+
+ROOM_BYTES = 64  # of text for each record that there is room for at first
+DELIMITER, QUOTE, ESCAPE = range(3)  # places in `Grammar.marks`
+AT, STATE, LINES, OPENED, LITERAL = range(5)  # places in what `_walk` takes along; the last two count quotes
 
 
 @dataclass(frozen=True)
@@ -41,169 +41,62 @@ class Dialect:
 
 
 class Grammar(NamedTuple):
-    """A dialect as bytes and tables."""
+    """A dialect as numbers."""
 
+    delimiter: int
     quote: int  # -1: none, which no byte equals
-    escape: int  # -1: none
-    neutral: int  # a byte without a meaning
-    doubled: bool
-    opens: np.ndarray  # bool by byte: a quote after it opens a field
-    proves: np.ndarray  # bool by byte: where counting says that a quote opens, it does so after this byte
+    escape: int  # -1: none; then quotes are doubled
+    marks: np.ndarray  # the three, int64
 
 
 @lru_cache
 def grammar_of(dialect: Dialect) -> Grammar:
     """A dialect's grammar."""
-    special = {*dialect.delimiter, *(dialect.quote or b""), *(dialect.escape or b""), LF, CR}
-    opens = np.zeros(256, dtype=bool)
-    opens[[dialect.delimiter[0], LF, CR]] = True
-    proves = opens.copy()
-    if dialect.quote and dialect.escape is None:
-        proves[dialect.quote[0]] = True
-    quote = dialect.quote[0] if dialect.quote else -1
-    escape = dialect.escape[0] if dialect.escape else -1
-    return Grammar(quote, escape, min(set(range(256)) - special), escape < 0, opens, proves)
+    delimiter, quote, escape = (mark[0] if mark else -1 for mark in (dialect.delimiter, dialect.quote, dialect.escape))
+    return Grammar(delimiter, quote, escape, np.array([delimiter, quote, escape], np.int64))
 
 
-class Piece:
-    """The quotes of some bytes, and what they mean for any state before the bytes."""
+class Text:
+    """Bytes, and what the walk over them takes along."""
 
-    def __init__(self, clean: np.ndarray, escapes: bool, quotes: np.ndarray, grammar: Grammar) -> None:
-        self.clean, self.escapes, self.quotes, self.grammar = clean, escapes, quotes, grammar
-        self.before = clean[quotes - 1]  # wrong for a quote at 0: _at knows better
-        self._counted: dict[int, bool] = {}
+    def __init__(self, raw: bytes, after: int = -1) -> None:
+        """`after` is the byte that follows, -1 at the end of the file."""
+        self.bytes, self._after = np.frombuffer(raw, np.uint8), after
 
-    def counted(self, state: int) -> bool:
-        """Whether every quote that opens by counting is one that the grammar lets open."""
-        if state not in self._counted:
-            self._counted[state] = bool(self._at(state, self.grammar.proves, first=_quoted(state), every=2).all())
-        return self._counted[state]
+    def records(self, begin: int, end: int, grammar: Grammar, state: int) -> Ends:
+        """Where records end in data[begin:end], which begins in that state."""
+        room, parts = np.empty((2, (end - begin) // ROOM_BYTES + 64), np.int64), []
+        along = np.array([begin, state, 0, 0, 0])
+        while along[AT] < end:
+            found = _walk(self.bytes, end, self._after, grammar.marks, *room, along)
+            parts.append(room[:, :found].copy() if along[AT] < end else room[:, :found])
+        ends, lines = np.concatenate(parts, axis=1) if parts else room[:, :0]
+        return Ends(ends, lines, int(along[LINES]), int(along[STATE]))
 
-    def inside(self, state: int, after: np.ndarray) -> np.ndarray:
-        """Whether what follows the first n quotes is quoted, for each n in `after`."""
-        if self.counted(state):
-            odd: np.ndarray = (after & 1) != _quoted(state)
-            return odd
-        return np.take(self._inside_by_runs(state), after)
-
-    def _inside_by_runs(self, state: int) -> np.ndarray:
-        entry = _quoted(state)
-        begins = self._runs()
-        runs = np.flatnonzero(begins)
-        odd = (np.diff(runs, append=len(begins)) & 1).astype(bool)
-        opens = self._at(state, self.grammar.opens)[runs]
-        toggles = entry + np.cumsum(odd & opens)
-        settled = np.maximum.accumulate(np.where(odd & ~opens, toggles, 0))
-        run_of_quote = np.cumsum(begins) - 1
-        return np.append(entry, (toggles - settled)[run_of_quote] & 1).astype(bool)
-
-    def exit(self, state: int) -> int:
-        """The state after the bytes."""
-        inside = bool(self.inside(state, np.array([len(self.quotes)]))[0])
-        if self.escapes:
-            return QUOTED_ESCAPED if inside else ESCAPED
-        if inside:
-            return QUOTED
-        last = int(self.clean[-1])
-        if self.grammar.opens[last]:
-            return START
-        return CLOSED if last == self.grammar.quote and self._closes(state) else FIELD
-
-    def _closes(self, state: int) -> bool:
-        """Whether a last quote that leaves the state outside is a closing one, which a next quote would double."""
-        if not self.grammar.doubled:
-            return False
-        last = np.flatnonzero(self._runs())[-1:]
-        return bool(self.inside(state, last)[0] or self._at(state, self.grammar.opens)[last[0]])
-
-    def _at(self, state: int, table: np.ndarray, first: int = 0, every: int = 1) -> np.ndarray:
-        """What a table says about the byte before each quote."""
-        found: np.ndarray = np.take(table, self.before[first::every])
-        if first == 0 and len(self.quotes) and self.quotes[0] == 0:
-            found[0] = state in (START, CLOSED)
-        return found
-
-    def _runs(self) -> np.ndarray:
-        """Mask of the quotes that begin a run. Where quotes are not doubled, each is a run."""
-        if not self.grammar.doubled:
-            return np.ones(len(self.quotes), dtype=bool)
-        begins: np.ndarray = np.diff(self.quotes, prepend=-2) != 1
-        return begins
+    def passed(self, begin: int, end: int, grammar: Grammar, state: int) -> Passed:
+        """What comes of data[begin:end], which begins in that state."""
+        along, none = np.array([begin, state, 0, 0, 0]), np.empty(0, np.int64)
+        _walk(self.bytes, end, self._after, grammar.marks, none, none, along)
+        _, state, *counts = along.tolist()
+        return Passed(state, *counts)
 
 
-def _quoted(state: int) -> int:
-    return int(state in (QUOTED, QUOTED_ESCAPED))
+class Passed(NamedTuple):
+    """What bytes came to, and what they hold."""
+
+    state: int  # at their end
+    lines: int  # physical line ends
+    opened: int  # quotes that opened
+    literal: int  # quotes outside that did not
 
 
-def piece_of(raw: np.ndarray, grammar: Grammar, state: int, masks: np.ndarray | None = None) -> Piece:
-    """The quotes of some bytes that begin in the given state."""
-    clean, escapes = _without_escaped(raw, grammar, state in (ESCAPED, QUOTED_ESCAPED))
-    out = None if masks is None else masks[0][: len(raw)]
-    return Piece(clean, escapes, np.flatnonzero(np.equal(clean, grammar.quote, out=out)), grammar)
+class Ends(NamedTuple):
+    """What a walk found."""
 
-
-def _without_escaped(raw: np.ndarray, grammar: Grammar, escaped: bool) -> tuple[np.ndarray, bool]:
-    """The bytes with escaped ones made neutral, and whether the last byte escapes the next one."""
-    if grammar.escape < 0:
-        return raw, False
-    places = np.flatnonzero(raw == grammar.escape)
-    if not escaped and not len(places):
-        return raw, False
-    clean = raw.copy()
-    if escaped and raw[0] != grammar.escape:
-        clean[0] = grammar.neutral
-    if not len(places):
-        return clean, False
-    first = np.flatnonzero(np.diff(places, prepend=-2) != 1)
-    lengths = np.diff(first, append=len(places))
-    ends = places[first] + lengths
-    if escaped and places[0] == 0:
-        lengths[0] -= 1
-    hit = ends[(lengths & 1).astype(bool)]
-    pending = bool(len(hit)) and int(hit[-1]) == len(raw)
-    clean[hit[:-1] if pending else hit] = grammar.neutral
-    return clean, pending
-
-
-def masks_for(length: int) -> np.ndarray:
-    """Room for two masks of a piece, to be used again: new pages for each piece would cost more than the work."""
-    return np.empty((2, min(length, PIECE_BYTES)), dtype=bool)
-
-
-def line_ends(raw: np.ndarray, after: int, returns: bool, out: np.ndarray) -> np.ndarray:
-    """Mask of the last byte of each physical line end. `after` is the byte that follows, -1 at the end of the file."""
-    mask: np.ndarray = np.equal(raw, LF, out=out[: len(raw)])
-    if returns:
-        lone = raw == CR
-        lone[:-1] &= ~mask[1:]
-        lone[-1] &= after != LF
-        mask |= lone
-    return mask
-
-
-class _Ends(NamedTuple):
-    ends: np.ndarray  # the byte after each record's line end
-    lines: np.ndarray  # physical line ends up to there
+    ends: np.ndarray  # int64: the byte after each record's line end
+    lines: np.ndarray  # int64: physical line ends up to there
     newlines: int  # all physical line ends
-    state: int
-
-
-def record_ends(raw: np.ndarray, after: int, grammar: Grammar, state: int, returns: bool, masks: np.ndarray) -> _Ends:
-    """Where records end in a piece that begins in the given state."""
-    clean, escapes = _without_escaped(raw, grammar, state in (ESCAPED, QUOTED_ESCAPED))
-    mask = line_ends(raw, after, returns, masks[0])
-    mask |= np.equal(clean, grammar.quote, out=masks[1][: len(raw)])
-    marks = np.flatnonzero(mask)
-    quotes = clean[marks] == grammar.quote
-    piece = Piece(clean, escapes, marks[quotes], grammar)
-    passed = np.cumsum(quotes)
-    ends = np.logical_or(quotes, piece.inside(state, passed))
-    np.logical_not(ends, out=ends)
-    if clean is not raw:
-        ends &= clean[marks] == raw[marks]
-    found = np.flatnonzero(ends)
-    lines = found + 1 - passed[found]
-    return _Ends(marks[found] + 1, lines, len(marks) - len(piece.quotes), piece.exit(state))
+    state: int  # at the end
 
 
 def is_blank(array: np.ndarray, starts: np.ndarray) -> np.ndarray:
@@ -211,3 +104,110 @@ def is_blank(array: np.ndarray, starts: np.ndarray) -> np.ndarray:
     first = array[starts]
     blank: np.ndarray = (first == LF) | (first == CR)
     return blank
+
+
+def _equal_64(_typing, data, at, byte):  # type: ignore[no-untyped-def]
+    """A bit for each of the 64 bytes from data[at] on that equals `byte`: some instructions of the processor's."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        array, at, byte = arguments
+        first = builder.gep(context.make_array(signature.args[0])(context, builder, array).data, [at])
+        wide, zero = ir.VectorType(ir.IntType(8), 64), ir.Constant(ir.IntType(32), 0)
+        loaded = builder.load(builder.bitcast(first, wide.as_pointer()), align=1)
+        one = builder.insert_element(ir.Constant(wide, ir.Undefined), builder.trunc(byte, ir.IntType(8)), zero)
+        same = builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), 64), None))
+        return builder.bitcast(builder.icmp_unsigned("==", loaded, same), ir.IntType(64))
+
+    return types.uint64(data, types.int64, types.int64), generate
+
+
+def _first(_typing, bits):  # type: ignore[no-untyped-def]
+    """The number of the lowest bit that is set, of uint64 that is not 0."""
+
+    def generate(_context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.uint64), generate
+
+
+# Here, not in `compiled`: what is compiled is kept until the file changes in which it stands.
+equal_64: Callable[..., Any] = intrinsic(_equal_64)
+first_bit: Callable[..., Any] = intrinsic(_first)
+
+
+@inlined
+def _places(data, at, end, byte):  # type: ignore[no-untyped-def]
+    """A bit (uint64) for each byte of data[at : at + 64] that equals `byte` and stands before `end`."""
+    if at + 64 <= end:
+        return equal_64(data, at, byte)
+    bits = np.uint64(0)
+    for place in range(at, end):
+        if data[place] == byte:
+            bits |= np.uint64(1) << np.uint64(place - at)
+    return bits
+
+
+@inlined
+def _after_plain(state, data, begin, end, delimiter):  # type: ignore[no-untyped-def]
+    """The state after data[begin:end], in which no byte but a delimiter has a meaning."""
+    if state in (QUOTED, QUOTED_ESCAPED):
+        return QUOTED
+    escaped = state == ESCAPED and end == begin + 1
+    return START if data[end - 1] == delimiter and not escaped else FIELD
+
+
+@compiled(INT(TEXT, INT, INT, INTS, INTS, INTS, INTS))
+def _walk(data, end, after, marks, ends, lines, along):  # type: ignore[no-untyped-def]
+    """Go on from `along` to `end`, or to the record that `ends` has no room for. Returns the records that ended.
+
+    Without room at all, nothing is kept.
+    """
+    delimiter, quote, escape = marks[DELIMITER], marks[QUOTE], marks[ESCAPE]
+    quotes, escapes = quote if quote >= 0 else LF, escape if escape >= 0 else LF
+    at, state, count, found = along[AT], along[STATE], along[LINES], 0
+    opened, literal = 0, 0
+    told, full = at, False  # the byte before which `state` is
+    while at < end and not full:
+        hits = _places(data, at, end, LF) | _places(data, at, end, CR)
+        hits |= _places(data, at, end, quotes) | _places(data, at, end, escapes)
+        while hits:
+            place = at + first_bit(hits)
+            hits &= hits - np.uint64(1)
+            if place > told:
+                state, told = _after_plain(state, data, told, place, delimiter), place
+            byte = data[place]
+            ended = byte == LF
+            if byte == CR:
+                following = np.int64(data[place + 1]) if place + 1 < len(data) else after
+                ended = following != LF
+            if state == ESCAPED:
+                state = FIELD
+            elif state == QUOTED_ESCAPED:
+                state = QUOTED
+            elif byte == escape:
+                state = QUOTED_ESCAPED if state == QUOTED else ESCAPED
+            elif state == QUOTED:
+                if byte == quote:
+                    state = FIELD if escape >= 0 else CLOSED
+            elif byte == quote and state in (START, CLOSED):
+                state = QUOTED
+                opened += 1
+            elif ended:
+                if len(ends):
+                    if found == len(ends):
+                        full = True
+                        break
+                    ends[found], lines[found] = place + 1, count + 1
+                    found += 1
+                state = START
+            else:
+                state = FIELD
+                literal += byte == quote
+            count += ended
+            told = place + 1
+        at += 64
+    if not full and told < end:
+        state, told = _after_plain(state, data, told, end, delimiter), end
+    along[AT], along[STATE], along[LINES] = told, state, count
+    along[OPENED], along[LITERAL] = opened, literal
+    return found

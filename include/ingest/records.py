@@ -9,17 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from include.ingest.errors import IngestError
-from include.ingest.grammar import (
-    LF,
-    PIECE_BYTES,
-    START,
-    Dialect,
-    Grammar,
-    grammar_of,
-    is_blank,
-    masks_for,
-    record_ends,
-)
+from include.ingest.grammar import LF, START, Dialect, Grammar, Text, grammar_of, is_blank
 from include.ingest.source import Source
 
 MAX_RECORD_BYTES = 64 << 20
@@ -138,19 +128,11 @@ def _records(raw: bytes, bounds: np.ndarray) -> np.ndarray:
 
 def _bounds(raw: bytes, grammar: Grammar, final: bool) -> tuple[np.ndarray, np.ndarray]:
     """Where lines and records begin and the last whole one ends, and how many physical line ends are before each."""
-    array, returns = np.frombuffer(raw, dtype=np.uint8), b"\r" in raw
-    bounds, lines = [np.zeros(1, dtype=np.int64)], [np.zeros(1, dtype=np.int64)]
-    state, count, masks = START, 0, masks_for(len(raw))
-    for low in range(0, len(raw), PIECE_BYTES):
-        high = min(low + PIECE_BYTES, len(raw))
-        after = raw[high] if high < len(raw) else -1 if final else LF  # a CR at the end may be half of a CRLF
-        found = record_ends(array[low:high], after, grammar, state, returns, masks)
-        bounds.append(found.ends + low)
-        lines.append(found.lines + count)
-        state, count = found.state, count + found.newlines
-    starts, before = np.concatenate(bounds), np.concatenate(lines)
+    text = Text(raw, after=-1 if final else LF)  # a CR at the end may be half of a CRLF
+    found = text.records(0, len(raw), grammar, START)
+    starts, before = np.insert(found.ends, 0, 0), np.insert(found.lines, 0, 0)
     if final and starts[-1] < len(raw):
-        starts, before = np.append(starts, len(raw)), np.append(before, count)
+        starts, before = np.append(starts, len(raw)), np.append(before, found.newlines)
     return starts, before
 
 

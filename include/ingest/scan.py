@@ -12,27 +12,13 @@ from typing import NamedTuple
 import numpy as np
 import xxhash
 
-from include.ingest.grammar import (
-    CLOSED,
-    FIELD,
-    LF,
-    PIECE_BYTES,
-    QUOTED,
-    START,
-    Dialect,
-    Grammar,
-    grammar_of,
-    is_blank,
-    line_ends,
-    masks_for,
-    piece_of,
-    record_ends,
-)
+from include.ingest.grammar import CLOSED, CR, FIELD, LF, QUOTED, START, Dialect, Grammar, Text, grammar_of, is_blank
 from include.ingest.records import MAX_RECORD_BYTES, Chunk, spans_of
 from include.ingest.source import Opened, Source
 
 BOM = b"\xef\xbb\xbf"
 SEGMENT_BYTES = 4 << 20  # fits the last-level cache
+PIECE_BYTES = 512 << 10  # read again where a chunk begins in it
 HEAD_BYTES = 64 << 10
 WORTH_BYTES = 128 << 20  # that are worth a task of their own
 
@@ -143,31 +129,29 @@ def _survey_segment(
     margin = 1 if offset else 0
     length = min(segment_bytes, source.size - offset)
     raw = source.read(offset - margin, min(length + margin + 1, source.size - offset + margin))
-    array, returns = np.frombuffer(raw, dtype=np.uint8), b"\r" in raw
-    surveyed, masks = [], np.empty((2, piece_bytes), dtype=bool)
+    text, surveyed = Text(raw), []
     for low in range(margin, margin + length, piece_bytes):
         high = min(low + piece_bytes, margin + length)
-        before = int(array[low - 1]) if low else LF
-        after = int(array[high]) if high < len(array) else -1
-        lines = int(np.count_nonzero(line_ends(array[low:high], after, returns, masks[0])))
-        exits = _exits(array[low:high], before, grammar, masks)
+        before = raw[low - 1] if low else LF
+        exits, lines = _exits(text, low, high, before, grammar)
         surveyed.append(_Surveyed(offset + low - margin, high - low, lines, exits))
     return xxhash.xxh3_128_digest(memoryview(raw)[margin : margin + length]), surveyed
 
 
-def _exits(raw: np.ndarray, before: int, grammar: Grammar, masks: np.ndarray) -> tuple[int, ...]:
-    """The state after a piece for the likely states before it: outside quotes as the byte before says, and inside."""
-    piece = piece_of(raw, grammar, FIELD, masks)
-    likely = START if grammar.opens[before] else CLOSED if before == grammar.quote and grammar.doubled else FIELD
-    exits = [-1] * 6
-    outside, inside = piece.counted(likely), piece.counted(QUOTED)
-    if outside or not inside:
-        exits[likely] = piece.exit(likely)
-        if raw[0] != grammar.quote:
-            exits[START] = exits[FIELD] = exits[CLOSED] = exits[likely]
-    if inside or not outside:
-        exits[QUOTED] = piece.exit(QUOTED)
-    return tuple(exits)
+def _exits(text: Text, low: int, high: int, before: int, grammar: Grammar) -> tuple[tuple[int, ...], int]:
+    """The state after a piece for the likely states before it, and how many physical lines end in it.
+
+    Likely is to be outside quotes, as the byte before says. Inside is not where all quotes open a field otherwise.
+    """
+    doubled = before == grammar.quote and grammar.escape < 0
+    likely = START if before in (grammar.delimiter, LF, CR) else CLOSED if doubled else FIELD
+    exits, found = [-1] * 6, text.passed(low, high, grammar, likely)
+    exits[likely] = found.state
+    if text.bytes[low] != grammar.quote:
+        exits[START] = exits[FIELD] = exits[CLOSED] = found.state
+    if found.literal or not found.opened:
+        exits[QUOTED] = text.passed(low, high, grammar, QUOTED).state
+    return tuple(exits), found.lines
 
 
 def _head(source: Source, grammar: Grammar, whole: Chunk, header: bool) -> _Head:
@@ -208,8 +192,7 @@ def _cuts(source: Opened, grammar: Grammar, pieces: Iterator[_Surveyed], first: 
 def _exit(source: Opened, grammar: Grammar, piece: _Surveyed, state: int) -> int:
     if piece.exits[state] >= 0:
         return piece.exits[state]
-    raw = np.frombuffer(source.read(piece.offset, piece.length), dtype=np.uint8)
-    return piece_of(raw, grammar, state).exit(state)
+    return Text(source.read(piece.offset, piece.length)).passed(0, piece.length, grammar, state).state
 
 
 def _next_record(source: Opened, grammar: Grammar, place: _Place, target: int) -> _Place | None:
@@ -217,13 +200,10 @@ def _next_record(source: Opened, grammar: Grammar, place: _Place, target: int) -
     offset, line, state = place
     while offset < source.size:
         raw = source.read(offset, min(PIECE_BYTES + 1, source.size - offset))
-        array = np.frombuffer(raw, dtype=np.uint8)
-        length = min(PIECE_BYTES, len(raw))
-        found = record_ends(
-            array[:length], raw[length] if length < len(raw) else -1, grammar, state, b"\r" in raw, masks_for(length)
-        )
+        length, text = min(PIECE_BYTES, len(raw)), Text(raw)
+        found = text.records(0, length, grammar, state)
         numbers = np.flatnonzero((found.ends + offset >= target) & (found.ends < len(raw)))
-        numbers = numbers[~is_blank(array, found.ends[numbers])]
+        numbers = numbers[~is_blank(text.bytes, found.ends[numbers])]
         if len(numbers):
             return _Place(offset + int(found.ends[numbers[0]]), line + int(found.lines[numbers[0]]))
         offset, line, state = offset + length, line + found.newlines, found.state
