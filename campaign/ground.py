@@ -130,7 +130,6 @@ class Ground:
             "API_PORT": str(self.api_port),
             "WAREHOUSE_PORT": str(self.warehouse_port),
             "TASK_SILENCE_SECONDS": "20",
-            "SPREAD_MB": "0",
             "TASK_QUEUED_SECONDS": "60",
             "COMPOSE_FILE": f"docker-compose.yaml{os.pathsep}{self.folder / 'override.yaml'}",
         }

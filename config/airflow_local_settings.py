@@ -38,8 +38,7 @@ if {"scheduler", "dag-processor", "worker"} & set(sys.argv[1:3]):
         import include.bridge.images
         import include.bridge.ingest
         import include.images.work
-        import include.ingest.run
-        import include.ingest.spread  # noqa: F401
+        import include.ingest.run  # noqa: F401
 
 if {"scheduler", "dag-processor", "triggerer", "api-server", "worker"} & set(sys.argv[1:3]):
     agent.install()

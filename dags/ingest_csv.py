@@ -6,7 +6,6 @@ interval, cuts it into chunks, loads them side by side into a staging table and 
 | task | what it does |
 | --- | --- |
 | `plan` | waits for the file, skips one that is in, cuts it, settles repeated keys, finds what the last file held |
-| `keys` | only where several workers share a large file: reads its keys for `plan`, one mapped task a chunk |
 | `load` | one mapped task a chunk: parse, clean, check, copy; bad rows go to `millrace.rejected_row` |
 | `merge` | one transaction: upsert, balance the account |
 | `account` | says what happened, emits the asset event, cleans up after a failure |
@@ -40,7 +39,6 @@ from include.ingest.dataset import Dataset
 
 def ingest_csv(dataset: Dataset) -> DAG:
     """The DAG of one dataset."""
-    shares = bool(dataset.key) and ingest.spread_bytes() is not None
     table = Asset(f"{dataset.postgres_conn_id}.{dataset.schema_name}.{dataset.table_name}")
 
     # `check_wait` ends the wait in plain words; the sensor's own time-out is only a net below it.
@@ -48,7 +46,6 @@ def ingest_csv(dataset: Dataset) -> DAG:
     def plan() -> PokeReturnValue:
         from include.ingest import plan as planning
         from include.ingest import run as running
-        from include.ingest.spread import unread
 
         order = ingest.order(dataset)
         if not ingest.has_come(order):
@@ -58,25 +55,12 @@ def ingest_csv(dataset: Dataset) -> DAG:
         with ingest.warehouse(dataset) as connection:
             planned = planning.plan(connection, ingest.with_params(dataset), order)
             small = planning.is_small(planned, order)
-            if shares and not unread(connection, planned):
-                bridge.skip("keys")
             if small:
                 running.finish(connection, ingest.with_params(dataset), planned)
         bridge.report("planned", run_id=planned.run_id, file=planned.path, bytes=planned.size, form=planned.form,
                       chunks=len(planned.chunks), skipped=planned.skipped,
                       ignored_columns=",".join(planned.ignored) or "none")  # fmt: skip
         return PokeReturnValue(is_done=True, xcom_value=[] if small else [chunk.number for chunk in planned.chunks])
-
-    @task(max_active_tis_per_dag=dataset.parallel, map_index_template="{{ label }}")
-    def keys(number: int) -> None:
-        from include.ingest.plan import read_plan
-        from include.ingest.spread import read_chunk_keys
-
-        with ingest.warehouse(dataset) as connection:
-            planned = read_plan(connection, ingest.run_id(), ingest.storage())
-            bridge.label(ingest.label(planned, number))
-            settled = read_chunk_keys(connection, ingest.with_params(dataset), planned, planned.chunks[number])
-        bridge.report("keys read", chunk=number, settled=settled)
 
     @task(max_active_tis_per_dag=dataset.parallel, map_index_template="{{ label }}", trigger_rule="none_failed")
     def load(number: int) -> dict[str, int]:
@@ -133,11 +117,7 @@ def ingest_csv(dataset: Dataset) -> DAG:
         is_paused_upon_creation=True,
     )
     def wiring() -> None:
-        chunks = plan()
-        loads = load.expand(number=chunks)
-        chunks >> loads >> merge() >> account()
-        if shares:
-            chunks >> keys.expand(number=chunks) >> loads
+        load.expand(number=plan()) >> merge() >> account()
 
     return wiring()
 

@@ -40,4 +40,4 @@ def test_own_modules_are_imported_where_no_file_changes(
         env=environment, capture_output=True, text=True, check=True,
     ).stdout.split()  # fmt: skip
     assert ("pyarrow.compute" in loaded) is libraries
-    assert {name in loaded for name in ("include.ingest.load", "include.images.work", "include.ingest.spread")} == {own}
+    assert {name in loaded for name in ("include.ingest.load", "include.images.work")} == {own}

@@ -166,7 +166,7 @@ def _time(cluster: Cluster, files: Sequence[File]) -> Timed:
     ends = [seconds_of(cluster.await_run(DAG, run, RUN_SECONDS, watch)["end_date"]) for run in runs]
     tasks = [task for run in runs for task in _tasks(cluster, run)]
     hosts = {str(task["hostname"]) for task in tasks if task["task_id"] == "load" and task["start_date"]}
-    plan, load, merge = (_span(tasks, *names) for names in (("plan", "keys"), ("load",), ("merge",)))
+    plan, load, merge = (_span(tasks, name) for name in ("plan", "load", "merge"))
     return Timed(max(ends) - began, plan, load, merge, watch.cores, frozenset(hosts))
 
 
@@ -186,9 +186,9 @@ def _tasks(cluster: Cluster, run: str) -> list[dict[str, Any]]:
     return found
 
 
-def _span(tasks: Sequence[dict[str, Any]], *names: str) -> float:
-    """From the first start to the last end of tasks of these names."""
-    ran = [task for task in tasks if task["task_id"] in names and task["start_date"]]
+def _span(tasks: Sequence[dict[str, Any]], name: str) -> float:
+    """From the first start to the last end of a kind of task."""
+    ran = [task for task in tasks if task["task_id"] == name and task["start_date"]]
     if not ran:
         return 0.0
     return max(seconds_of(task["end_date"]) for task in ran) - min(seconds_of(task["start_date"]) for task in ran)

@@ -12,7 +12,6 @@ from typing import Any
 
 import psycopg
 from airflow.sdk import Connection, get_current_context
-from airflow.sdk.execution_time.comms import SkipDownstreamTasks
 
 from include.warehouse.address import conninfo
 
@@ -28,13 +27,6 @@ def label(text: str) -> None:
 def report(step: str, **values: object) -> None:
     """One `key=value` line in the task's log."""
     log.info("%s %s", step, " ".join(f"{name}={value}" for name, value in values.items()))
-
-
-def skip(task_id: str) -> None:
-    """Have Airflow skip a task that follows this one, mapped or not, whatever this one returns."""
-    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS  # there is none before a task runs
-
-    SUPERVISOR_COMMS.send(SkipDownstreamTasks(tasks=[task_id]))
 
 
 def publish(asset: Any, extra: dict[str, Any]) -> None:

@@ -61,13 +61,7 @@ def order(dataset: Dataset) -> Order:
         inbox = os.environ.get("MILLRACE_INBOX", "/var/lib/millrace/inbox")
         path = context["task"].render_template(dataset.source, {**context, "inbox": inbox})
     name = f"{dag_run.dag_id}/{dag_run.run_id}"
-    return Order(run_id(), place_of(path), version, params["force"], name, storage(), spread_bytes())
-
-
-def spread_bytes() -> int | None:
-    """From which size on several workers share the keys of a file: $MILLRACE_SPREAD_MB; None where one host works."""
-    megabytes = os.environ.get("MILLRACE_SPREAD_MB")
-    return round(float(megabytes) * 1e6) if megabytes else None
+    return Order(run_id(), place_of(path), version, params["force"], name, storage())
 
 
 def storage() -> Storage:

@@ -51,10 +51,10 @@ def read_keys(source: Source, reader: Reader, chunks: Sequence[Chunk], base: Bas
     with spools_of(reader, chunks, chunks[-1].offset + chunks[-1].length, base) as spools:
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(lambda spool: spool.fill(source, reader), spools))
-        return KeyPass(settle(source, reader, spools), tuple(spool.known() for spool in spools) if base else ())
+        return KeyPass(_settle(source, reader, spools), tuple(spool.known() for spool in spools) if base else ())
 
 
-def settle(source: Source, reader: Reader, spools: Sequence[Spool]) -> Losers:
+def _settle(source: Source, reader: Reader, spools: Sequence[Spool]) -> Losers:
     """The records that the policy for repeated keys leaves out, from the keys of all chunks of a file."""
     with ThreadPoolExecutor(THREADS) as pool:
         places = _repeated(spools, has_integer_key(reader), pool)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -32,7 +32,7 @@ from include.ingest.errors import IngestError
 from include.ingest.records import Block, Chunk, read_blocks
 from include.ingest.rows import Reader
 from include.ingest.scan import digest_of
-from include.ingest.source import File, Source, files_of
+from include.ingest.source import Source, files_of
 from include.ingest.source.storage import Storage
 
 BACK_BYTES = 64 << 20  # how far before its expected place a record is looked for
@@ -52,7 +52,6 @@ class Base:
     text: Source
     size: int
     chunks: tuple[Chunk, ...]
-    files: tuple[File, ...]
     without_row: np.ndarray  # int64, ascending: offsets of records that are no row of the target: rejected, superseded
 
 
@@ -82,43 +81,27 @@ def find_base(
     mine: dict[str, Any] = values["plan"].obj
     alike = last["dataset_fingerprint"] == values["dataset_fingerprint"] and plan["fields"] == mine["fields"]
     alike = alike and plan["positions"] == list(mine["positions"])
-    if not (alike and plan["chunks"] and is_there(files_of(plan), storage)):
+    if not (alike and plan["chunks"] and _is_there(plan, storage)):
         return None
     without_row = ledger.records_without_row(cursor, last)
     if without_row is None or not is_untouched(cursor, dataset, last["run_id"]):
         return None
-    return _base(last, values["run_id"], without_row, storage) if _is_same(last, values["run_id"], storage) else None
-
-
-def read_base(cursor: Cursor, base: UUID, run_id: UUID, storage: Storage) -> Base | None:
-    """The run that `find_base` found for this one; None where its file or its records have gone since.
-
-    Whoever compares looks once more afterwards whether the files are there.
-    """
-    last = ledger.run_of(cursor, base)
-    without_row = ledger.records_without_row(cursor, last)
-    if without_row is None or not is_there(files_of(last["plan"]), storage):
+    text = _text_of(last, values["run_id"], storage)
+    if text is None:
         return None
-    return _base(last, run_id, without_row, storage)
-
-
-def _base(last: dict[str, Any], run_id: UUID, without_row: np.ndarray, storage: Storage) -> Base:
-    plan, files = last["plan"], files_of(last["plan"])
     chunks = tuple(Chunk(**chunk) for chunk in plan["chunks"])
-    text = storage.planned(plan["path"], files, run_id)
-    return Base(last["run_id"], text, plan["size"], chunks, files, without_row)
+    return Base(last["run_id"], text, plan["size"], chunks, without_row)
 
 
-def is_there(files: Iterable[File], storage: Storage) -> bool:
-    """Whether the files are as they were."""
+def _is_there(plan: dict[str, Any], storage: Storage) -> bool:
     try:
-        return all(storage.stored(file.path).mark() == file.mark for file in files)
+        return all(storage.stored(file.path).mark() == file.mark for file in files_of(plan))
     except (IngestError, OSError):
         return False
 
 
-def _is_same(last: dict[str, Any], run_id: UUID, storage: Storage) -> bool:
-    """Whether the content of the last run's files, which are there, is still the same."""
+def _text_of(last: dict[str, Any], run_id: UUID, storage: Storage) -> Source | None:
+    """The last run's files, unpacked for this run, if their content is still the same."""
     plan = last["plan"]
     files = files_of(plan)
     try:
@@ -127,11 +110,11 @@ def _is_same(last: dict[str, Any], run_id: UUID, storage: Storage) -> bool:
                 continue
             text = storage.planned(plan["path"], [file], run_id)
             if digest_of(text) != (file.digest or last["fingerprint"]):
-                return False
+                return None
     except (IngestError, OSError) as fault:
         log.info("%s can't be compared with: %s", plan["path"], fault)
-        return False
-    return True
+        return None
+    return storage.planned(plan["path"], files, run_id)
 
 
 def is_untouched(cursor: Cursor, dataset: Dataset, run_id: UUID) -> bool:

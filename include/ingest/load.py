@@ -19,7 +19,6 @@ from include.ingest.keys import hash_integers, hash_keys
 from include.ingest.plan import Plan, check_unchanged, reader_for
 from include.ingest.records import Block, Chunk, joined, read_blocks
 from include.ingest.rows import Losers, Reader, read_rows
-from include.ingest.spread import read_chunk_keys, unread
 from include.ingest.wire import copy_rows, copying
 
 ODD_RECORDS = 5_000  # that are read at a time: for fewer, the calls would cost more than the work
@@ -40,15 +39,13 @@ class _Loaded:
 def load_chunk(connection: psycopg.Connection, dataset: Dataset, plan: Plan, chunk: Chunk) -> dict[str, int]:
     """Load one chunk and return its counts. Safe to run again: a chunk that is staged is not loaded twice.
 
-    Keys that nobody has read are read first. Bad rows go to `millrace.rejected_row`; rows that lose to another one of
+    Bad rows go to `millrace.rejected_row`; rows that lose to another one of
     the same key are left out. Raises RejectLimitExceeded as soon as the whole file is certain to be over the limit,
     SourceChanged when the file is not the planned one, AccountMismatch when a record is unaccounted for.
     """
     started = time.monotonic()
     check_unchanged(plan)
     _tidy(connection, plan)
-    for missing in unread(connection, plan):
-        read_chunk_keys(connection, dataset, plan, missing)
     reader = reader_for(dataset, plan)
     loaded = _Loaded()
     with connection.transaction(), connection.cursor() as cursor:

@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 from include.ingest import confirm, ledger, staging
 from include.ingest import target as targets
 from include.ingest.dataset import Dataset, fingerprint
-from include.ingest.duplicates import KeyPass, read_keys
+from include.ingest.duplicates import read_keys
 from include.ingest.errors import SourceChanged, SourceMissing
 from include.ingest.files import find_files
 from include.ingest.grammar import Dialect
@@ -86,7 +86,6 @@ class Order:
     force: bool = False
     airflow_run: str | None = None
     storage: Storage = LOCAL
-    spread_bytes: int | None = None  # the keys of a file as large as this are left to a task a chunk, see `spread`
 
     def look(self) -> None:
         """Raise SourceMissing unless there is something to ingest."""
@@ -128,9 +127,7 @@ def plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Plan
             return idle
         base = find_base(cursor, dataset, target, values, order.storage) if target is not None else None
     planned = replace(idle, chunks=found.chunks, skipped=False)
-    large = order.spread_bytes is not None and found.size >= order.spread_bytes
-    spread = large and bool(dataset.key) and len(found.chunks) > 1
-    keys = KeyPass() if spread else read_keys(idle.text, reader_for(dataset, idle), found.chunks, base)
+    keys = read_keys(idle.text, reader_for(dataset, idle), found.chunks, base)
     check_unchanged(idle)
     with connection.transaction(), connection.cursor() as cursor:
         target = _target(cursor, dataset, order)
@@ -141,7 +138,7 @@ def plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Plan
         start = {"plan": Jsonb(planned.as_dict()), "plan_seconds": time.monotonic() - started}
         ledger.start_run(cursor, {**values, **start, "status": "planned", "reason": None, "confirms": None})
         ledger.save_losers(cursor, order.run_id, planned.chunks, keys.losers)
-        staging.create(cursor, order.run_id, dataset, form, order.version.isoformat(), spread=spread)
+        staging.create(cursor, order.run_id, dataset, form, order.version.isoformat())
         if base is not None:
             staging.save_known(cursor, order.run_id, keys.known)
     return planned

@@ -141,7 +141,7 @@ def _survey_segment(
 def _exits(text: Text, low: int, high: int, before: int, grammar: Grammar) -> tuple[tuple[int, ...], int]:
     """The state after a piece for the likely states before it, and how many physical lines end in it.
 
-    Likely is to be outside quotes, as the byte before says. Inside is not where all quotes open a field otherwise.
+    Outside quotes is likely, as the byte before says. Inside is too, unless outside makes sense of every quote.
     """
     doubled = before == grammar.quote and grammar.escape < 0
     likely = START if before in (grammar.delimiter, LF, CR) else CLOSED if doubled else FIELD

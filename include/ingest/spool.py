@@ -9,8 +9,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from include.ingest.keys import hash_integers, hash_keys
 from include.ingest.known import Base, Known, Matcher
@@ -21,9 +19,8 @@ from include.ingest.source import Source
 from include.ingest.sqltypes import INTEGERS
 
 KEY, HASH = np.dtype(np.int64), np.dtype(np.uint64)
-PLACE_NAMES = ("offset", "length", "line")  # counted from the chunk's start
-PLACE = np.dtype([(name, np.uint32) for name in PLACE_NAMES])
-PART_ROWS = 1 << 20  # rewritten or packed at a time
+PLACE = np.dtype([(name, np.uint32) for name in ("offset", "length", "line")])  # counted from the chunk's start
+PART_ROWS = 1 << 20  # rewritten at a time
 FEW_LATE = 10  # keys are in order as long as fewer than one in so many is late
 SURE_ROWS = 1 << 17  # late ones after which that is said of a chunk
 LEAST = np.iinfo(np.int64).min
@@ -117,28 +114,6 @@ class Spool:
             places["length"] = np.diff(block.starts, append=len(block.data))[numbers]
             places["line"] = block.lines[numbers] - self.chunk.first_line
             self._keep(found.values, places)
-
-    def packed(self) -> Iterator[bytes]:
-        """All keys and places as Parquet, in parts of some million rows: 2 to 10 bytes a row. One part at least."""
-        for start in range(0, max(1, self.rows), PART_ROWS):
-            part = slice(start, start + PART_ROWS)
-            places = self._places.values()[part]
-            columns = {"key": self._values.values()[part], **{name: places[name] for name in PLACE_NAMES}}
-            out = pa.BufferOutputStream()
-            pq.write_table(
-                pa.table(columns), out, compression="lz4", use_dictionary=False, column_encoding="DELTA_BINARY_PACKED",
-                write_statistics=False, store_schema=False,
-            )  # fmt: skip
-            yield out.getvalue().to_pybytes()
-
-    def take(self, part: bytes, reader: Reader) -> None:
-        """Keep what `packed` gave on another host."""
-        table = pq.read_table(pa.BufferReader(part))
-        places = np.empty(table.num_rows, PLACE)
-        for name in PLACE_NAMES:
-            places[name] = table[name].to_numpy()
-        values = table["key"].to_numpy()
-        self._keep(values if has_integer_key(reader) else values.view(HASH), places)
 
     def _keep(self, values: np.ndarray, places: np.ndarray) -> None:
         if self.in_order and values.dtype == KEY and len(values):

@@ -8,13 +8,12 @@ A run has one table of rows, filled by all chunks side by side. It takes one of 
 * `merge`: an unlogged table of the dataset's columns, whose rows are merged into the target.
 
 The chunk table has the same persistence as the rows, so a crash that empties one empties both. In form `merge`,
-a third table holds which records need no load (see `known`); when a crash empties it, all are loaded. Where the keys of
-a file are read by several tasks, a fourth one holds them until repeated ones are settled (see `spread`).
+a third table holds which records need no load (see `known`); when a crash empties it, all are loaded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Literal
 from uuid import UUID
 
@@ -44,11 +43,6 @@ def known_table(run_id: UUID) -> sql.Identifier:
     return sql.Identifier(SCHEMA, f"known_{run_id.hex}")
 
 
-def keys_table(run_id: UUID) -> sql.Identifier:
-    """The keys of the chunks, in parts as `spool` packs them. It is there as long as they are not settled."""
-    return sql.Identifier(SCHEMA, f"keys_{run_id.hex}")
-
-
 def change_table(run_id: UUID) -> sql.Identifier:
     """The rows that differ from the target. Lives inside the merge's transaction only."""
     return sql.Identifier(SCHEMA, f"changes_{run_id.hex}")
@@ -59,8 +53,8 @@ def form_for(target: targets.Target | None, *, empty: bool) -> Form:
     return "promote" if target is None or (empty and target.plain) else "merge"
 
 
-def create(cursor: Cursor, run_id: UUID, dataset: Dataset, form: Form, version: str, *, spread: bool = False) -> None:
-    """Make the run's tables anew, with one for keys where they are still to be read; what an earlier try left goes."""
+def create(cursor: Cursor, run_id: UUID, dataset: Dataset, form: Form, version: str) -> None:
+    """Make the run's tables anew; what an earlier try left goes."""
     drop(cursor, run_id)
     rows = rows_table(run_id)
     if form == "promote":
@@ -84,45 +78,6 @@ def create(cursor: Cursor, run_id: UUID, dataset: Dataset, form: Form, version: 
         sql.SQL("CREATE UNLOGGED TABLE {} (chunk integer PRIMARY KEY, bits bytea, hashes bytea)").format(known)
     )
     cursor.execute(sql.SQL("ALTER TABLE {} ALTER COLUMN hashes SET STORAGE EXTERNAL").format(known))
-    if spread:
-        keys = keys_table(run_id)
-        cursor.execute(
-            sql.SQL("CREATE TABLE {} (chunk integer, part integer, data bytea, PRIMARY KEY (chunk, part))").format(keys)
-        )
-        cursor.execute(sql.SQL("ALTER TABLE {} ALTER COLUMN data SET STORAGE EXTERNAL").format(keys))
-
-
-def lock_keys(cursor: Cursor, run_id: UUID) -> None:
-    """Let nobody else settle the run's keys, or save some, until the transaction ends."""
-    cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{run_id} keys"])
-
-
-def chunks_with_keys(cursor: Cursor, run_id: UUID) -> set[int] | None:
-    """The chunks whose keys are saved; None: they are settled."""
-    return _chunks_in(cursor, keys_table(run_id))
-
-
-def save_keys(cursor: Cursor, run_id: UUID, chunk: int, parts: Iterable[bytes]) -> None:
-    """Keep the keys of a chunk."""
-    statement = sql.SQL("INSERT INTO {} VALUES (%s, %s, %b)").format(keys_table(run_id))
-    for number, part in enumerate(parts):
-        cursor.execute(statement, [chunk, number, part])
-
-
-def keys_of(cursor: Cursor, run_id: UUID, chunk: int) -> Iterator[bytes]:
-    """The keys of a chunk, as they were saved; one part is in memory at a time."""
-    table = keys_table(run_id)
-    count = cursor.execute(sql.SQL("SELECT count(*) FROM {} WHERE chunk = %s").format(table), [chunk]).fetchone()
-    statement = sql.SQL("SELECT data FROM {} WHERE chunk = %s AND part = %s").format(table)
-    for number in range(count[0] if count else 0):
-        row = cursor.connection.execute(statement, [chunk, number], binary=True).fetchone()
-        assert row is not None
-        yield row[0]
-
-
-def drop_keys(cursor: Cursor, run_id: UUID) -> None:
-    """Say that the keys are settled."""
-    cursor.execute(sql.SQL("DROP TABLE {}").format(keys_table(run_id)))
 
 
 def save_known(cursor: Cursor, run_id: UUID, known: Iterable[Known]) -> None:
@@ -176,7 +131,7 @@ def _create_like_target(cursor: Cursor, rows: sql.Identifier, dataset: Dataset, 
 
 def drop(cursor: Cursor, run_id: UUID) -> None:
     """Drop whatever there is of a run's tables."""
-    for name in (rows_table, chunk_table, known_table, keys_table, change_table):
+    for name in (rows_table, chunk_table, known_table, change_table):
         table = name(run_id)
         cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
 

@@ -71,10 +71,8 @@ class Attempts:
             self.deaths += 1
         raise AssertionError(f"{name} never succeeded")
 
-    def run(self, trouble: Trouble, chunks: int, *, spread: bool = False) -> None:
-        self.step("spread" if spread else "plan", trouble)
-        for number in range(chunks if spread else 0):
-            self.step(f"keys {number}", trouble)
+    def run(self, trouble: Trouble, chunks: int) -> None:
+        self.step("plan", trouble)
         for number in range(chunks):
             self.step(str(number), trouble)
         self.step("merge", trouble)
@@ -117,16 +115,16 @@ def killer(seed: int) -> Trouble:
     return trouble
 
 
-@pytest.mark.parametrize(("full", "spread"), [(False, False), (True, False), (True, True)])
+@pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_steps_killed_at_any_moment(
     warehouse: psycopg.Connection, dsn: str, file: Path, small_chunks: Path, expected: list[object], seed: int,
-    full: bool, spread: bool,
+    full: bool,
 ) -> None:  # fmt: skip
     if full:
         _stand_in_the_way(warehouse, small_chunks)
     attempts = Attempts(dsn, small_chunks, file)
-    attempts.run(killer(seed), chunks=4, spread=spread)
+    attempts.run(killer(seed), chunks=4)
     assert attempts.deaths > 0
     if full:
         warehouse.execute("DELETE FROM orders WHERE order_id = -1")
@@ -169,15 +167,13 @@ def test_the_server_restarts_in_the_middle(
     if full:
         _stand_in_the_way(warehouse, small_chunks)
     attempts = Attempts(dsn, small_chunks, file)
-    attempts.step("spread")
+    attempts.step("plan")
 
     def restart(_: object) -> None:
         time.sleep(0.25)
         postgres.stop(mode)
         postgres.start()
 
-    for number in range(4):
-        attempts.step(f"keys {number}", restart if number in (1, 3) else None, most=1)
     for number in range(4):
         attempts.step(str(number), restart if number in (1, 3) else None, most=1)
     attempts.step("merge", restart, most=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,12 @@ from stack.errors import StackError
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMPOSE = REPOSITORY / "docker-compose.yaml"
 SECRETS = {name: f"secret-{name.lower()}" for name in secrets_file.MADE}
+BUILT_IN = {  # variables that the chart takes from secrets of its own
+    "AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AIRFLOW_CONN_AIRFLOW_DB",
+    "AIRFLOW__API__SECRET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET", "AIRFLOW__WEBSERVER__SECRET_KEY",
+    "AIRFLOW__CELERY__RESULT_BACKEND", "AIRFLOW__CELERY__BROKER_URL", "AIRFLOW__ELASTICSEARCH__HOST",
+    "AIRFLOW__OPENSEARCH__HOST",
+}  # fmt: skip
 AIRFLOW = {"api-server", "scheduler", "dag-processor", "triggerer", "worker"}
 
 
@@ -173,6 +180,14 @@ def test_monitoring_is_pinned_locked_and_has_its_files(raw: dict[str, Any]) -> N
         assert all((REPOSITORY / path).exists() for path in mounted)
 
 
+def _is_installed(name: str) -> bool:
+    """Whether there is a class of Airflow of that name; Airflow itself is not imported."""
+    spec, (*folders, module, kind) = find_spec("airflow"), name.split(".")[1:]
+    assert spec is not None
+    assert spec.origin is not None
+    return f"class {kind}" in Path(spec.origin).parent.joinpath(*folders, f"{module}.py").read_text()
+
+
 def test_helm_values_have_the_same_environment(raw: dict[str, Any]) -> None:
     values = yaml.safe_load((REPOSITORY / "deploy" / "helm" / "values.yaml").read_text())
 
@@ -188,7 +203,10 @@ def test_helm_values_have_the_same_environment(raw: dict[str, Any]) -> None:
     }
     assert names("migrateDatabaseJob") <= set(raw["services"]["init"]["environment"])
     assert names("migrateDatabaseJob") >= set(raw["services"]["init"]["environment"]) - core - set(raw["x-environment"])
-    assert "env" not in values["workers"]
+    assert set(values["workers"]) == {"celery"}
+    assert "env" not in values["workers"]["celery"]
+    assert _is_installed(values["config"]["core"]["auth_manager"]), "the chart's own is not in the image"
+    assert set(values["enableBuiltInSecretEnvVars"]) <= BUILT_IN, "the chart's schema refuses any other"
     plain = {one["name"]: one["value"] for one in values["env"]}
     fixed = {name: value for name, value in raw["x-environment"].items() if "$" not in value and "//" not in value}
     assert {name: plain[name] for name in fixed} == fixed
