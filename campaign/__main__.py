@@ -73,7 +73,8 @@ def _campaign(ground: Ground, options: argparse.Namespace) -> int:
         if problems and options.keep:
             _keep_evidence(ground, number)
         if options.report:
-            write(options.report, played, options.seed, time.monotonic() - began)
+            asked = f"--seed {options.seed} --faults {options.faults} --each {options.each}"
+            write(options.report, played, asked, time.monotonic() - began)
         if time.monotonic() - began > options.minutes * 60:
             print(f"stopped after {options.minutes:.0f} minutes", flush=True)
             break

@@ -13,10 +13,11 @@ from campaign.round import PICTURES, STRIKE_SECONDS, Round
 
 HEAD = """# The campaign of faults
 
-`sudo ./run campaign --seed {seed}` wrote this page. It runs the services of `docker-compose.yaml` with two workers, as
-`./run cluster` does, on a copy of the project with disks of limited size. In each round a file of 60,000 rows with
-repeated keys, quoted newlines and bad rows goes into one table, in chunks, and {pictures} pictures are uploaded, one of
-them torn, while faults strike at random moments of the first {strike:.0f} seconds. After the round:
+`sudo ./run campaign {options}` wrote this page. It runs the services of
+`docker-compose.yaml` with two workers, as `./run cluster` does, on a copy of the project with disks of limited size.
+In each round a file of 60,000 rows with repeated keys, quoted newlines and bad rows goes into one table, in chunks, and
+{pictures} pictures are uploaded, one of them torn, while faults strike at random moments of the first {strike:.0f}
+seconds. After the round:
 
 - the target's checksum equals that of a model of the table which never saw a database;
 - the account balances: read, rejected and superseded rows are those that the file was made with;
@@ -71,17 +72,17 @@ def never_struck(played: Sequence[Played]) -> list[str]:
     return [name for name, times in missed.items() if times > 1 and name not in struck]
 
 
-def write(file: Path, played: Sequence[Played], seed: int, seconds: float) -> None:
-    """Write the report of the rounds so far."""
-    file.write_text("\n".join(_text(played, seed, seconds)) + "\n")
+def write(file: Path, played: Sequence[Played], options: str, seconds: float) -> None:
+    """Write the report of the rounds so far. `options` are the command's."""
+    file.write_text("\n".join(_text(played, options, seconds)) + "\n")
 
 
-def _text(played: Sequence[Played], seed: int, seconds: float) -> Iterator[str]:
+def _text(played: Sequence[Played], options: str, seconds: float) -> Iterator[str]:
     bad = [one for one in played if one.problems]
     person = sum(len(one.reasons) for one in played)
     runs = sum(one.runs for one in played)
     yield HEAD.format(
-        seed=seed, pictures=PICTURES, strike=STRIKE_SECONDS, struck=sum(len(one.hits) for one in played),
+        options=options, pictures=PICTURES, strike=STRIKE_SECONDS, struck=sum(len(one.hits) for one in played),
         rounds=len(played), minutes=seconds / 60, pictures_sum=sum(one.pictures for one in played),
         held=f"{len(bad)} rounds did not hold" if bad else "all of it held, after each round",
         refused=sum(one.refused for one in played), runs=runs, person=person, alone=runs - person,
