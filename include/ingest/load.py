@@ -55,6 +55,7 @@ def load_chunk(connection: psycopg.Connection, dataset: Dataset, plan: Plan, chu
             return done
         ledger.forget_chunk(cursor, plan.run_id, chunk.number)
         losers = ledger.losers_of(cursor, plan.run_id, chunk.number)
+        page = staging.pages(cursor, plan.run_id)
         loader = _Loader(cursor, plan, chunk, reader, losers, loaded)
         blocks = read_blocks(plan.text, reader.dialect, chunk, block_bytes=dataset.block_bytes, forget=True)
         for block in _unknown(blocks, staging.known_mask(cursor, plan.run_id, chunk.number), losers, loaded):
@@ -75,6 +76,9 @@ def load_chunk(connection: psycopg.Connection, dataset: Dataset, plan: Plan, chu
             f"{plan.path}: {loaded.rejected:,} rows were rejected in chunk {chunk.number} alone: {hopeless}."
             f" {rejected_rows_hint(plan)}"
         )
+    if plan.form == "promote":
+        with connection.cursor() as cursor:
+            staging.mark_committed(cursor, plan.run_id, page, plan.size)
     return counts
 
 

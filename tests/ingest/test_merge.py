@@ -10,14 +10,16 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from psycopg import sql
 
-from include.ingest import ledger
+from include.ingest import ledger, staging
 from include.ingest.dataset import RejectLimit
 from include.ingest.errors import IngestError, RejectLimitExceeded, SourceMissing, TargetMismatch, TargetRefused
 from include.ingest.load import load_chunk
 from include.ingest.merge import merge
 from include.ingest.plan import Order, is_small, plan
 from include.ingest.run import close, finish
+from stack.postgres import PostgresServer
 from tests.ingest.loading import DAY, ITEMS, counts, ingest, make_dataset, rejected, rows, staging_tables
 
 HEADER = "id,label,price\n"
@@ -357,3 +359,25 @@ def test_the_reason_of_a_failed_run_is_the_last_one_that_was_noted(
             ledger.note_reason(cursor, planned.run_id, reason)
     with pytest.raises(IngestError, match=r"was not ingested: changed$"):
         close(warehouse, planned.run_id)
+
+
+@pytest.mark.parametrize("large", [0.0, 1.0])
+def test_rows_of_a_large_file_are_marked_before_a_checkpoint(
+    warehouse: psycopg.Connection, postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    large: float,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(staging, "LARGE", large)
+    dataset, file = make_dataset(tmp_path, chunk_bytes=100_000), tmp_path / "file.csv"
+    file.write_text(HEADER + "".join(f"{number},label {number},1\n" for number in range(20_000)))
+    planned = plan(warehouse, dataset, Order(uuid4(), file, DAY))
+    assert len(planned.chunks) > 1
+    for chunk in planned.chunks:
+        load_chunk(warehouse, dataset, planned, chunk)
+    with psycopg.connect(postgres.dsn(), autocommit=True) as superuser:
+        superuser.execute("CHECKPOINT")
+    read = sql.SQL("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT count(*) FROM {}")
+    found = warehouse.execute(read.format(staging.rows_table(planned.run_id))).fetchone()
+    assert found is not None
+    changed = found[0][0]["Plan"]["Shared Dirtied Blocks"]
+    assert changed > 100 if large else changed == 0, "a page is changed when it is marked"
+    assert finish(warehouse, dataset, planned).inserted == 20_000
