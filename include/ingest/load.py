@@ -39,9 +39,9 @@ class _Loaded:
 def load_chunk(connection: psycopg.Connection, dataset: Dataset, plan: Plan, chunk: Chunk) -> dict[str, int]:
     """Load one chunk and return its counts. Safe to run again: a chunk that is staged is not loaded twice.
 
-    Bad rows go to `millrace.rejected_row`; rows that lose to another one of
-    the same key are left out. Raises RejectLimitExceeded as soon as the whole file is certain to be over the limit,
-    SourceChanged when the file is not the planned one, AccountMismatch when a record is unaccounted for.
+    Bad rows go to `millrace.rejected_row`; rows that lose to another one of the same key are left out. Raises
+    RejectLimitExceeded as soon as the whole file is certain to be over the limit, SourceChanged when the file is not
+    the planned one, AccountMismatch when a record is unaccounted for.
     """
     started = time.monotonic()
     check_unchanged(plan)
