@@ -59,7 +59,7 @@ def start_run(cursor: Cursor, values: dict[str, Any]) -> None:
     )
 
 
-def run_of(cursor: Cursor, run_id: UUID) -> dict[str, Any]:
+def _run_of(cursor: Cursor, run_id: UUID) -> dict[str, Any]:
     """The run's row. Raises IngestError when the run is unknown."""
     row = _record(cursor, "SELECT * FROM millrace.ingest_run WHERE run_id = %s", [run_id])
     if row is None:
@@ -280,7 +280,7 @@ def fail_run(cursor: Cursor, run_id: UUID, reason: str) -> None:
 
 def account(cursor: Cursor, run_id: UUID) -> Account:
     """The run's account as the ledger has it. Raises IngestError when the run is unknown."""
-    row = run_of(cursor, run_id)
+    row = _run_of(cursor, run_id)
     ended: datetime | None = row["finished_at"]
     values: dict[str, Any] = {
         **{name: row[name] for name in ("dataset", "target", "file", "status", "reason", "bytes", "chunks")},

@@ -55,7 +55,7 @@ def load_chunk(connection: psycopg.Connection, dataset: Dataset, plan: Plan, chu
             return done
         ledger.forget_chunk(cursor, plan.run_id, chunk.number)
         losers = ledger.losers_of(cursor, plan.run_id, chunk.number)
-        page = staging.pages(cursor, plan.run_id)
+        first_page = staging.first_to_mark(cursor, plan.run_id, plan.size) if plan.form == "promote" else None
         loader = _Loader(cursor, plan, chunk, reader, losers, loaded)
         blocks = read_blocks(plan.text, reader.dialect, chunk, block_bytes=dataset.block_bytes, forget=True)
         for block in _unknown(blocks, staging.known_mask(cursor, plan.run_id, chunk.number), losers, loaded):
@@ -76,9 +76,9 @@ def load_chunk(connection: psycopg.Connection, dataset: Dataset, plan: Plan, chu
             f"{plan.path}: {loaded.rejected:,} rows were rejected in chunk {chunk.number} alone: {hopeless}."
             f" {rejected_rows_hint(plan)}"
         )
-    if plan.form == "promote":
+    if first_page is not None:
         with connection.cursor() as cursor:
-            staging.mark_committed(cursor, plan.run_id, page, plan.size)
+            staging.mark_committed(cursor, plan.run_id, first_page)
     return counts
 
 

@@ -82,28 +82,26 @@ def create(cursor: Cursor, run_id: UUID, dataset: Dataset, form: Form, version: 
     cursor.execute(sql.SQL("ALTER TABLE {} ALTER COLUMN hashes SET STORAGE EXTERNAL").format(known))
 
 
-def pages(cursor: Cursor, run_id: UUID) -> int:
-    """How many pages the rows take now."""
-    found = cursor.execute(
-        "SELECT pg_relation_size(%s) / current_setting('block_size')::integer", [rows_table(run_id).as_string(cursor)]
-    ).fetchone()
-    return found[0] if found else 0
+def first_to_mark(cursor: Cursor, run_id: UUID, file_bytes: int) -> int | None:
+    """The page from which on what is loaded next will have to be marked; None where that spares nothing.
 
-
-def mark_committed(cursor: Cursor, run_id: UUID, first_page: int, file_bytes: int) -> None:
-    """Read the rows from that page on, where a checkpoint is sure to come before the index has read them.
-
-    Whoever reads a page first marks its rows as committed. With checksums, a page that is marked after a checkpoint
-    goes to the WAL whole; one that was written since does not (decision 6).
+    It does where a checkpoint is likely to come before the index has read the rows. Whoever reads a page first marks
+    its rows as committed. With checksums, a page that is marked after a checkpoint goes to the WAL whole; one that was
+    written since does not (decision 6).
     """
-    logged = cursor.execute(
-        "SELECT 'on' IN (current_setting('data_checksums'), current_setting('wal_log_hints'))"
+    found = cursor.execute(
+        "SELECT pg_relation_size(%s) / current_setting('block_size')::integer"
+        " WHERE 'on' IN (current_setting('data_checksums'), current_setting('wal_log_hints'))"
         " AND %s > pg_size_bytes(current_setting('max_wal_size')) * %s",
-        [file_bytes, LARGE],
+        [rows_table(run_id).as_string(cursor), file_bytes, LARGE],
     ).fetchone()
-    if logged and logged[0]:
-        statement = sql.SQL("SELECT count(*) FROM {} WHERE ctid >= {}::tid")
-        cursor.execute(statement.format(rows_table(run_id), sql.Literal(f"({max(0, first_page - SPARE_PAGES)},0)")))
+    return max(0, int(found[0]) - SPARE_PAGES) if found else None
+
+
+def mark_committed(cursor: Cursor, run_id: UUID, first_page: int) -> None:
+    """Read the rows from that page on, which marks them."""
+    statement = sql.SQL("SELECT count(*) FROM {} WHERE ctid >= {}::tid")
+    cursor.execute(statement.format(rows_table(run_id), sql.Literal(f"({first_page},0)")))
 
 
 def save_known(cursor: Cursor, run_id: UUID, known: Iterable[Known]) -> None:

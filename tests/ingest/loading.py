@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -85,29 +84,6 @@ def known(connection: psycopg.Connection, account: Account) -> int:
     row = connection.execute(query, [account.run_id]).fetchone()
     assert row is not None
     return int(row[0])
-
-
-def edit(chance: random.Random, lines: list[str]) -> list[str]:
-    """Another day's lines: some changed, gone, new, repeated, bad or moved."""
-    found = []
-    for line in lines:
-        key = line.split(",")[0]
-        action = chance.choices(
-            ["keep", "change", "drop", "new", "repeat", "spoil", "swap"], [80, 6, 4, 4, 3, 2, 1]
-        )[0]  # fmt: skip
-        if action == "drop":
-            continue
-        found.append({"change": f'{key},"c\n{chance.randrange(99)}",1', "spoil": f"{key},x,-1"}.get(action, line))
-        if action == "new":
-            found.append(f"{chance.randrange(1000, 9999)},new,1")
-        if action == "repeat":
-            found.append(chance.choice([line, f"{key},again,{chance.randrange(9)}"]))
-        if action == "swap":
-            found[-2:] = found[:-3:-1]
-    if chance.random() < 0.2:  # what comes first today came later yesterday
-        middle = chance.randrange(len(found) + 1)
-        found = found[middle:] + found[:middle]
-    return found
 
 
 def staging_tables(connection: psycopg.Connection) -> list[str]:

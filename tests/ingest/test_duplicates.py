@@ -19,9 +19,7 @@ from include.ingest.plan import Order, dialect_of, plan
 from include.ingest.rows import Reader
 from include.ingest.scan import scan_file
 from include.ingest.source.local import LocalFile
-from tests.ingest.loading import DAY, counts, ingest, make_dataset, rows
-
-HEADER = "id,label,price\n"
+from tests.ingest.loading import DAY, HEADER, counts, ingest, make_dataset, rows
 
 
 @pytest.mark.parametrize("policy", ["last", "first", "reject"])

@@ -11,9 +11,7 @@ import psycopg
 import pytest
 
 from include.ingest.kept_keys import _keep_others
-from tests.ingest.loading import DAY, counts, ingest, make_dataset, rows
-
-HEADER = "id,label,price\n"
+from tests.ingest.loading import DAY, HEADER, counts, ingest, make_dataset, rows
 
 
 def kept(warehouse: psycopg.Connection) -> list[int]:

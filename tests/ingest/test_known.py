@@ -23,7 +23,6 @@ from tests.ingest.loading import (
     HEADER,
     ITEMS,
     counts,
-    edit,
     ingest,
     known,
     make_dataset,
@@ -34,6 +33,29 @@ from tests.ingest.loading import (
 
 NEXT = DAY + timedelta(days=1)
 CONTENT = HEADER + "".join(f'{i},"label, {i}",{i}.50\n' for i in range(1, 201))
+
+
+def edit(chance: random.Random, lines: list[str]) -> list[str]:
+    """Another day's lines: some changed, gone, new, repeated, bad or moved."""
+    found = []
+    for line in lines:
+        key = line.split(",")[0]
+        action = chance.choices(
+            ["keep", "change", "drop", "new", "repeat", "spoil", "swap"], [80, 6, 4, 4, 3, 2, 1]
+        )[0]  # fmt: skip
+        if action == "drop":
+            continue
+        found.append({"change": f'{key},"c\n{chance.randrange(99)}",1', "spoil": f"{key},x,-1"}.get(action, line))
+        if action == "new":
+            found.append(f"{chance.randrange(1000, 9999)},new,1")
+        if action == "repeat":
+            found.append(chance.choice([line, f"{key},again,{chance.randrange(9)}"]))
+        if action == "swap":
+            found[-2:] = found[:-3:-1]
+    if chance.random() < 0.2:  # what comes first today came later yesterday
+        middle = chance.randrange(len(found) + 1)
+        found = found[middle:] + found[:middle]
+    return found
 
 
 @pytest.fixture

@@ -19,11 +19,10 @@ from include.ingest.plan import Order, plan
 from include.ingest.records import RecordTooLong
 from include.ingest.run import run
 from include.ingest.source.storage import Storage
-from tests.ingest.loading import DAY, ITEMS, counts, known, make_dataset, rows, staging_tables
+from tests.ingest.loading import DAY, HEADER, ITEMS, counts, known, make_dataset, rows, staging_tables
 from tests.ingest.packing import PACKINGS
 from tests.ingest.test_remote import Bucket, bucket  # noqa: F401  a fixture
 
-HEADER = "id,label,price\n"
 NEXT = DAY + timedelta(days=1)
 Files = dict[str, str | bytes]
 

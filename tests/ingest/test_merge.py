@@ -20,9 +20,7 @@ from include.ingest.merge import merge
 from include.ingest.plan import Order, is_small, plan
 from include.ingest.run import close, finish
 from stack.postgres import PostgresServer
-from tests.ingest.loading import DAY, ITEMS, counts, ingest, make_dataset, rejected, rows, staging_tables
-
-HEADER = "id,label,price\n"
+from tests.ingest.loading import DAY, HEADER, ITEMS, counts, ingest, make_dataset, rejected, rows, staging_tables
 
 
 def test_a_missing_target_is_created(warehouse: psycopg.Connection, tmp_path: Path) -> None:
