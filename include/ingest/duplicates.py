@@ -50,7 +50,8 @@ def read_keys(source: Source, reader: Reader, chunks: Sequence[Chunk], base: Bas
         return KeyPass()
     with spools_of(reader, chunks, chunks[-1].offset + chunks[-1].length, base) as spools:
         with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(lambda spool: spool.fill(source, reader), spools))
+            # The scan has just left the end of the file in the system's cache; what comes next begins at its start.
+            list(pool.map(lambda spool: spool.fill(source, reader), reversed(spools)))
         return KeyPass(_settle(source, reader, spools), tuple(spool.known() for spool in spools) if base else ())
 
 

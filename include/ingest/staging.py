@@ -27,6 +27,7 @@ from include.ingest.known import Known
 Form = Literal["promote", "merge"]
 LARGE = 0.5  # of max_wal_size, in bytes of a file: about as much WAL as brings a checkpoint
 SPARE_PAGES = 64  # that a table is extended by at a time, so that the next load finds room in them
+ALL_PAGES = (1 << 32) - 2  # of a table
 SCHEMA = "millrace_staging"
 
 
@@ -87,7 +88,7 @@ def first_to_mark(cursor: Cursor, run_id: UUID, file_bytes: int) -> int | None:
 
     It does where a checkpoint is likely to come before the index has read the rows. Whoever reads a page first marks
     its rows as committed. With checksums, a page that is marked after a checkpoint goes to the WAL whole; one that was
-    written since does not (decision 6).
+    written since does not (decision 6). Others see the page, as a lock, until the transaction ends.
     """
     found = cursor.execute(
         "SELECT pg_relation_size(%s) / current_setting('block_size')::integer"
@@ -95,13 +96,25 @@ def first_to_mark(cursor: Cursor, run_id: UUID, file_bytes: int) -> int | None:
         " AND %s > pg_size_bytes(current_setting('max_wal_size')) * %s",
         [rows_table(run_id).as_string(cursor), file_bytes, LARGE],
     ).fetchone()
-    return max(0, int(found[0]) - SPARE_PAGES) if found else None
+    if found is None:
+        return None
+    page = max(0, int(found[0]) - SPARE_PAGES)
+    cursor.execute("SELECT pg_advisory_xact_lock_shared(hashtext(%s), %s)", [f"{run_id} page", page])
+    return page
 
 
 def mark_committed(cursor: Cursor, run_id: UUID, first_page: int) -> None:
-    """Read the rows from that page on, which marks them."""
-    statement = sql.SQL("SELECT count(*) FROM {} WHERE ctid >= {}::tid")
-    cursor.execute(statement.format(rows_table(run_id), sql.Literal(f"({first_page},0)")))
+    """Read the rows from that page on, which marks them; but not where loads under way will when they end."""
+    found = cursor.execute(
+        "SELECT min(objid::bigint) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        " AND classid::bigint = hashtext(%s)::bigint & 4294967295",
+        [f"{run_id} page"],
+    ).fetchone()
+    end = found[0] if found and found[0] is not None else ALL_PAGES
+    statement = sql.SQL("SELECT count(*) FROM {} WHERE ctid >= {}::tid AND ctid < {}::tid")
+    pages = (sql.Literal(f"({page},0)") for page in (first_page, end))
+    cursor.execute(statement.format(rows_table(run_id), *pages))
 
 
 def save_known(cursor: Cursor, run_id: UUID, known: Iterable[Known]) -> None:

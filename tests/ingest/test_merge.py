@@ -13,11 +13,11 @@ import pytest
 from psycopg import sql
 
 from include.ingest import ledger, staging
-from include.ingest.dataset import RejectLimit
+from include.ingest.dataset import Dataset, RejectLimit
 from include.ingest.errors import IngestError, RejectLimitExceeded, SourceMissing, TargetMismatch, TargetRefused
 from include.ingest.load import load_chunk
 from include.ingest.merge import merge
-from include.ingest.plan import Order, is_small, plan
+from include.ingest.plan import Order, Plan, is_small, plan
 from include.ingest.run import close, finish
 from stack.postgres import PostgresServer
 from tests.ingest.loading import DAY, HEADER, ITEMS, counts, ingest, make_dataset, rejected, rows, staging_tables
@@ -365,17 +365,50 @@ def test_rows_of_a_large_file_are_marked_before_a_checkpoint(
     large: float,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(staging, "LARGE", large)
-    dataset, file = make_dataset(tmp_path, chunk_bytes=100_000), tmp_path / "file.csv"
-    file.write_text(HEADER + "".join(f"{number},label {number},1\n" for number in range(20_000)))
-    planned = plan(warehouse, dataset, Order(uuid4(), file, DAY))
-    assert len(planned.chunks) > 1
+    dataset, planned = _planned(warehouse, tmp_path)
     for chunk in planned.chunks:
         load_chunk(warehouse, dataset, planned, chunk)
+    changed = _pages_to_mark(warehouse, postgres, planned)
+    assert changed > 100 if large else changed == 0, "a page is changed when it is marked"
+    assert finish(warehouse, dataset, planned).inserted == 20_000
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_pages_that_loads_share_are_marked_by_the_last_to_end(
+    warehouse: psycopg.Connection, postgres: PostgresServer, dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    ended: bool,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(staging, "LARGE", 0.0)
+    dataset, planned = _planned(warehouse, tmp_path)
+    first, *others = planned.chunks
+    load_chunk(warehouse, dataset, planned, first)
+    with psycopg.connect(dsn, autocommit=True) as slow, slow.cursor() as cursor:
+        with slow.transaction():
+            page = staging.first_to_mark(cursor, planned.run_id, planned.size)
+            assert page is not None
+            for chunk in others:
+                load_chunk(warehouse, dataset, planned, chunk)
+            if not ended:
+                assert _pages_to_mark(warehouse, postgres, planned) > 30
+                return
+        staging.mark_committed(cursor, planned.run_id, page)
+    assert _pages_to_mark(warehouse, postgres, planned) == 0
+
+
+def _planned(warehouse: psycopg.Connection, folder: Path) -> tuple[Dataset, Plan]:
+    """A run of 20,000 rows in several chunks."""
+    dataset, file = make_dataset(folder, chunk_bytes=100_000), folder / "file.csv"
+    file.write_text(HEADER + "".join(f"{number},label {number},1\n" for number in range(20_000)))
+    planned = plan(warehouse, dataset, Order(uuid4(), file, DAY))
+    assert len(planned.chunks) > 2
+    return dataset, planned
+
+
+def _pages_to_mark(warehouse: psycopg.Connection, postgres: PostgresServer, planned: Plan) -> int:
+    """Pages of the run's rows that a reader changes after a checkpoint, and so marks."""
     with psycopg.connect(postgres.dsn(), autocommit=True) as superuser:
         superuser.execute("CHECKPOINT")
     read = sql.SQL("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT count(*) FROM {}")
     found = warehouse.execute(read.format(staging.rows_table(planned.run_id))).fetchone()
     assert found is not None
-    changed = found[0][0]["Plan"]["Shared Dirtied Blocks"]
-    assert changed > 100 if large else changed == 0, "a page is changed when it is marked"
-    assert finish(warehouse, dataset, planned).inserted == 20_000
+    return int(found[0][0]["Plan"]["Shared Dirtied Blocks"])
