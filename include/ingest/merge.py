@@ -18,6 +18,7 @@ from include.ingest import ledger, promote, staging
 from include.ingest import target as targets
 from include.ingest.dataset import Dataset
 from include.ingest.errors import AccountMismatch, RejectLimitExceeded, StagingLost, TargetRefused
+from include.ingest.gap import find_gap
 from include.ingest.kept_keys import keep_keys, thin_out
 from include.ingest.known import is_untouched
 from include.ingest.ledger import Account
@@ -27,6 +28,8 @@ from include.ingest.plan import Plan, check_unchanged, reader_for
 
 WORK_MEM = "128MB"
 MAINTENANCE_WORK_MEM = "64MB"  # rows mostly come in the order of their key: more did not help
+SMALL_TABLE = 64 << 20  # bytes that are read in no time
+MOST_OF_TABLE = 4  # times the file: a larger table is read three times for no less than a load of the file
 ORDERED = 0.95  # a correlation of place and key from which a table counts as ordered
 
 
@@ -146,35 +149,39 @@ def _apply_rows(cursor: Cursor, dataset: Dataset, plan: Plan, staged: int, known
     statements = _Statements(dataset, plan, newer)
     if dataset.mode == "append" or targets.is_empty(cursor, dataset):
         inserted = _run(cursor, statements.insert_all())
-        return Applied(inserted=inserted, target_rows=_count(cursor, dataset, target))
+        return Applied(inserted=inserted, target_rows=_count(cursor, dataset, plan, target))
     if dataset.mode == "replace" and newer:
         return Applied(stale=staged)
+    statements.surely_new = find_gap(cursor, dataset, statements.rows)
     _find_changes(cursor, dataset, statements)
     _run(cursor, sql.SQL("ANALYZE {}").format(statements.changes))
     if newer and targets.SOURCE_VERSION in targets.system_columns(dataset):
         withdraw_confirmed(cursor, plan.run_id, dataset, newer)
     kinds: dict[str, int] = dict(cursor.execute(statements.count_changes()).fetchall())
+    surely_new = _run(cursor, statements.insert_surely_new())
     applied = Applied(
-        inserted=_run(cursor, statements.insert_new()),
+        inserted=surely_new + _run(cursor, statements.insert_new()),
         updated=_update(cursor, statements),
-        unchanged=staged - sum(kinds.values()),
+        unchanged=staged - surely_new - sum(kinds.values()),
         stale=kinds.get("stale", 0),
         deleted=_run(cursor, statements.delete_absent()) if dataset.mode == "replace" else 0,
     )
     rows = known and plan.base and ledger.target_rows(cursor, plan.base) + applied.inserted
-    applied = replace(applied, target_rows=rows or _count(cursor, dataset, target))
-    if (applied.inserted, applied.updated) != (kinds.get("new", 0), kinds.get("changed", 0)):
-        raise AccountMismatch(f"run {plan.run_id}: found {kinds}, but the target took {applied}")
+    applied = replace(applied, target_rows=rows or _count(cursor, dataset, plan, target))
+    if (applied.inserted - surely_new, applied.updated) != (kinds.get("new", 0), kinds.get("changed", 0)):
+        raise AccountMismatch(f"run {plan.run_id}: found {kinds} and {surely_new} new, but the target took {applied}")
     return applied
 
 
-def _count(cursor: Cursor, dataset: Dataset, target: targets.Target | None) -> int | None:
-    """Rows of the target now; None where the next run could not build on this one."""
+def _count(cursor: Cursor, dataset: Dataset, plan: Plan, target: targets.Target | None) -> int | None:
+    """Rows of the target now; None where the next run could not build on this one, or it would not pay."""
     if dataset.mode != "upsert" or dataset.clean or not (target is None or target.keeps_rows):
         return None
-    row = cursor.execute(sql.SQL("SELECT count(*) FROM {}").format(targets.identifier(dataset))).fetchone()
-    assert row is not None
-    return int(row[0])
+    rows = sql.SQL("SELECT CASE WHEN pg_relation_size(%s) <= %s THEN (SELECT count(*) FROM {}) END")
+    name = targets.identifier(dataset)
+    most = max(SMALL_TABLE, MOST_OF_TABLE * plan.size)
+    row = cursor.execute(rows.format(name), [name.as_string(cursor), most]).fetchone()
+    return row[0] if row else None
 
 
 def _find_changes(cursor: Cursor, dataset: Dataset, statements: _Statements) -> None:
@@ -219,6 +226,7 @@ class _Statements:
         self.rows = staging.rows_table(plan.run_id)
         self.changes = staging.change_table(plan.run_id)
         self.target = targets.identifier(dataset)
+        self.surely_new: sql.Composable = sql.SQL("false")  # condition on rows that need not be looked up, see `gap`
         self.system = {
             targets.PROCESSED_AT: sql.SQL("now()"),
             targets.SOURCE_VERSION: sql.SQL("(SELECT version FROM millrace.ingest_run WHERE run_id = {})").format(
@@ -231,10 +239,13 @@ class _Statements:
     def insert_all(self) -> sql.Composed:
         return self._insert(self.rows, sql.SQL("true"))
 
+    def insert_surely_new(self) -> sql.Composed:
+        return self._insert(self.rows, self.surely_new)
+
     def insert_new(self) -> sql.Composed:
         return self._insert(self.changes, sql.SQL("s.millrace_kind = 'new'"))
 
-    def _insert(self, source: sql.Identifier, where: sql.SQL) -> sql.Composed:
+    def _insert(self, source: sql.Identifier, where: sql.Composable) -> sql.Composed:
         names = [*self.dataset.columns, *self.system]
         return sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {} s WHERE {}").format(
             self.target,
@@ -245,7 +256,7 @@ class _Statements:
         )
 
     def find_changes(self) -> sql.Composed:
-        """Rows that are new, changed, or older than the target's; those that are equal are left out."""
+        """Rows that are new, changed, or older than the target's; equal and surely new ones are left out."""
         rest = [name for name in self.dataset.columns if name not in self.dataset.key]
         stale = self._stale()
         return sql.SQL(
@@ -253,12 +264,13 @@ class _Statements:
             " SELECT s.*, t.ctid AS millrace_row, t.tableoid AS millrace_table, CASE WHEN t.tableoid IS NULL THEN 'new'"
             " WHEN {stale} THEN 'stale' ELSE 'changed' END AS millrace_kind"
             " FROM {rows} s LEFT JOIN {target} t ON {same_key}"
-            " WHERE t.tableoid IS NULL OR {stale} OR {differs}"
+            " WHERE NOT ({surely_new}) AND (t.tableoid IS NULL OR {stale} OR {differs})"
         ).format(
             changes=self.changes,
             rows=self.rows,
             target=self.target,
             same_key=self.same_key,
+            surely_new=self.surely_new,
             stale=stale,
             differs=_joined(" OR ", _DIFFERS, rest, json=_json_columns(self.dataset)) if rest else sql.SQL("false"),
         )

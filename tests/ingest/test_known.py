@@ -13,6 +13,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from include.ingest import merge as merging
 from include.ingest.dataset import Dataset
 from include.ingest.load import load_chunk
 from include.ingest.merge import merge
@@ -168,6 +169,21 @@ def test_everything_is_loaded_when(warehouse: psycopg.Connection, tmp_path: Path
     assert known(warehouse, account) == 0
     assert (account.read, account.superseded, account.rejected) == (200, 0, 0)
     assert dict(rows(warehouse, "id, label"))[8] == "label, 8"
+
+
+@pytest.mark.parametrize(("small", "later"), [(1 << 20, 201), (0, 0)])
+def test_a_table_far_larger_than_its_file_is_not_read_for_the_next_run(
+    warehouse: psycopg.Connection, tmp_path: Path, yesterday: Path, monkeypatch: pytest.MonkeyPatch, small: int,
+    later: int,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(merging, "SMALL_TABLE", small)
+    monkeypatch.setattr(merging, "MOST_OF_TABLE", 0)
+    warehouse.execute("UPDATE items SET label = 'by hand' WHERE id = 8")
+    dataset, again = make_dataset(tmp_path), CONTENT + "201,new,1\n"
+    assert known(warehouse, ingest(warehouse, dataset, again, tmp_path, version=NEXT)) == 0
+    account = ingest(warehouse, dataset, again + "202,new,1\n", tmp_path, version=NEXT + timedelta(days=1))
+    assert known(warehouse, account) == later
+    assert counts(account) == {"read": 202, "inserted": 1, "unchanged": 201}
 
 
 @pytest.mark.parametrize("other", [
