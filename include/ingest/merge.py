@@ -158,18 +158,17 @@ def _apply_rows(cursor: Cursor, dataset: Dataset, plan: Plan, staged: int, known
     if newer and targets.SOURCE_VERSION in targets.system_columns(dataset):
         withdraw_confirmed(cursor, plan.run_id, dataset, newer)
     kinds: dict[str, int] = dict(cursor.execute(statements.count_changes()).fetchall())
-    surely_new = _run(cursor, statements.insert_surely_new())
     applied = Applied(
-        inserted=surely_new + _run(cursor, statements.insert_new()),
+        inserted=_run(cursor, statements.insert_surely_new()) + _run(cursor, statements.insert_new()),
         updated=_update(cursor, statements),
-        unchanged=staged - surely_new - sum(kinds.values()),
+        unchanged=staged - sum(kinds.values()),
         stale=kinds.get("stale", 0),
         deleted=_run(cursor, statements.delete_absent()) if dataset.mode == "replace" else 0,
     )
     rows = known and plan.base and ledger.target_rows(cursor, plan.base) + applied.inserted
     applied = replace(applied, target_rows=rows or _count(cursor, dataset, plan, target))
-    if (applied.inserted - surely_new, applied.updated) != (kinds.get("new", 0), kinds.get("changed", 0)):
-        raise AccountMismatch(f"run {plan.run_id}: found {kinds} and {surely_new} new, but the target took {applied}")
+    if (applied.inserted, applied.updated) != (kinds.get("new", 0), kinds.get("changed", 0)):
+        raise AccountMismatch(f"run {plan.run_id}: found {kinds}, but the target took {applied}")
     return applied
 
 
@@ -285,7 +284,10 @@ class _Statements:
         return sql.SQL("coalesce(t.{0} > s.{0}, false)").format(sql.Identifier(self.dataset.version))
 
     def count_changes(self) -> sql.Composed:
-        return sql.SQL("SELECT millrace_kind, count(*) FROM {} GROUP BY 1").format(self.changes)
+        return sql.SQL(
+            "SELECT kind, sum(number)::bigint FROM (SELECT millrace_kind AS kind, count(*) AS number FROM {} GROUP BY 1"
+            " UNION ALL SELECT 'new', count(*) FROM {} s WHERE {}) AS found GROUP BY 1"
+        ).format(self.changes, self.rows, self.surely_new)
 
     def update_changed(self) -> sql.Composed:
         changed = [name for name in self.dataset.columns if name not in self.dataset.key]

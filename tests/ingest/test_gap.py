@@ -13,6 +13,7 @@ from psycopg import sql
 
 from include.ingest import gap
 from include.ingest.dataset import Dataset
+from include.ingest.errors import AccountMismatch
 from tests.ingest.loading import DAY, HEADER, ITEMS, counts, ingest, make_dataset, rows, staging_tables
 
 STAGED = sql.Identifier("public", "staged")
@@ -133,3 +134,17 @@ def test_rows_of_a_gap_do_not_pass_through_the_changes(
     assert counts(account) == {"read": 4, "inserted": 2, "updated": 1, "unchanged": 1}
     assert [condition.as_string() for condition in asked] == ["""s."id" > '2'::bigint AND s."id" < '5'::bigint"""]
     assert [label for _, label, _ in rows(warehouse)] == ["ONE", "two", "three", "four", "five"]
+
+
+@pytest.mark.parametrize("last", ["", "9,nine,9\n"])
+def test_a_trigger_that_drops_rows_is_noticed(warehouse: psycopg.Connection, tmp_path: Path, last: str) -> None:
+    dataset = make_dataset(tmp_path)
+    ingest(warehouse, dataset, HEADER + "1,one,1\n" + last, tmp_path)
+    warehouse.execute("CREATE FUNCTION drop_row() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
+    warehouse.execute(
+        "CREATE TRIGGER t BEFORE INSERT ON items FOR EACH ROW WHEN (new.label = 'drop') EXECUTE FUNCTION drop_row()"
+    )
+    before = rows(warehouse)
+    with pytest.raises(AccountMismatch, match=r"'new': 2.*inserted=1"):
+        ingest(warehouse, dataset, HEADER + "3,three,3\n4,drop,4\n" + last, tmp_path)
+    assert rows(warehouse) == before
