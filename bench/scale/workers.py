@@ -4,7 +4,8 @@ Two workers with a core each and a database that is no bottleneck take more than
 each worker gets a quarter of a core, by a quota of the kernel on all that its host runs, and the database and Airflow
 get what is left. What grows with workers is the same: the worker's share is the only thing that a run waits for.
 
-Two shapes of 2 GB: one file, whose plan is one task and so can't be shared; and four files, each a run of its own.
+Two shapes of 2 GB: one file, whose plan is one task and so can't be shared; and four files, each the run of a day of
+its own, as in a backfill: Airflow has the chunks of the first day loaded first, so that it merges while others load.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -37,6 +39,7 @@ REPEAT = 2  # of one file; four files take so long that once must do
 SCHEDULED_ROWS, SCHEDULED_ID = 200, 1_000_000_000  # far from all others
 RUN_SECONDS, LOOK_SECONDS = 900.0, 4.0
 ONE_FILE, FOUR_FILES = "one file", "four files"
+DAYS = (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=number) for number in count())  # a run each
 RELEASE = """
 import sys
 from airflow.providers.celery.executors.celery_executor import app
@@ -161,7 +164,7 @@ def _time(cluster: Cluster, files: Sequence[File]) -> Timed:
         file.warm()
     watch, began, runs = _Watch(cluster), time.time(), []
     for file in files:
-        body = {"logical_date": None, "conf": {"path": str(file.path)}}
+        body = {"logical_date": f"{next(DAYS):%FT%TZ}", "conf": {"path": str(file.path)}}
         runs.append(str(cluster.api.post(f"dags/{DAG}/dagRuns", body)["dag_run_id"]))
     ends = [seconds_of(cluster.await_run(DAG, run, RUN_SECONDS, watch)["end_date"]) for run in runs]
     tasks = [task for run in runs for task in _tasks(cluster, run)]
