@@ -131,7 +131,7 @@ class Ground:
             "WAREHOUSE_PORT": str(self.warehouse_port),
             "TASK_SILENCE_SECONDS": "20",
             "TASK_QUEUED_SECONDS": "60",
-            "WAREHOUSE_WAL": "4GB",
+            "WAREHOUSE_WAL": "4GB",  # the warehouse's disk is small
             "COMPOSE_FILE": f"docker-compose.yaml{os.pathsep}{self.folder / 'override.yaml'}",
         }
 

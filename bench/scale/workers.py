@@ -2,7 +2,7 @@
 
 Two workers with a core each and a database that is no bottleneck take more than the two cores of a small machine. So
 each worker gets a quarter of a core, by a quota of the kernel on all that its host runs, and the database and Airflow
-get what is left. What grows with workers is the same: the worker's share is the only thing that a run waits for.
+get what is left. The loads of one file wait for the worker's share alone; merges take what the database gets.
 
 Two shapes of 2 GB: one file, whose plan is one task and so can't be shared; and four files, each the run of a day of
 its own, as in a backfill: Airflow has the chunks of the first day loaded first, so that it merges while others load.

@@ -12,7 +12,7 @@ from pyarrow import types
 from include.ingest import target as targets
 from include.ingest.dataset import Dataset
 
-LEAST_SHARE = 0.1  # of the staged rows: they are inserted in a statement of their own, which reads staging once more
+LEAST_SHARE = 0.1  # of the staged rows: to count and to insert them apart reads staging twice more
 
 _HAS_INDEX = """
 SELECT EXISTS (
@@ -50,27 +50,30 @@ SELECT low::text, high::text FROM gap WHERE {least} <= (
 def find_gap(cursor: Cursor, dataset: Dataset, rows: sql.Identifier) -> sql.Composable:
     """SQL condition on a staged row `s`: its key stands in the gap. False where there is none that is worth it.
 
-    `rows` has been analysed, and nobody writes to the target. Text is left alone: the two tables may sort it
-    differently.
+    `rows` has been analysed, and nobody writes to the target.
+    """
+    name = dataset.key[0]
+    kind = sql.SQL(dataset.columns[name].sql_type.name)
+    ends = [
+        sql.SQL("s.{} {} {}::{}").format(sql.Identifier(name), sql.SQL(sign), sql.Literal(end), kind)
+        for sign, end in zip("><", _ends(cursor, dataset, rows), strict=True)
+        if end is not None
+    ]
+    return sql.SQL(" AND ").join(ends) if ends else sql.SQL("false")
+
+
+def _ends(cursor: Cursor, dataset: Dataset, rows: sql.Identifier) -> tuple[str | None, str | None]:
+    """The target's keys on both sides of the gap, as text; none on a side where the target ends, and none at all where
+    there is no gap. Text is left alone: the two tables may sort it differently.
     """
     name, target = dataset.key[0], targets.identifier(dataset)
     kind = dataset.columns[name].sql_type
-    if types.is_string(kind.arrow):
-        return sql.SQL("false")
     indexed = cursor.execute(_HAS_INDEX, [target.as_string(cursor), name]).fetchone()
-    if indexed is None or not indexed[0]:
-        return sql.SQL("false")
+    if types.is_string(kind.arrow) or not (indexed and indexed[0]):
+        return None, None
     schema, table = map(sql.Literal, rows._obj)
     statement = sql.SQL(_FIND).format(
         kind=sql.SQL(kind.name), schema=schema, rows=table, name=sql.Literal(name), key=sql.Identifier(name),
         target=target, least=sql.Literal(LEAST_SHARE),
     )  # fmt: skip
-    found = cursor.execute(statement).fetchone()
-    if found is None:
-        return sql.SQL("false")
-    ends = [
-        sql.SQL("s.{} {} {}::{}").format(sql.Identifier(name), sql.SQL(sign), sql.Literal(end), sql.SQL(kind.name))
-        for sign, end in zip("><", found, strict=True)
-        if end is not None
-    ]
-    return sql.SQL(" AND ").join(ends) if ends else sql.SQL("false")
+    return cursor.execute(statement).fetchone() or (None, None)

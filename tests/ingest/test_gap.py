@@ -18,7 +18,7 @@ from tests.ingest.loading import DAY, HEADER, ITEMS, counts, ingest, make_datase
 
 STAGED = sql.Identifier("public", "staged")
 EVENTS = ITEMS.replace("key: [id]", "key: [day, id]").replace("  id:", "  day: {type: date}\n  id:")
-FOUR_KEYS = {
+ASCENDING_KEYS = {
     "smallint": ["-3", "0", "7", "9"],
     "bigint": ["1", "2", "30", "4000000000"],
     "numeric(8,2)": ["-1.50", "0.99", "1.00", "100000.00"],
@@ -28,12 +28,6 @@ FOUR_KEYS = {
     "uuid": [f"{digit}0000000-0000-0000-0000-000000000000" for digit in "19bf"],
     "boolean": ["false", "true"],
 }
-
-
-@pytest.fixture
-def never(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Call it to have all rows looked up."""
-    return lambda: monkeypatch.setattr(gap, "LEAST_SHARE", 2.0)
 
 
 def _rows_in_gap(connection: psycopg.Connection, dataset: Dataset, target: list[str], staged: list[str]) -> list[str]:
@@ -52,10 +46,10 @@ def _rows_in_gap(connection: psycopg.Connection, dataset: Dataset, target: list[
     return [key for (key,) in connection.execute(query)]
 
 
-@pytest.mark.parametrize("kind", FOUR_KEYS)
+@pytest.mark.parametrize("kind", ASCENDING_KEYS)
 def test_a_gap_is_found_in_keys_of_every_sort(warehouse: psycopg.Connection, tmp_path: Path, kind: str) -> None:
     dataset = make_dataset(tmp_path, ITEMS.replace("bigint", f'"{kind}"'))
-    lowest, *between, highest = FOUR_KEYS[kind]
+    lowest, *between, highest = ASCENDING_KEYS[kind]
     held = [warehouse.execute(f"SELECT '{key}'::{kind}::text").fetchone()[0] for key in (lowest, *between, highest)]  # type: ignore[call-overload, index]
     if between:
         assert _rows_in_gap(warehouse, dataset, [lowest, highest], between) == held[1:-1]
@@ -89,7 +83,7 @@ def test_a_gap_for_few_rows_is_not_worth_a_statement(warehouse: psycopg.Connecti
 @pytest.mark.parametrize("older", [False, True])
 @pytest.mark.parametrize("text", [ITEMS, EVENTS])
 def test_a_run_ends_as_if_all_rows_were_looked_up(
-    warehouse: psycopg.Connection, tmp_path: Path, never: Any, mode: str, older: bool, text: str
+    warehouse: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, older: bool, text: str
 ) -> None:
     dataset = make_dataset(tmp_path, text, mode=mode)
     random = Random(7)
@@ -101,7 +95,7 @@ def test_a_run_ends_as_if_all_rows_were_looked_up(
     for looked_up in (False, True):
         outcomes.append([])
         if looked_up:
-            never()
+            monkeypatch.setattr(gap, "LEAST_SHARE", 2.0)
         for first, second in files:
             warehouse.execute("DROP TABLE IF EXISTS items; DELETE FROM millrace.ingest_run")
             ingest(warehouse, dataset, first, tmp_path, version=DAY)
