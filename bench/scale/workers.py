@@ -1,8 +1,9 @@
 """One worker and two, on hosts of their own, with the same share of a core each.
 
 Two workers with a core each and a database that is no bottleneck take more than the two cores of a small machine. So
-each worker gets a quarter of a core, by a quota of the kernel on all that its host runs, and the database and Airflow
-get what is left. The loads of one file wait for the worker's share alone; merges take what the database gets.
+each worker gets an eighth of a core, by a quota of the kernel on all that its host runs, and the database and Airflow
+get what is left, as if each worker had one core and the server fourteen, of which a merge uses one. With a quarter of
+a core, four files waited for the merges: the database was the bottleneck.
 
 Two shapes of 2 GB: one file, whose plan is one task and so can't be shared; and four files, each the run of a day of
 its own, as in a backfill: Airflow has the chunks of the first day loaded first, so that it merges while others load.
@@ -32,7 +33,7 @@ from stack.errors import StackError
 from stack.settings import REPOSITORY
 
 DAG = "ingest_orders"
-CORES = 0.25  # of each worker
+CORES = 0.125  # of each worker
 MEGABYTES, QUICK_MEGABYTES = 2000.0, 300.0
 FILES = 4
 REPEAT = 2  # of one file; four files take so long that once must do
