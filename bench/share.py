@@ -189,12 +189,13 @@ class Bench(Parts):
     """The benchmark of the shared workers."""
 
     name = "share"
+    title = "Share: ingest, images and audits on the same workers"
     all_parts = ("share",)
     busy_means = "all figures are larger, those together more than those alone"
 
     def facts(self) -> dict[str, str]:
         """About machine and software."""
-        return machine.host(self.folder) | machine.software(("apache-airflow", "psycopg"), machine.PINS)
+        return machine.host(self.folder) | machine.software(("apache-airflow", "psycopg"))
 
     def run_share(self) -> None:
         """Alone, together, and together without bounds."""

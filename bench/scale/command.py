@@ -20,7 +20,6 @@ import psycopg
 from bench import machine, parts
 from bench.ingest import size_name
 from bench.parts import Parts
-from bench.peers import PINS
 from bench.scale import backfill, sizes, sources, workers
 from stack.errors import StackError
 
@@ -38,7 +37,7 @@ class Bench(Parts):
 
     def facts(self) -> dict[str, str]:
         """About machine and software."""
-        return {**machine.host(self.folder), **machine.software(PACKAGES, PINS)}
+        return {**machine.host(self.folder), **machine.software(PACKAGES)}
 
     def run_sizes(self) -> None:
         """Large against small."""

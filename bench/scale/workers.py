@@ -2,8 +2,8 @@
 
 Two workers with a core each and a database that is no bottleneck take more than the two cores of a small machine. So
 each worker gets an eighth of a core, by a quota of the kernel on all that its host runs, and the database and Airflow
-get what is left: fourteen eighths, of which a merge, one backend, can use eight. With a quarter of a core, four files
-waited for the merges: the database was the bottleneck.
+get what is left: fourteen eighths, of which a merge, one backend, can use eight. The larger the worker's share, the
+larger is the merges' part of a run, and the less a second worker brings.
 
 Two shapes of 2 GB: one file, whose plan is one task and so can't be shared; and four files, each the run of a day of
 its own, as in a backfill: Airflow has the chunks of the first day loaded first, so that it merges while others load.

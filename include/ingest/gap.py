@@ -15,11 +15,9 @@ from include.ingest.dataset import Dataset
 LEAST_SHARE = 0.1  # of the staged rows: to count and to insert them apart reads staging twice more
 
 _HAS_INDEX = """
-SELECT EXISTS (
-    SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam
-    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
-    WHERE i.indrelid = %s::regclass AND a.attname = %s
-        AND i.indisvalid AND i.indpred IS NULL AND m.amname = 'btree')
+SELECT 1 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam
+JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+WHERE i.indrelid = %s::regclass AND a.attname = %s AND i.indisvalid AND i.indpred IS NULL AND m.amname = 'btree'
 """
 
 # The gap that the greatest staged key known to the statistics stands in; none where the target holds that key.
@@ -68,8 +66,7 @@ def _ends(cursor: Cursor, dataset: Dataset, rows: sql.Identifier) -> tuple[str |
     """
     name, target = dataset.key[0], targets.identifier(dataset)
     kind = dataset.columns[name].sql_type
-    indexed = cursor.execute(_HAS_INDEX, [target.as_string(cursor), name]).fetchone()
-    if types.is_string(kind.arrow) or not (indexed and indexed[0]):
+    if types.is_string(kind.arrow) or not cursor.execute(_HAS_INDEX, [target.as_string(cursor), name]).fetchone():
         return None, None
     schema, table = map(sql.Literal, rows._obj)
     statement = sql.SQL(_FIND).format(

@@ -29,7 +29,7 @@ from include.ingest.plan import Plan, check_unchanged, reader_for
 WORK_MEM = "128MB"
 MAINTENANCE_WORK_MEM = "64MB"  # rows mostly come in the order of their key: more did not help
 SMALL_TABLE = 64 << 20  # bytes that are read in no time
-MOST_TIMES = 4  # the file: three reads of a larger table, which the proof takes, may cost more than it spares
+TIMES_THE_FILE = 4  # in bytes: three reads of a larger table, which the proof takes, may cost more than it spares
 ORDERED = 0.95  # a correlation of place and key from which a table counts as ordered
 
 
@@ -178,7 +178,7 @@ def _count(cursor: Cursor, dataset: Dataset, plan: Plan, target: targets.Target 
         return None
     rows = sql.SQL("SELECT CASE WHEN pg_relation_size(%s) <= %s THEN (SELECT count(*) FROM {}) END")
     name = targets.identifier(dataset)
-    most = max(SMALL_TABLE, MOST_TIMES * plan.size)
+    most = max(SMALL_TABLE, TIMES_THE_FILE * plan.size)
     row = cursor.execute(rows.format(name), [name.as_string(cursor), most]).fetchone()
     return row[0] if row else None
 

@@ -177,7 +177,7 @@ def test_a_table_far_larger_than_its_file_is_not_read_for_the_next_run(
     later: int,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(merging, "SMALL_TABLE", small)
-    monkeypatch.setattr(merging, "MOST_TIMES", 0)
+    monkeypatch.setattr(merging, "TIMES_THE_FILE", 0)
     warehouse.execute("UPDATE items SET label = 'by hand' WHERE id = 8")
     dataset, again = make_dataset(tmp_path), CONTENT + "201,new,1\n"
     assert known(warehouse, ingest(warehouse, dataset, again, tmp_path, version=NEXT)) == 0
