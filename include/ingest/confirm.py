@@ -1,85 +1,102 @@
-"""A forced run of a file that is in the table already: prove that nothing would change, instead of loading it.
+"""A file whose content came before: prove that loading it would change nothing, instead of loading it.
 
-Every row version in PostgreSQL carries the transaction that wrote it (`xmin`). When the same content was
-ingested before, and every row version that the earlier run wrote is still there, then no row was changed or deleted
-since, by anybody. Loading the file again would find each row unchanged. One scan of the target proves it.
+Two proofs (`untouched`): every row version that the earlier run of this content wrote is still there, and that was all
+of it; or that run was the last one, and the table is as it left it. Without one of them the file is loaded, and what
+is missing or was changed comes back. A later run proves nothing of what others did before it.
 """
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from psycopg import Cursor, sql
+import numpy as np
+from psycopg import Cursor
 
 from include.ingest import ledger
 from include.ingest import target as targets
 from include.ingest.dataset import Dataset
+from include.ingest.kept_keys import keep_file, newest_version, note_version
 from include.ingest.source import files_of
+from include.ingest.untouched import intact_rows, is_untouched
+
+# What the ledger keeps of the file's keys, without those of the records at some offsets.
+Hashes = Callable[[np.ndarray], Iterable[np.ndarray]]
+log = logging.getLogger("millrace")
 
 
-def confirm(
-    cursor: Cursor, dataset: Dataset, target: targets.Target, earlier: dict[str, Any], values: dict[str, Any]
+def is_in(
+    cursor: Cursor, dataset: Dataset, target: targets.Target, values: dict[str, Any], hashes: Hashes
 ) -> bool:
-    """Finish the run of `values` as unchanged, if `earlier` proves it; False, with nothing done, when it doesn't."""
-    if dataset.mode == "append":
+    """Whether the content is in the target already; then the run is recorded, and nothing is left to do.
+
+    `values` are the run's row in the ledger. `hashes` is asked only where the content comes again for a newer version.
+    """
+    values = {**values, "target_oid": target.oid}
+    if dataset.mode == "append" and not values["forced"] and ledger.has_appended(cursor, values):
+        log.warning("%s: this run has appended already, so nothing is done; force it to append again", values["file"])
+        return True
+    earlier = ledger.earlier_run(cursor, values)
+    if earlier is None or (values["forced"] and dataset.mode == "append"):
         return False
-    if earlier["unchanged"] or earlier["stale"] or earlier["deleted"] or values["version"] < earlier["version"]:
+    rejects = ledger.rejected_offsets(cursor, earlier)
+    if len(rejects) != earlier["rejected"]:
         return False
-    targets.queue_up(cursor, dataset)
-    if targets.shape(cursor, dataset) != earlier["target_shape"]:
-        return False
-    written = earlier["inserted"] + earlier["updated"]
-    intact, total = _count(cursor, dataset, earlier["run_id"])
-    if intact != written or (dataset.mode == "replace" and total != written):
+    if values["forced"]:
+        # What is found of the table goes into an account, so no other run may write meanwhile.
+        targets.queue_up(cursor, dataset)
+    if not _changes_nothing(cursor, dataset, target, earlier, values):
         return False
     if earlier["run_id"] == values["run_id"]:
         return True  # the run itself, cleared: its account stands
-    reason = f"nothing to load: run {earlier['run_id']} ingested the same file, and its rows are untouched"
-    if not _keep_rejects(cursor, earlier, {**values, "reason": reason}):
-        return False
-    counts = {
-        "read": earlier["read"],
-        "inserted": 0,
-        "updated": 0,
-        "unchanged": written,
-        "superseded": earlier["superseded"],
-        "stale": 0,
-        "rejected": earlier["rejected"],
-        "deleted": 0,
-    }
-    after = {"oid": target.oid, "rows": None, "shape": earlier["target_shape"]}
-    ledger.finish_run(cursor, values["run_id"], counts, after, reason=reason)
+    _record(cursor, dataset, earlier, values)
+    if values["version"] > earlier["version"]:
+        note_version(cursor, values["run_id"], target.oid)
+        if targets.SOURCE_VERSION in targets.system_columns(dataset):
+            keep_file(cursor, dataset, values["run_id"], target.oid, hashes(rejects))
     return True
 
 
-def _count(cursor: Cursor, dataset: Dataset, run_id: object) -> tuple[int, int]:
-    """Rows of the target that the run wrote and nobody touched since, and all rows.
+def _changes_nothing(
+    cursor: Cursor, dataset: Dataset, target: targets.Target, earlier: dict[str, Any], values: dict[str, Any]
+) -> bool:
+    """Whether loading the content once more is proved to change nothing; for a forced run, to find each row unchanged.
 
-    Transaction ids are 32 bits in a row and come round again: a run further back than 2 billion proves nothing.
+    In mode `append` the same content under another name is new data.
     """
-    row = cursor.execute(
-        sql.SQL(
-            "SELECT count(*) FILTER (WHERE xmin = ANY (ARRAY("
-            " SELECT written::xid FROM millrace.ingest_run, unnest(written_by) AS written WHERE run_id = %s"
-            " AND pg_snapshot_xmin(pg_current_snapshot())::text::bigint - written::text::bigint < 2000000000"
-            "))), count(*) FROM {}"
-        ).format(targets.identifier(dataset)),
-        [run_id],
-    ).fetchone()
-    assert row is not None
-    return row[0], row[1]
+    if dataset.mode == "append":
+        return bool(earlier["file"] == values["file"]) and _is_intact(cursor, dataset, earlier)
+    newest = newest_version(cursor, target.oid)
+    if dataset.mode == "replace" and values["forced"] and newest is not None and newest > values["version"]:
+        return False  # an older file: its rows count as stale
+    if _is_intact(cursor, dataset, earlier):
+        return True
+    if earlier["stale"] and (values["forced"] or values["version"] > earlier["version"]):
+        return False  # rows that lost then may win now
+    return ledger.last_done(cursor, target.oid) == earlier["run_id"] and is_untouched(
+        cursor, dataset, earlier["run_id"]
+    )
 
 
-def _keep_rejects(cursor: Cursor, earlier: dict[str, Any], values: dict[str, Any]) -> bool:
-    """Start the run in the ledger with the earlier run's rejected rows; False when these are not all there."""
-    kept = cursor.execute(
-        "SELECT count(*) FROM millrace.rejected_row WHERE run_id = %s", [earlier["run_id"]]
-    ).fetchone()
-    if kept is None or kept[0] != earlier["rejected"]:
+def _is_intact(cursor: Cursor, dataset: Dataset, earlier: dict[str, Any]) -> bool:
+    """Whether the run wrote each row of its content, and all of them are as it wrote them."""
+    if earlier["unchanged"] or earlier["stale"] or targets.shape(cursor, dataset) != earlier["target_shape"]:
         return False
-    names = [[file.path for file in files_of(plan)] for plan in (earlier["plan"], values["plan"].obj)]
-    confirmed = {"status": "planned", "chunks": 0, "confirms": earlier["run_id"]}
+    written = earlier["inserted"] + earlier["updated"]
+    intact, total = intact_rows(cursor, dataset, earlier["run_id"])
+    return intact == written and (dataset.mode != "replace" or total == written)
+
+
+def _record(cursor: Cursor, dataset: Dataset, earlier: dict[str, Any], values: dict[str, Any]) -> None:
+    """Enter the run: as skipped, or where it is forced as done, with the account that a load would have had."""
+    if not values["forced"]:
+        reason = f"the same file was ingested by run {earlier['run_id']}"
+        ledger.start_run(cursor, {**values, "status": "skipped", "reason": reason, "confirms": earlier["run_id"]})
+        return
+    confirmed = {"status": "planned", "reason": None, "chunks": 0, "confirms": earlier["run_id"]}
     ledger.start_run(cursor, {**values, **confirmed})
+    names = [[file.path for file in files_of(plan)] for plan in (earlier["plan"], values["plan"].obj)]
     cursor.execute(
         "INSERT INTO millrace.rejected_row"
         " SELECT %s, later, line_number, byte_offset, column_name, value, rule, reason, raw, chunk"
@@ -87,4 +104,16 @@ def _keep_rejects(cursor: Cursor, earlier: dict[str, Any], values: dict[str, Any
         " WHERE run_id = %s",
         [values["run_id"], *names, earlier["run_id"]],
     )
-    return True
+    counts = {
+        "read": earlier["read"],
+        "inserted": 0,
+        "updated": 0,
+        "unchanged": earlier["inserted"] + earlier["updated"] + earlier["unchanged"],
+        "superseded": earlier["superseded"],
+        "stale": earlier["stale"],
+        "rejected": earlier["rejected"],
+        "deleted": 0,
+    }
+    reason = f"nothing to load: run {earlier['run_id']} ingested the same file, and the table still holds it"
+    after = {"oid": values["target_oid"], "rows": None, "shape": targets.shape(cursor, dataset)}
+    ledger.finish_run(cursor, values["run_id"], counts, after, reason=reason)

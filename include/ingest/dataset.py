@@ -183,9 +183,14 @@ def nearest(name: str, known: Iterable[str]) -> str:
 _SHAPING = ("columns", "csv", "key", "mode", "duplicates", "version", "target", "clean")
 
 
-def fingerprint(dataset: Dataset) -> str:
-    """A short stable hash of all that decides which rows come out; schedule, owner and limits don't."""
+def fingerprint(dataset: Dataset, hook_code: str = "") -> str:
+    """A short stable hash of all that decides which rows come out; schedule, owner and limits don't.
+
+    `hook_code` is a digest of the code behind `clean` (see `hook.code_of`).
+    """
     values = dataset.model_dump(mode="json", include=set(_SHAPING))
+    if hook_code:
+        values["hook_code"] = hook_code
     values["columns"] = list(values["columns"].items())
     values["target"] = f"{dataset.schema_name}.{dataset.table_name}"
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]

@@ -39,6 +39,10 @@ class HookError(IngestError):
     """The dataset's `clean` hook could not be loaded, raised, or returned something unusable."""
 
 
+class OrderUnknown(IngestError):
+    """An older file can't be placed: what newer files held of the table is not known any more."""
+
+
 class RejectLimitExceeded(IngestError):
     """More rows were rejected than the dataset allows. Nothing touched the target."""
 

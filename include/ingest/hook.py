@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import inspect
+import sys
 from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,6 +38,31 @@ def load_hook(name: str | None) -> Callable[[pd.DataFrame], pd.DataFrame] | None
     if not callable(found):
         raise HookError(f"clean: {name} is not a function")
     return found  # type: ignore[no-any-return]
+
+
+def code_of(hook: Callable[[pd.DataFrame], pd.DataFrame] | None) -> str:
+    """A digest of the code behind a hook: its module, and the modules that it uses out of its own folder or below.
+
+    Empty without a hook. What a hook takes from elsewhere, an installed package for instance, does not count.
+    """
+    module = inspect.getmodule(hook) if hook else None
+    found: dict[str, bytes] = {}
+    _read_code(module, None, found)
+    code = b"".join(name.encode() + text for name, text in sorted(found.items()))
+    return hashlib.sha256(code).hexdigest() if code else ""
+
+
+def _read_code(module: ModuleType | None, folder: Path | None, found: dict[str, bytes]) -> None:
+    file = Path(getattr(module, "__file__", None) or "")
+    if module is None or module.__name__ in found or file.suffix != ".py" or not file.is_file():
+        return
+    folder = folder or file.parent
+    if not file.is_relative_to(folder):
+        return
+    found[module.__name__] = file.read_bytes()
+    for value in list(vars(module).values()):
+        used = value if isinstance(value, ModuleType) else sys.modules.get(getattr(value, "__module__", None) or "")
+        _read_code(used, folder, found)
 
 
 def apply_hook(

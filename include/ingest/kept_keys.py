@@ -1,122 +1,220 @@
-"""The hashes of keys that runs keep, so that an older file that comes later knows which rows they confirmed.
+"""What a table is known to hold, by version: the newest version that completed on it, and keys that files confirmed.
 
-A run that leaves rows unchanged keeps them for 90 days. What a run of a newer version keeps too is taken from the run
-before it, which so keeps little but the keys that have left the export since. Together they hold about 8 bytes for each
-row of the target, not for each row of each day. A file that holds every row of the target makes all before it needless;
-finding out what two files share takes some seconds for 36 million rows.
+A run that leaves rows unchanged keeps what `held_hashes` gives for each key of its file, so that an older file that
+comes later knows which rows it confirmed. These facts belong to the table. They stay when their run is cleared or fails
+in its next try, and there is no time after which they go. A key is needed for its greatest version only: what two files
+share is taken from the older one, at once where the newer file holds every row of the table, else when more keys are
+kept than twice the rows. So they take 8 bytes for each row of the table, or 16, and at the most about twice that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from uuid import UUID
 
 import numpy as np
-from numba import types
+import pyarrow as pa
 from psycopg import Connection, Cursor, sql
 
-from include.compiled import INT, compiled
-from include.ingest import staging
-from include.ingest.plan import Plan
+from include.ingest import ledger, staging
+from include.ingest import target as targets
+from include.ingest.dataset import Dataset
+from include.ingest.keys import held_hashes, held_kind, key_shape
+from include.ingest.records import Chunk
 from include.ingest.rows import Reader
+from include.ingest.source import Source
+from include.ingest.source.local import THREADS
 from include.ingest.spool import read_keyed
 
-KEPT = "90 days"
-HASHES = types.uint64[::1]
+FEW_KEYS = 100_000  # that are not worth a look whether fewer would do
+FETCH_ROWS = 50_000
 
 
-def keep_keys(cursor: Cursor, plan: Plan, reader: Reader) -> None:
-    """Keep the hashes of this run's keys, and forget those of runs that ended long ago."""
+def newest_version(cursor: Cursor, oid: int) -> datetime | None:
+    """The greatest version that completed on the table, None: none has."""
+    row = cursor.execute("SELECT newest FROM millrace.held_version WHERE target_oid = %s", [oid]).fetchone()
+    return row[0] if row else None
+
+
+def note_version(cursor: Cursor, run_id: UUID, oid: int) -> None:
+    """The run's version has completed on the table. Tables of that name that are gone are forgotten."""
     cursor.execute(
-        sql.SQL(
-            "INSERT INTO millrace.ingest_key"
-            " SELECT {}, chunk, coalesce(c.hashes, '') || coalesce(k.hashes, '') FROM {} c LEFT JOIN {} k USING (chunk)"
-            " WHERE c.hashes IS NOT NULL OR k.hashes IS NOT NULL"
-        ).format(sql.Literal(plan.run_id), staging.chunk_table(plan.run_id), staging.known_table(plan.run_id))
+        "INSERT INTO millrace.held_version SELECT %s, target, version FROM millrace.ingest_run WHERE run_id = %s"
+        " ON CONFLICT (target_oid) DO UPDATE SET newest = greatest(held_version.newest, excluded.newest)",
+        [oid, run_id],
     )
-    if plan.form == "promote":  # the target was to be new, and somebody else has filled it
-        for chunk in plan.chunks:
-            hashes = b"".join(part.hashes.tobytes() for part in read_keyed(plan.text, reader, chunk))
-            cursor.execute("INSERT INTO millrace.ingest_key VALUES (%s, %s, %b)", [plan.run_id, chunk.number, hashes])
     cursor.execute(
-        "DELETE FROM millrace.ingest_key k USING millrace.ingest_run r"
-        " WHERE r.run_id = k.run_id AND r.finished_at < now() - %s::interval",
-        [KEPT],
-    )
-
-
-def thin_out(connection: Connection, run_id: UUID) -> None:
-    """Take from the run of the version before what this run keeps too; it only saves room."""
-    with connection.transaction(), connection.cursor() as cursor:
-        before = _runs_before(cursor, run_id)
-        if not before:
-            return
-        if _holds_all(cursor, run_id):
-            cursor.execute("DELETE FROM millrace.ingest_key WHERE run_id = ANY (%s)", [before])
-            return
-        ours = _all_sorted(cursor, run_id)
-        for chunk, theirs in _hashes(cursor, before[0]):
-            count = _keep_others(theirs, ours)
-            cursor.execute(
-                "UPDATE millrace.ingest_key SET hashes = %b WHERE run_id = %s AND chunk = %s",
-                [theirs[:count].tobytes(), before[0], chunk],
-            )
-
-
-def _runs_before(cursor: Cursor, run_id: UUID) -> list[UUID]:
-    """Runs that keep keys for a version up to ours, the newest first; a version that only confirmed a file counts."""
-    found = cursor.execute(
-        "WITH keeper AS (SELECT coalesce(r.confirms, r.run_id) AS run_id, r.target, max(r.version) AS version"
-        "  FROM millrace.ingest_run r WHERE r.status IN ('done', 'skipped') GROUP BY 1, 2)"
-        " SELECT k.run_id FROM keeper k, keeper mine WHERE mine.run_id = %s AND k.run_id <> mine.run_id"
-        " AND k.target = mine.target AND k.version <= mine.version"
-        " AND EXISTS (SELECT FROM millrace.ingest_key h WHERE h.run_id = k.run_id)"
-        " AND EXISTS (SELECT FROM millrace.ingest_key h WHERE h.run_id = mine.run_id)"
-        " ORDER BY k.version DESC",
+        "DELETE FROM millrace.held_version v USING millrace.ingest_run r WHERE r.run_id = %s AND v.target = r.target"
+        " AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = v.target_oid)",
         [run_id],
     )
-    return [run for (run,) in found.fetchall()]
 
 
-def _holds_all(cursor: Cursor, run_id: UUID) -> bool:
-    """Whether the run's file held every row that the target has now."""
-    found = cursor.execute(
-        "SELECT target_rows = inserted + updated + unchanged + stale FROM millrace.ingest_run WHERE run_id = %s",
-        [run_id],
+def keep_staged(cursor: Cursor, dataset: Dataset, run_id: UUID, oid: int) -> None:
+    """Keep the keys of a run that loaded: those of its staged rows, and those that were known."""
+    _keep(cursor, dataset, run_id, oid, staging.staged_hashes(cursor, run_id))
+
+
+def keep_file(cursor: Cursor, dataset: Dataset, run_id: UUID, oid: int, hashes: Iterable[np.ndarray]) -> None:
+    """Keep these keys of a run that had nothing to load."""
+    _keep(cursor, dataset, run_id, oid, (part.tobytes() for part in hashes))
+
+
+def _keep(cursor: Cursor, dataset: Dataset, run_id: UUID, oid: int, parts: Iterable[bytes]) -> None:
+    last = cursor.execute(
+        "SELECT coalesce(max(part), 0) FROM millrace.held_key k JOIN millrace.ingest_run r USING (version)"
+        " WHERE r.run_id = %s AND k.target_oid = %s",
+        [run_id, oid],
     ).fetchone()
-    return bool(found and found[0])
+    assert last is not None
+    for number, part in enumerate(parts, last[0] + 1):
+        cursor.execute(
+            "INSERT INTO millrace.held_key SELECT %s, version, %s, %s, %b FROM millrace.ingest_run WHERE run_id = %s",
+            [oid, number, key_shape(dataset), part, run_id],
+        )
 
 
-def _hashes(cursor: Cursor, run_id: UUID) -> Iterator[tuple[int, np.ndarray]]:
-    """The hashes (uint64, ascending) of each chunk."""
-    found = cursor.execute("SELECT chunk FROM millrace.ingest_key WHERE run_id = %s ORDER BY chunk", [run_id])
-    for (chunk,) in found.fetchall():
-        row = cursor.connection.execute(
-            "SELECT hashes FROM millrace.ingest_key WHERE run_id = %s AND chunk = %s", [run_id, chunk], binary=True
+def file_hashes(
+    source: Source, reader: Reader, chunks: Iterable[Chunk], secret: bytes, without: np.ndarray
+) -> list[np.ndarray]:
+    """What the ledger keeps of a file's keys, by chunk, without the records at these offsets."""
+
+    def of_chunk(chunk: Chunk) -> np.ndarray:
+        parts = [np.empty(0, held_kind(reader.dataset))]
+        for found in read_keyed(source, reader, chunk):
+            parts.append(found.held(~np.isin(found.block.offsets[found.numbers], without), secret))
+        return np.concatenate(parts)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(of_chunk, chunks))
+
+
+def move_facts(cursor: Cursor, before: int, after: int) -> None:
+    """The table has been replaced by one of ours: what is known of it holds on."""
+    cursor.execute("UPDATE millrace.held_version SET target_oid = %s WHERE target_oid = %s", [after, before])
+    cursor.execute("UPDATE millrace.ingest_run SET target_oid = %s WHERE target_oid = %s", [after, before])
+
+
+def thin_out(connection: Connection, dataset: Dataset, run_id: UUID) -> None:
+    """Keep each key for its greatest version only; it only saves room, so it waits for nobody."""
+    with connection.transaction(), connection.cursor() as cursor:
+        # Not beside a merge into the table, which reads what is rewritten here. Its own run does it afterwards.
+        if not targets.is_idle(cursor, dataset):
+            return
+        run = cursor.execute(
+            "SELECT target_oid, version, target_rows = inserted + updated + unchanged + stale"
+            " FROM millrace.ingest_run WHERE run_id = %s AND status = 'done'",
+            [run_id],
         ).fetchone()
-        yield chunk, np.sort(np.frombuffer(row[0] if row else b"", np.uint64))
+        if run is None:
+            return
+        oid, version, holds_all = run
+        kept = cursor.execute(
+            "SELECT version, sum(length(hashes))::bigint FROM millrace.held_key WHERE target_oid = %s"
+            " AND key_shape = %s GROUP BY 1 ORDER BY 1 DESC",
+            [oid, key_shape(dataset)],
+        ).fetchall()
+        if holds_all and any(one == version for one, _ in kept):
+            cursor.execute(  # also what is kept of another key, which can't be compared
+                "DELETE FROM millrace.held_key WHERE target_oid = %s"
+                " AND (version < %s OR version = %s AND key_shape <> %s)",
+                [oid, version, version, key_shape(dataset)],
+            )
+            kept = [pair for pair in kept if pair[0] >= version]
+        total = sum(size for _, size in kept) // held_kind(dataset).itemsize
+        if total > max(FEW_KEYS, 2 * _rows(cursor, dataset)):
+            _keep_newest(cursor, dataset, oid, [one for one, _ in kept])
 
 
-def _all_sorted(cursor: Cursor, run_id: UUID) -> np.ndarray:
-    """All hashes (uint64, ascending) of a run; one array of them is in memory, and one chunk."""
-    query = "SELECT coalesce(sum(length(hashes)), 0)::bigint / 8 FROM millrace.ingest_key WHERE run_id = %s"
-    (count,) = cursor.execute(query, [run_id]).fetchone() or (0,)
-    found, at = np.empty(count, np.uint64), 0
-    for _, hashes in _hashes(cursor, run_id):
-        found[at : at + len(hashes)] = hashes
-        at += len(hashes)
-    found.sort()
+def _rows(cursor: Cursor, dataset: Dataset) -> int:
+    """About how many rows the target has."""
+    name = targets.identifier(dataset)
+    found = cursor.execute(
+        "SELECT reltuples::bigint FROM pg_class WHERE oid = %s::text::regclass", [name.as_string(cursor)]
+    ).fetchone()
+    if found and found[0] >= 0:
+        return int(found[0])
+    found = cursor.execute(sql.SQL("SELECT count(*) FROM {}").format(name)).fetchone()
+    return int(found[0]) if found else 0
+
+
+def _keep_newest(cursor: Cursor, dataset: Dataset, oid: int, versions: list[object]) -> None:
+    """Leave each key with the newest of the versions (newest first), and none that the table has lost, if many are."""
+    secret, there = ledger.secret_of(cursor, dataset), None
+    seen = np.empty(0, held_kind(dataset))
+    for version in versions:
+        mine = np.unique(np.concatenate([seen[:0], *_hashes(cursor, dataset, oid, [version])]))
+        fresh = mine[~is_among(mine, seen)]
+        if there is None and len(seen) + len(fresh) > 2 * _rows(cursor, dataset):
+            there = _table_hashes(cursor, dataset, secret)
+        fresh = fresh if there is None else fresh[is_among(fresh, there)]
+        seen = np.union1d(seen, fresh)
+        _forget(cursor, oid, [version])
+        cursor.execute(
+            "INSERT INTO millrace.held_key VALUES (%s, %s, 1, %s, %b)",
+            [oid, version, key_shape(dataset), fresh.tobytes()],
+        )
+
+
+def _forget(cursor: Cursor, oid: int, versions: list[object]) -> None:
+    cursor.execute("DELETE FROM millrace.held_key WHERE target_oid = %s AND version = ANY (%s)", [oid, versions])
+
+
+def newer_hashes(cursor: Cursor, dataset: Dataset, oid: int, version: object) -> tuple[np.ndarray, list[str]]:
+    """All keys (ascending) that files of newer versions confirmed, and other shapes of a key that some are kept in."""
+    found = cursor.execute(
+        "SELECT version, array_agg(DISTINCT key_shape) FROM millrace.held_key WHERE target_oid = %s AND version > %s"
+        " GROUP BY 1",
+        [oid, version],
+    ).fetchall()
+    others = sorted({shape for _, shapes in found for shape in shapes} - {key_shape(dataset)})
+    empty = np.empty(0, held_kind(dataset))
+    return np.unique(np.concatenate([empty, *_hashes(cursor, dataset, oid, [one for one, _ in found])])), others
+
+
+def _hashes(cursor: Cursor, dataset: Dataset, oid: int, versions: list[object]) -> Iterator[np.ndarray]:
+    found = cursor.connection.execute(
+        "SELECT hashes FROM millrace.held_key WHERE target_oid = %s AND version = ANY (%s) AND key_shape = %s",
+        [oid, versions, key_shape(dataset)],
+        binary=True,
+    )
+    for (hashes,) in found:
+        yield np.frombuffer(hashes, held_kind(dataset))
+
+
+def is_among(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:
+    """Mask of the values that occur in `ordered`, which is ascending."""
+    if not len(ordered):
+        return np.zeros(len(values), dtype=bool)
+    found: np.ndarray = ordered[np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)] == values
     return found
 
 
-@compiled(INT(HASHES, HASHES))
-def _keep_others(theirs, ours):  # type: ignore[no-untyped-def]
-    """Move to the front of `theirs` what is not in `ours`, both ascending; returns how many."""
-    count, at = 0, 0
-    for number in range(len(theirs)):
-        while at < len(ours) and ours[at] < theirs[number]:
-            at += 1
-        if at == len(ours) or ours[at] != theirs[number]:
-            theirs[count] = theirs[number]
-            count += 1
-    return count
+def _table_hashes(cursor: Cursor, dataset: Dataset, secret: bytes) -> np.ndarray:
+    """What the ledger keeps of the target's own keys, ascending."""
+    names = sql.SQL(", ").join(map(sql.Identifier, dataset.key))
+    query = sql.SQL("SELECT {} FROM {}").format(names, targets.identifier(dataset))
+    parts = [hashes for _, hashes in read_table_keys(cursor, dataset, query, secret)]
+    return np.unique(np.concatenate([np.empty(0, held_kind(dataset)), *parts]))
+
+
+def read_table_keys(
+    cursor: Cursor, dataset: Dataset, query: sql.Composed, secret: bytes
+) -> Iterator[tuple[list[tuple[object, ...]], np.ndarray]]:
+    """The rows of a query that ends with the key columns, a batch at a time, each with what the ledger keeps of it."""
+    kinds = [dataset.columns[name].sql_type.arrow for name in dataset.key]
+    with cursor.connection.cursor("millrace_keys") as found:
+        found.execute(query)
+        while batch := found.fetchmany(FETCH_ROWS):
+            columns = list(zip(*(row[-len(kinds) :] for row in batch), strict=True))
+            arrays = [_array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
+            table = pa.table(arrays, names=dataset.key)
+            yield [row[: -len(kinds)] for row in batch], held_hashes(table, dataset, secret)
+
+
+def _array(values: tuple[object, ...], kind: pa.DataType) -> pa.Array:
+    if pa.types.is_fixed_size_binary(kind):
+        return pa.array([value.bytes for value in values], kind)  # type: ignore[attr-defined]  # uuids
+    return pa.array(values, kind)

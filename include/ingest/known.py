@@ -5,9 +5,7 @@ was done to it, each record of its file that won stands in the table as a row. A
 to it would be parsed, copied and compared, only to find its row unchanged. So `plan` compares the two files, `load`
 leaves out what is known, and `merge` proves again, under its lock, that nobody has touched the table in between.
 
-The proof: every row version carries the transaction that wrote it (`xmin`). If no row is of a later transaction than
-those that the last run saw when it ended, and the table holds as many rows as then, then no row was changed, added or
-deleted.
+`untouched` has the proof.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ from uuid import UUID
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from psycopg import Cursor, sql
+from psycopg import Cursor
 
 from include.ingest import ledger
 from include.ingest import target as targets
@@ -34,6 +32,7 @@ from include.ingest.rows import Reader
 from include.ingest.scan import digest_of
 from include.ingest.source import Source, files_of
 from include.ingest.source.storage import Storage
+from include.ingest.untouched import is_untouched
 
 BACK_BYTES = 64 << 20  # how far before its expected place a record is looked for
 SEARCH_BLOCKS = 16  # blocks in which the first records of a chunk are looked for
@@ -53,11 +52,12 @@ class Base:
     size: int
     chunks: tuple[Chunk, ...]
     without_row: np.ndarray  # int64, ascending: offsets of records that are no row of the target: rejected, superseded
+    secret: bytes  # of the target's keys
 
 
 @dataclass(frozen=True)
 class Known:
-    """The known records of a chunk: a mask of its records in their order, and the hashes (uint64) of their keys."""
+    """The known records of a chunk: a mask of its records in their order, and what the ledger keeps of their keys."""
 
     chunk: int
     mask: np.ndarray
@@ -72,10 +72,10 @@ def find_base(
     That run was the last one on the target, by the same dataset, for no newer version; its file is still there, and
     the target is as it left it.
     """
-    if dataset.mode != "upsert" or not dataset.key or dataset.clean or not target.keeps_rows:
+    if not can_be_base(dataset) or not target.keeps_rows:
         return None
-    last = ledger.last_run(cursor, values)
-    if last is None or last["stale"] or last["target_rows"] is None or last["target_oid"] != target.oid:
+    last = ledger.last_run(cursor, {**values, "target_oid": target.oid})
+    if last is None or last["stale"] or last["target_rows"] is None:
         return None
     plan = last["plan"]
     mine: dict[str, Any] = values["plan"].obj
@@ -90,7 +90,12 @@ def find_base(
     if text is None:
         return None
     chunks = tuple(Chunk(**chunk) for chunk in plan["chunks"])
-    return Base(last["run_id"], text, plan["size"], chunks, without_row)
+    return Base(last["run_id"], text, plan["size"], chunks, without_row, ledger.secret_of(cursor, dataset))
+
+
+def can_be_base(dataset: Dataset) -> bool:
+    """Whether what a run read could spare the next one its load: not where a hook may make another row of it."""
+    return dataset.mode == "upsert" and not dataset.clean
 
 
 def _is_there(plan: dict[str, Any], storage: Storage) -> bool:
@@ -117,24 +122,6 @@ def _text_of(last: dict[str, Any], run_id: UUID, storage: Storage) -> Source | N
     return storage.planned(plan["path"], files, run_id)
 
 
-def is_untouched(cursor: Cursor, dataset: Dataset, run_id: UUID) -> bool:
-    """Whether the target is as the run left it. Certain under a lock that keeps writers out."""
-    row = cursor.execute(
-        sql.SQL(
-            "WITH run AS (SELECT target_rows, target_shape, written_by[cardinality(written_by)]::xid AS own,"
-            "  pg_snapshot_xmax(seen)::xid AS later, ARRAY(SELECT x::xid FROM pg_snapshot_xip(seen) AS x) AS open,"
-            "  pg_snapshot_xmax(pg_current_snapshot())::text::bigint - pg_snapshot_xmax(seen)::text::bigint AS passed"
-            "  FROM millrace.ingest_run WHERE run_id = %s),"
-            " written AS (SELECT xmin AS writer, count(*) AS number FROM {} GROUP BY xmin)"
-            " SELECT coalesce(sum(number), 0) = target_rows AND passed BETWEEN 0 AND 2000000000 AND coalesce("
-            "  bool_and(writer = own OR (age(writer) > age(later) AND writer <> ALL (open))), true), target_shape"
-            " FROM run LEFT JOIN written ON true GROUP BY target_rows, target_shape, passed"
-        ).format(targets.identifier(dataset)),
-        [run_id],
-    ).fetchone()
-    return bool(row and row[0] and targets.shape(cursor, dataset) == row[1])
-
-
 class Matcher:
     """Finds the records of one chunk in the last file, where they stand in much the same order.
 
@@ -147,6 +134,7 @@ class Matcher:
         self._window: deque[pa.Array] = deque()
         self._blocks: Iterator[pa.Array] = iter(())
         self._strikes = 0
+        self.secret = base.secret
 
     @property
     def gave_up(self) -> bool:

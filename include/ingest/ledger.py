@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 import numpy as np
 from psycopg import Cursor
 from psycopg.rows import dict_row
 
+from include.ingest.dataset import Dataset
 from include.ingest.errors import IngestError
 from include.ingest.records import Chunk
 from include.ingest.rows import NO_LOSERS, Losers, Reject
 from include.ingest.source import Source, files_of
 
+# The transaction that merged a run. It is drawn under the lock of the target, so runs are ordered by it as their merges
+# were; clocks of several machines, and one that is set back, order them otherwise.
+MERGED_BY: LiteralString = "written_by[cardinality(written_by)]"
 COUNTS = ("read", "inserted", "updated", "unchanged", "superseded", "rejected", "deleted")
 
 
@@ -51,15 +56,15 @@ def start_run(cursor: Cursor, values: dict[str, Any]) -> None:
     cursor.execute("DELETE FROM millrace.ingest_run WHERE run_id = %(run_id)s", values)
     cursor.execute(
         "INSERT INTO millrace.ingest_run (run_id, dataset, target, airflow_run, status, reason, file, bytes,"
-        " fingerprint, dataset_fingerprint, version, forced, chunks, plan, confirms, plan_seconds)"
+        " fingerprint, dataset_fingerprint, version, forced, chunks, plan, confirms, target_oid, plan_seconds)"
         " VALUES (%(run_id)s, %(dataset)s, %(target)s, %(airflow_run)s, %(status)s, %(reason)s, %(file)s, %(bytes)s,"
         " %(fingerprint)s, %(dataset_fingerprint)s, %(version)s, %(forced)s, %(chunks)s, %(plan)s, %(confirms)s,"
-        " %(plan_seconds)s)",
-        values,
+        " %(target_oid)s, %(plan_seconds)s)",
+        {"target_oid": None, **values},
     )
 
 
-def _run_of(cursor: Cursor, run_id: UUID) -> dict[str, Any]:
+def run_of(cursor: Cursor, run_id: UUID) -> dict[str, Any]:
     """The run's row. Raises IngestError when the run is unknown."""
     row = _record(cursor, "SELECT * FROM millrace.ingest_run WHERE run_id = %s", [run_id])
     if row is None:
@@ -92,37 +97,62 @@ def _record(cursor: Cursor, query: str, values: Any) -> dict[str, Any] | None:
     return cursor.connection.cursor(row_factory=dict_row).execute(query, values).fetchone()
 
 
+def secret_of(cursor: Cursor, dataset: Dataset) -> bytes:
+    """The secret (16 bytes) that seeds the hashes of the target's keys; made when it is first asked for."""
+    name = f"{dataset.schema_name}.{dataset.table_name}"
+    query = "SELECT secret FROM millrace.ingest_target WHERE target = %s"
+    row = cursor.execute(query, [name]).fetchone()
+    if row is None:
+        # Whoever comes second takes what the first one has made.
+        cursor.execute(
+            "INSERT INTO millrace.ingest_target VALUES (%s, %s) ON CONFLICT DO NOTHING", [name, secrets.token_bytes(16)]
+        )
+        row = cursor.execute(query, [name]).fetchone()
+    assert row is not None
+    return bytes(row[0])
+
+
+def has_appended(cursor: Cursor, values: dict[str, Any]) -> bool:
+    """Whether the run itself is done already on the same table, whatever its file held."""
+    row = cursor.execute(
+        "SELECT FROM millrace.ingest_run WHERE run_id = %(run_id)s AND status = 'done' AND target_oid = %(target_oid)s",
+        values,
+    ).fetchone()
+    return row is not None
+
+
 def earlier_run(cursor: Cursor, values: dict[str, Any]) -> dict[str, Any] | None:
-    """The last run that loaded the same file content by the same dataset into the same target, if any."""
+    """The last run that loaded the same file content by the same dataset into the same table, if any."""
     return _record(
         cursor,
         "SELECT * FROM millrace.ingest_run WHERE status = 'done' AND confirms IS NULL"
-        " AND target = %(target)s"
+        " AND target = %(target)s AND target_oid = %(target_oid)s"
         " AND fingerprint = %(fingerprint)s AND dataset_fingerprint = %(dataset_fingerprint)s"
-        " ORDER BY finished_at DESC LIMIT 1",
+        f" ORDER BY {MERGED_BY} DESC LIMIT 1",
         values,
     )
 
 
-def others_since(cursor: Cursor, earlier: dict[str, Any]) -> bool:
-    """Whether other content may have won over that of `earlier`: a newer version, or a run that ended later."""
+def last_done(cursor: Cursor, target_oid: int) -> UUID | None:
+    """The run that wrote to the table last."""
     row = cursor.execute(
-        "SELECT EXISTS (SELECT FROM millrace.ingest_run WHERE target = %(target)s AND status = 'done'"
-        " AND (finished_at > %(finished_at)s OR version > %(version)s) AND run_id <> %(run_id)s AND confirms IS NULL)",
-        earlier,
+        "SELECT run_id FROM millrace.ingest_run WHERE target_oid = %s AND status = 'done' AND confirms IS NULL"
+        f" ORDER BY {MERGED_BY} DESC LIMIT 1",
+        [target_oid],
     ).fetchone()
-    return bool(row and row[0])
+    return row[0] if row else None
 
 
 def last_run(cursor: Cursor, values: dict[str, Any]) -> dict[str, Any] | None:
-    """The run that wrote to the target last; None when a newer version is known, or another run is under way."""
+    """The run that wrote to the table last; None when a newer version is known, or another run is under way."""
     return _record(
         cursor,
         "SELECT * FROM millrace.ingest_run r WHERE target = %(target)s AND status = 'done' AND confirms IS NULL"
+        " AND target_oid = %(target_oid)s AND NOT EXISTS (SELECT FROM millrace.held_version v"
+        "  WHERE v.target_oid = r.target_oid AND v.newest > %(version)s)"
         " AND run_id <> %(run_id)s AND NOT EXISTS (SELECT FROM millrace.ingest_run o WHERE o.target = r.target"
-        "  AND o.run_id <> %(run_id)s AND (o.version > %(version)s AND o.status IN ('done', 'skipped')"
-        "  OR o.status = 'planned' AND o.started_at > now() - interval '1 day'))"
-        " ORDER BY finished_at DESC LIMIT 1",
+        "  AND o.run_id <> %(run_id)s AND o.status = 'planned' AND o.started_at > now() - interval '1 day')"
+        f" ORDER BY r.{MERGED_BY} DESC LIMIT 1",
         values,
     )
 
@@ -133,22 +163,27 @@ def is_last(cursor: Cursor, run_id: UUID, values: dict[str, Any]) -> bool:
     return last is not None and last["run_id"] == run_id
 
 
+def rejected_offsets(cursor: Cursor, run: dict[str, Any]) -> np.ndarray:
+    """Offsets (int64) in the text of all files of the records that a run rejected, as far as the ledger has them."""
+    starts = {file.path: file.offset for file in files_of(run["plan"])}
+    found = cursor.connection.execute(
+        "SELECT file, byte_offset FROM millrace.rejected_row WHERE run_id = %s", [run["run_id"]], binary=True
+    ).fetchall()
+    return np.fromiter((starts[file] + offset for file, offset in found), np.int64, len(found))
+
+
 def records_without_row(cursor: Cursor, run: dict[str, Any]) -> np.ndarray | None:
     """Offsets (int64, ascending) of a finished run's records that are no row of the target.
 
     None when the ledger does not hold them all any more.
     """
-    starts = {file.path: file.offset for file in files_of(run["plan"])}
-    rejected = cursor.connection.execute(
-        "SELECT file, byte_offset FROM millrace.rejected_row WHERE run_id = %s", [run["run_id"]], binary=True
-    ).fetchall()
+    offsets = rejected_offsets(cursor, run)
     lost = cursor.connection.execute(
         "SELECT offsets FROM millrace.ingest_loser WHERE run_id = %s", [run["run_id"]], binary=True
     ).fetchall()
     losers = np.concatenate([np.empty(0, np.int64), *(np.frombuffer(part, np.int64) for (part,) in lost)])
-    if len(rejected) != run["rejected"] or len(losers) < run["superseded"]:
+    if len(offsets) != run["rejected"] or len(losers) < run["superseded"]:
         return None
-    offsets = np.fromiter((starts[file] + offset for file, offset in rejected), np.int64, len(rejected))
     return np.unique(np.concatenate([losers, offsets]))
 
 
@@ -280,7 +315,7 @@ def fail_run(cursor: Cursor, run_id: UUID, reason: str) -> None:
 
 def account(cursor: Cursor, run_id: UUID) -> Account:
     """The run's account as the ledger has it. Raises IngestError when the run is unknown."""
-    row = _run_of(cursor, run_id)
+    row = run_of(cursor, run_id)
     ended: datetime | None = row["finished_at"]
     values: dict[str, Any] = {
         **{name: row[name] for name in ("dataset", "target", "file", "status", "reason", "bytes", "chunks")},

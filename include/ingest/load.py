@@ -15,7 +15,7 @@ from include.ingest import ledger, staging
 from include.ingest.dataset import Dataset
 from include.ingest.errors import AccountMismatch, IngestError, RejectLimitExceeded
 from include.ingest.express import Express, can_express
-from include.ingest.keys import hash_integers, hash_keys
+from include.ingest.keys import hash_integers, held_hashes
 from include.ingest.plan import Plan, check_unchanged, reader_for
 from include.ingest.records import Block, Chunk, joined, read_blocks
 from include.ingest.rows import Losers, Reader, read_rows
@@ -118,6 +118,7 @@ class _Loader:
         self._reader, self._losers, self._loaded = reader, losers, loaded
         self._table = staging.rows_table(plan.run_id)
         self._hashed = bool(reader.dataset.key) and plan.form == "merge"
+        self._secret = ledger.secret_of(cursor, reader.dataset) if self._hashed else b""
         self._express = Express(reader) if can_express(reader, keys=self._hashed) else None
         self._odd: list[Block] = []
 
@@ -151,7 +152,7 @@ class _Loader:
         if rows.rejects:
             ledger.save_rejects(self._cursor, self._plan.run_id, self._plan.text, self._chunk.number, rows.rejects)
         if self._hashed:
-            self._loaded.hashes.append(hash_keys(rows.table, self._reader.dataset.key))
+            self._loaded.hashes.append(held_hashes(rows.table, self._reader.dataset, self._secret))
 
 
 def rejected_rows_hint(plan: Plan) -> str:

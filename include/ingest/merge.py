@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from uuid import UUID
 
 import psycopg
 from psycopg import Cursor, sql
@@ -19,12 +18,13 @@ from include.ingest import target as targets
 from include.ingest.dataset import Dataset
 from include.ingest.errors import AccountMismatch, RejectLimitExceeded, StagingLost, TargetRefused
 from include.ingest.gap import find_gap
-from include.ingest.kept_keys import keep_keys, thin_out
-from include.ingest.known import is_untouched
+from include.ingest.kept_keys import file_hashes, keep_file, keep_staged, newest_version, note_version, thin_out
+from include.ingest.known import can_be_base
 from include.ingest.ledger import Account
 from include.ingest.load import load_chunk, rejected_rows_hint, unstaged
-from include.ingest.newer import confirmed_rows, newer_runs, withdraw_confirmed
+from include.ingest.newer import withdraw_confirmed
 from include.ingest.plan import Plan, check_unchanged, reader_for
+from include.ingest.untouched import is_untouched
 
 WORK_MEM = "128MB"
 MAINTENANCE_WORK_MEM = "64MB"  # rows mostly come in the order of their key: more did not help
@@ -64,7 +64,7 @@ def merge(connection: psycopg.Connection, dataset: Dataset, plan: Plan) -> Accou
             staging.start_over(cursor, plan.run_id)
         _load_missing(connection, dataset, plan)
         _merge_loaded(connection, dataset, plan)
-    thin_out(connection, plan.run_id)
+    thin_out(connection, dataset, plan.run_id)
     plan.storage.forget(plan.run_id)
     with connection.cursor() as cursor:
         return ledger.account(cursor, plan.run_id)
@@ -109,10 +109,11 @@ def _merge(cursor: Cursor, dataset: Dataset, plan: Plan) -> None:
     assert target is not None
     after = {"oid": target.oid, "rows": applied.target_rows, "shape": targets.shape(cursor, dataset)}
     ledger.finish_run(cursor, plan.run_id, counts, after, seconds=time.monotonic() - started)
+    note_version(cursor, plan.run_id, target.oid)
     if counts["unchanged"] and targets.SOURCE_VERSION in targets.system_columns(dataset):
-        keep_keys(cursor, plan, reader_for(dataset, plan))
+        _keep_keys(cursor, dataset, plan, target.oid)
     ledger.forget_older_losers(cursor, plan.run_id)
-    if applied.target_rows is None:
+    if applied.target_rows is None or not can_be_base(dataset):
         ledger.forget_losers(cursor, plan.run_id)
     staging.drop(cursor, plan.run_id)
 
@@ -126,37 +127,64 @@ def _tune(cursor: Cursor) -> None:
     cursor.execute("SET LOCAL enable_memoize = off")  # every row is looked up once
 
 
+def _keep_keys(cursor: Cursor, dataset: Dataset, plan: Plan, oid: int) -> None:
+    """Keep the keys of a file that left rows unchanged; they are hashed by now, unless the table was to be new."""
+    if plan.form == "merge":
+        keep_staged(cursor, dataset, plan.run_id, oid)
+        return
+    without = ledger.rejected_offsets(cursor, ledger.run_of(cursor, plan.run_id))
+    secret = ledger.secret_of(cursor, dataset)
+    hashes = file_hashes(plan.text, reader_for(dataset, plan), plan.chunks, secret, without)
+    keep_file(cursor, dataset, plan.run_id, oid, hashes)
+
+
 def _apply(cursor: Cursor, dataset: Dataset, plan: Plan, loaded: dict[str, int]) -> Applied:
     staged = loaded["read"] - loaded["rejected"] - loaded["superseded"] - loaded["known"]
+    version = ledger.run_of(cursor, plan.run_id)["version"]
+    before = targets.describe(cursor, dataset)
+    newest = newest_version(cursor, before.oid) if before is not None else None
+    if dataset.mode == "replace" and newest is not None and newest > version:
+        return Applied(stale=staged)  # also where the newer file has left nothing
     if plan.form == "promote" and promote.promote(cursor, dataset, plan.run_id):
         return Applied(inserted=staged, target_rows=staged)
     return _apply_rows(cursor, dataset, plan, staged, loaded["known"])
 
 
-def _apply_rows(cursor: Cursor, dataset: Dataset, plan: Plan, staged: int, known: int) -> Applied:
+def _lock(cursor: Cursor, dataset: Dataset) -> targets.Target:
+    """The target, made where it misses, checked, and locked against other writers until the transaction ends.
+
+    It is described under the lock: before, it may have been swapped for another one.
+    """
+    name = targets.identifier(dataset)
+    if targets.describe(cursor, dataset) is None:
+        targets.create(cursor, dataset, name)
+        targets.add_key(cursor, dataset, name)
+    cursor.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(name))
     target = targets.describe(cursor, dataset)
-    if target is None:
-        targets.create(cursor, dataset, targets.identifier(dataset))
-        targets.add_key(cursor, dataset, targets.identifier(dataset))
-    else:
-        targets.check(target, dataset)
-        targets.add_system_columns(cursor, dataset, target, targets.identifier(dataset))
-    cursor.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(targets.identifier(dataset)))
+    assert target is not None
+    targets.check(target, dataset)
+    targets.add_system_columns(cursor, dataset, target, name)
+    return target
+
+
+def _apply_rows(cursor: Cursor, dataset: Dataset, plan: Plan, staged: int, known: int) -> Applied:
+    target = _lock(cursor, dataset)
     if known and not (plan.base and is_untouched(cursor, dataset, plan.base)):
         raise _Touched
+    version = ledger.run_of(cursor, plan.run_id)["version"]
+    newest = newest_version(cursor, target.oid)
+    if dataset.mode == "replace" and newest is not None and newest > version:
+        return Applied(stale=staged)
     cursor.execute(sql.SQL("ANALYZE {}").format(staging.rows_table(plan.run_id)))
-    newer = newer_runs(cursor, plan.run_id)
-    statements = _Statements(dataset, plan, newer)
+    statements = _Statements(dataset, plan)
     if dataset.mode == "append" or targets.is_empty(cursor, dataset):
         inserted = _run(cursor, statements.insert_all())
         return Applied(inserted=inserted, target_rows=_count(cursor, dataset, plan, target))
-    if dataset.mode == "replace" and newer:
-        return Applied(stale=staged)
     statements.surely_new = find_gap(cursor, dataset, statements.rows)
     _find_changes(cursor, dataset, statements)
     _run(cursor, sql.SQL("ANALYZE {}").format(statements.changes))
-    if newer and targets.SOURCE_VERSION in targets.system_columns(dataset):
-        withdraw_confirmed(cursor, plan.run_id, dataset, newer)
+    if newest is not None and newest > version and targets.SOURCE_VERSION in targets.system_columns(dataset):
+        withdraw_confirmed(cursor, dataset, plan, target.oid, version)
     kinds: dict[str, int] = dict(cursor.execute(statements.count_changes()).fetchall())
     applied = Applied(
         inserted=_run(cursor, statements.insert_surely_new()) + _run(cursor, statements.insert_new()),
@@ -172,9 +200,9 @@ def _apply_rows(cursor: Cursor, dataset: Dataset, plan: Plan, staged: int, known
     return applied
 
 
-def _count(cursor: Cursor, dataset: Dataset, plan: Plan, target: targets.Target | None) -> int | None:
-    """Rows of the target now; None where the next run could not build on this one, or it would not pay."""
-    if dataset.mode != "upsert" or dataset.clean or not (target is None or target.keeps_rows):
+def _count(cursor: Cursor, dataset: Dataset, plan: Plan, target: targets.Target) -> int | None:
+    """Rows of the target now; None where it could not be proved untouched later, or that would not pay."""
+    if not target.keeps_rows:
         return None
     rows = sql.SQL("SELECT CASE WHEN pg_relation_size(%s) <= %s THEN (SELECT count(*) FROM {}) END")
     name = targets.identifier(dataset)
@@ -219,9 +247,8 @@ def _update(cursor: Cursor, statements: _Statements) -> int:
 class _Statements:
     """The merge's SQL for one dataset and run."""
 
-    def __init__(self, dataset: Dataset, plan: Plan, newer: list[UUID]) -> None:
+    def __init__(self, dataset: Dataset, plan: Plan) -> None:
         self.dataset = dataset
-        self.newer = newer
         self.rows = staging.rows_table(plan.run_id)
         self.changes = staging.change_table(plan.run_id)
         self.target = targets.identifier(dataset)
@@ -255,7 +282,7 @@ class _Statements:
         )
 
     def find_changes(self) -> sql.Composed:
-        """Rows that are new, changed, or older than the target's; equal and surely new ones are left out."""
+        """Rows that are new, or differ and are to win or lose; equal and surely new ones are left out."""
         rest = [name for name in self.dataset.columns if name not in self.dataset.key]
         stale = self._stale()
         return sql.SQL(
@@ -263,7 +290,7 @@ class _Statements:
             " SELECT s.*, t.ctid AS millrace_row, t.tableoid AS millrace_table, CASE WHEN t.tableoid IS NULL THEN 'new'"
             " WHEN {stale} THEN 'stale' ELSE 'changed' END AS millrace_kind"
             " FROM {rows} s LEFT JOIN {target} t ON {same_key}"
-            " WHERE NOT ({surely_new}) AND (t.tableoid IS NULL OR {stale} OR {differs})"
+            " WHERE NOT ({surely_new}) AND (t.tableoid IS NULL OR {differs})"
         ).format(
             changes=self.changes,
             rows=self.rows,
@@ -278,8 +305,8 @@ class _Statements:
         if self.dataset.mode != "upsert":
             return sql.SQL("false")
         if self.dataset.version == "data_interval":
-            return sql.SQL("(coalesce(t.{} > {}, false) OR {})").format(
-                sql.Identifier(targets.SOURCE_VERSION), self.system[targets.SOURCE_VERSION], confirmed_rows(self.newer)
+            return sql.SQL("coalesce(t.{} > {}, false)").format(
+                sql.Identifier(targets.SOURCE_VERSION), self.system[targets.SOURCE_VERSION]
             )
         return sql.SQL("coalesce(t.{0} > s.{0}, false)").format(sql.Identifier(self.dataset.version))
 

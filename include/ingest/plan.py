@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import psycopg
 from psycopg.types.json import Jsonb
 
@@ -20,7 +22,8 @@ from include.ingest.duplicates import read_keys
 from include.ingest.errors import SourceChanged, SourceMissing
 from include.ingest.files import find_files
 from include.ingest.grammar import Dialect
-from include.ingest.hook import load_hook
+from include.ingest.hook import code_of, load_hook
+from include.ingest.kept_keys import file_hashes
 from include.ingest.known import find_base
 from include.ingest.records import Chunk
 from include.ingest.rows import Reader
@@ -98,7 +101,7 @@ def plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Plan
     Raises SourceMissing, SourceChanged, SourceDamaged, HeaderMismatch, TargetMismatch or HookError.
     """
     started = time.monotonic()
-    load_hook(dataset.clean)
+    hook = load_hook(dataset.clean)
     found = find_files(order.storage, str(order.path), order.run_id, dataset, dialect_of(dataset))
     idle = Plan(
         order.run_id, dataset.name, str(order.path), found.size, found.files, *found.header, "merge", (), True,
@@ -112,7 +115,7 @@ def plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Plan
         "file": str(order.path),
         "bytes": found.size,
         "fingerprint": found.digest,
-        "dataset_fingerprint": fingerprint(dataset),
+        "dataset_fingerprint": fingerprint(dataset, code_of(hook)),
         "version": order.version,
         "forced": order.force,
         "chunks": len(found.chunks),
@@ -121,7 +124,8 @@ def plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Plan
     }
     with connection.transaction(), connection.cursor() as cursor:
         target = _target(cursor, dataset, order)
-        if target is not None and _is_in(cursor, dataset, target, order, values):
+        hashes = partial(_hashes, cursor, dataset, idle, found.chunks)
+        if target is not None and confirm.is_in(cursor, dataset, target, values, hashes):
             check_unchanged(idle)
             order.storage.forget(order.run_id)
             return idle
@@ -131,8 +135,10 @@ def plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Plan
     check_unchanged(idle)
     with connection.transaction(), connection.cursor() as cursor:
         target = _target(cursor, dataset, order)
-        form = staging.form_for(target, empty=target is None or targets.is_empty(cursor, dataset))
-        if base is not None and (form != "merge" or not ledger.is_last(cursor, base.run_id, values)):
+        empty = target is None or targets.is_empty(cursor, dataset)
+        form = staging.form_for(target, empty=empty, published=targets.is_published(cursor, dataset))
+        asked = {**values, "target_oid": target.oid if target is not None else None}
+        if base is not None and (form != "merge" or not ledger.is_last(cursor, base.run_id, asked)):
             base = None
         planned = replace(planned, form=form, base=base.run_id if base else None)
         start = {"plan": Jsonb(planned.as_dict()), "plan_seconds": time.monotonic() - started}
@@ -153,22 +159,12 @@ def _target(cursor: psycopg.Cursor, dataset: Dataset, order: Order) -> targets.T
     return target
 
 
-def _is_in(
-    cursor: psycopg.Cursor, dataset: Dataset, target: targets.Target, order: Order, values: dict[str, Any]
-) -> bool:
-    """Whether the same content is in the target already; then the run is recorded, and nothing is left to do."""
-    earlier = ledger.earlier_run(cursor, values)
-    if earlier is None or earlier["target_oid"] != target.oid:
-        return False
-    if order.force:
-        return confirm.confirm(cursor, dataset, target, earlier, values)
-    if not _changes_nothing(cursor, dataset, earlier, order):
-        return False
-    if earlier["run_id"] != order.run_id:  # else it is the run itself, cleared: its account stands
-        reason = f"the same file was ingested by run {earlier['run_id']}"
-        skip = {"status": "skipped", "reason": reason, "confirms": earlier["run_id"]}
-        ledger.start_run(cursor, {**values, **skip})
-    return True
+def _hashes(
+    cursor: psycopg.Cursor, dataset: Dataset, plan: Plan, chunks: Iterable[Chunk], without: np.ndarray
+) -> list[np.ndarray]:
+    """What the ledger keeps of the file's keys, without the records at these offsets."""
+    secret = ledger.secret_of(cursor, dataset)
+    return file_hashes(plan.text, reader_for(dataset, plan), chunks, secret, without)
 
 
 def is_small(plan: Plan, order: Order) -> bool:
@@ -216,16 +212,3 @@ def check_unchanged(plan: Plan) -> None:
                 f"{name} changed since it was planned ({' to '.join(sizes)} bytes). It must be complete before the"
                 " run: clear the run's `plan` task to start it anew"
             )
-
-
-def _changes_nothing(cursor: psycopg.Cursor, dataset: Dataset, earlier: dict[str, Any], order: Order) -> bool:
-    """Whether ingesting the content once more would leave the target as it is.
-
-    Not so when it comes back for a newer interval after other content. In mode `append` the same content under
-    another name, for another interval, is new data.
-    """
-    if order.version == earlier["version"]:
-        return True
-    if dataset.mode == "append":
-        return bool(earlier["file"] == str(order.path))
-    return order.version < earlier["version"] or not ledger.others_since(cursor, earlier)

@@ -14,6 +14,7 @@ from psycopg import Cursor, sql
 from include.ingest import staging
 from include.ingest import target as targets
 from include.ingest.dataset import Dataset
+from include.ingest.kept_keys import move_facts
 
 
 def promote(cursor: Cursor, dataset: Dataset, run_id: UUID) -> bool:
@@ -22,6 +23,8 @@ def promote(cursor: Cursor, dataset: Dataset, run_id: UUID) -> bool:
     before = targets.describe(cursor, dataset)
     rows = staging.rows_table(run_id)
     if before is None:
+        if targets.is_published(cursor, dataset):
+            return False
         targets.add_key(cursor, dataset, rows)
         _add_constants(cursor, rows, run_id, targets.system_columns(dataset), {targets.PROCESSED_AT})
         _take_place(cursor, dataset, rows)
@@ -47,6 +50,9 @@ def promote(cursor: Cursor, dataset: Dataset, run_id: UUID) -> bool:
     _take_place(cursor, dataset, rows)
     _rename(cursor, dataset, indexes)
     _restore_defaults(cursor, dataset, defaults)
+    after = targets.describe(cursor, dataset)
+    assert after is not None
+    move_facts(cursor, before.oid, after.oid)
     for privilege, grantee, option in grants:
         cursor.execute(
             sql.SQL("GRANT {} ON {} TO {}{}").format(sql.SQL(privilege), name, sql.SQL(grantee), sql.SQL(option))

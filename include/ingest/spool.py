@@ -9,8 +9,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
 
-from include.ingest.keys import hash_integers, hash_keys
+from include.ingest.dataset import Dataset
+from include.ingest.keys import EXACT, hash_integers, hash_keys, held_hashes, held_kind
 from include.ingest.known import Base, Known, Matcher
 from include.ingest.leading import may_lead, read_leading
 from include.ingest.records import Block, Chunk, read_blocks
@@ -33,11 +35,16 @@ class Keyed:
     block: Block
     values: np.ndarray  # int64 where the key is one integer, else uint64: its hash
     numbers: np.ndarray  # int64, ascending: of the records in the block
+    dataset: Dataset
+    table: pa.Table | None = None  # the key columns, where the key is not one integer
 
-    @property
-    def hashes(self) -> np.ndarray:
-        """uint64, equal for equal keys."""
-        return self.values if self.values.dtype == HASH else hash_integers(self.values)
+    def held(self, wanted: np.ndarray, secret: bytes) -> np.ndarray:
+        """What the ledger keeps of the keys of a mask, see `keys.held_hashes`."""
+        if held_kind(self.dataset) == EXACT:
+            values = self.values[wanted]
+            return values if values.dtype == HASH else hash_integers(values)
+        assert self.table is not None
+        return held_hashes(self.table.filter(pa.array(wanted)), self.dataset, secret)
 
 
 @dataclass(frozen=True)
@@ -69,20 +76,22 @@ def read_keyed(source: Source, reader: Reader, chunk: Chunk) -> Iterator[Keyed]:
             continue
         keys, found = read_leading(block, reader)
         if found.all():
-            yield Keyed(block, keys, np.arange(len(keys)))
+            yield Keyed(block, keys, np.arange(len(keys)), reader.dataset)
             continue
         rest = _parsed(block.only(~found), reader)
         numbers = np.concatenate([np.flatnonzero(found), np.flatnonzero(~found)[rest.numbers]])
         order = np.argsort(numbers)
-        yield Keyed(block, np.concatenate([keys[found], rest.values])[order], numbers[order])
+        yield Keyed(block, np.concatenate([keys[found], rest.values])[order], numbers[order], reader.dataset)
 
 
 def _parsed(block: Block, reader: Reader) -> Keyed:
     rows, key = read_rows(block, reader), reader.dataset.key
     numbers = np.searchsorted(block.offsets, rows.offsets)
     order = np.argsort(numbers)  # a hook may have moved rows
-    values = rows.table[key[0]].to_numpy().astype(KEY) if has_integer_key(reader) else hash_keys(rows.table, key)
-    return Keyed(block, values[order], numbers[order])
+    if has_integer_key(reader):
+        return Keyed(block, rows.table[key[0]].to_numpy().astype(KEY)[order], numbers[order], reader.dataset)
+    table = rows.table.select(key).take(pa.array(order)).combine_chunks()
+    return Keyed(block, hash_keys(table, key), numbers[order], reader.dataset, table)
 
 
 class Spool:
@@ -92,10 +101,10 @@ class Spool:
     it in the chunk.
     """
 
-    def __init__(self, chunk: Chunk, files: Sequence[int], matcher: Matcher | None) -> None:
+    def __init__(self, chunk: Chunk, files: Sequence[int], matcher: Matcher | None, kind: np.dtype) -> None:
         self.chunk, self._matcher = chunk, matcher
         values, places, known = files
-        self._values, self._known_hashes = _Region(values, chunk, KEY), _Region(known, chunk, HASH)
+        self._values, self._known_hashes = _Region(values, chunk, KEY), _Region(known, chunk, kind)
         self._places = _Region(places, chunk, PLACE)
         self._masks: list[np.ndarray] = [np.empty(0, dtype=bool)]
         self._late: list[np.ndarray] = [np.empty(0, np.int64)]
@@ -108,7 +117,7 @@ class Spool:
             if self._matcher:
                 mask = self._matcher.known(block)
                 self._masks.append(mask)
-                self._known_hashes.write(found.hashes[mask[numbers]])
+                self._known_hashes.write(found.held(mask[numbers], self._matcher.secret))
             places = np.empty(len(numbers), PLACE)
             places["offset"] = block.offsets[numbers] - self.chunk.offset
             places["length"] = np.diff(block.starts, append=len(block.data))[numbers]
@@ -131,7 +140,7 @@ class Spool:
             self.in_order, self._late = False, []
 
     def known(self) -> Known:
-        """Which records the last file holds too, and the hashes of their keys."""
+        """Which records the last file holds too, and what the ledger keeps of their keys."""
         return Known(self.chunk.number, np.concatenate(self._masks), self._known_hashes.values())
 
     @property
@@ -168,7 +177,8 @@ def spools_of(reader: Reader, chunks: Sequence[Chunk], size: int, base: Base | N
     """Empty spools of chunks of a file of that size; their temporary files go at the end of the context."""
     with ExitStack() as stack:
         files = [stack.enter_context(tempfile.TemporaryFile(prefix="millrace-")).fileno() for _ in range(3)]
-        yield [Spool(chunk, files, Matcher(base, reader, chunk, size) if base else None) for chunk in chunks]
+        kind = held_kind(reader.dataset)
+        yield [Spool(chunk, files, Matcher(base, reader, chunk, size) if base else None, kind) for chunk in chunks]
 
 
 class _Region:

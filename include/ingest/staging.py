@@ -13,7 +13,7 @@ a third table holds which records need no load (see `known`); when a crash empti
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Literal
 from uuid import UUID
 
@@ -37,12 +37,12 @@ def rows_table(run_id: UUID) -> sql.Identifier:
 
 
 def chunk_table(run_id: UUID) -> sql.Identifier:
-    """What is loaded: chunk number and, in form `merge`, the hashes (uint64) of its rows' keys."""
+    """What is loaded: chunk number and, in form `merge`, what the ledger may keep of its rows' keys."""
     return sql.Identifier(SCHEMA, f"chunks_{run_id.hex}")
 
 
 def known_table(run_id: UUID) -> sql.Identifier:
-    """The records that need no load, by chunk: a bit a record, and the hashes (uint64) of their keys."""
+    """The records that need no load, by chunk: a bit a record, and what the ledger may keep of their keys."""
     return sql.Identifier(SCHEMA, f"known_{run_id.hex}")
 
 
@@ -51,9 +51,11 @@ def change_table(run_id: UUID) -> sql.Identifier:
     return sql.Identifier(SCHEMA, f"changes_{run_id.hex}")
 
 
-def form_for(target: targets.Target | None, *, empty: bool) -> Form:
-    """How a run should stage its rows."""
-    return "promote" if target is None or (empty and target.plain) else "merge"
+def form_for(target: targets.Target | None, *, empty: bool, published: bool) -> Form:
+    """How a run should stage its rows. What is written into a published schema must be written there by name."""
+    if target is None:
+        return "merge" if published else "promote"
+    return "promote" if empty and target.plain else "merge"
 
 
 def create(cursor: Cursor, run_id: UUID, dataset: Dataset, form: Form, version: str) -> None:
@@ -130,6 +132,16 @@ def known_mask(cursor: Cursor, run_id: UUID, chunk: int) -> np.ndarray | None:
     statement = sql.SQL("SELECT bits FROM {} WHERE chunk = %s").format(known_table(run_id))
     row = cursor.connection.execute(statement, [chunk], binary=True).fetchone()
     return None if row is None else np.unpackbits(np.frombuffer(row[0], np.uint8)).astype(bool)
+
+
+def staged_hashes(cursor: Cursor, run_id: UUID) -> Iterator[bytes]:
+    """What the ledger is to keep of the keys of each chunk's rows, and of its records that needed no load."""
+    statement = sql.SQL(
+        "SELECT coalesce(c.hashes, '') || coalesce(k.hashes, '') FROM {} c LEFT JOIN {} k USING (chunk)"
+        " WHERE c.hashes IS NOT NULL OR k.hashes IS NOT NULL"
+    )
+    found = cursor.connection.execute(statement.format(chunk_table(run_id), known_table(run_id)), binary=True)
+    return (bytes(hashes) for (hashes,) in found)
 
 
 def start_over(cursor: Cursor, run_id: UUID) -> None:

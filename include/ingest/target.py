@@ -77,7 +77,9 @@ SELECT c.oid, c.relkind::text,
         AND NOT EXISTS (
             SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0
                 AND (a.attisdropped OR a.attidentity <> '' OR a.attgenerated <> '' OR a.attacl IS NOT NULL))
-        AND NOT EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = c.oid),
+        AND NOT EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = c.oid)
+        AND NOT EXISTS (
+            SELECT FROM pg_publication_tables p WHERE p.schemaname = n.nspname AND p.tablename = c.relname),
     c.relkind = 'r' AND NOT c.relhasrules AND NOT c.relrowsecurity AND NOT c.relhassubclass
         AND NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -169,6 +171,18 @@ def columns_of(cursor: Cursor, table: sql.Identifier) -> list[tuple[str, str]]:
     ).fetchall()
 
 
+def is_published(cursor: Cursor, dataset: Dataset) -> bool:
+    """Whether a table of the target's schema is published because it is there: a new one is, too.
+
+    So is what a run stages, where a publication is FOR ALL TABLES: only unlogged tables escape it.
+    """
+    query = "SELECT EXISTS (SELECT FROM pg_publication WHERE puballtables)"
+    if cursor.execute("SELECT to_regclass('pg_catalog.pg_publication_namespace')").fetchone() != (None,):  # from 15 on
+        query += " OR EXISTS (SELECT FROM pg_publication_namespace WHERE pnnspid = to_regnamespace(%s))"
+    row = cursor.execute(query, [sql.Identifier(dataset.schema_name).as_string(cursor)][: query.count("%s")]).fetchone()
+    return bool(row and row[0])
+
+
 def not_null(cursor: Cursor, target: Target) -> set[str]:
     """The target's columns that demand a value."""
     query = "SELECT attname FROM pg_attribute WHERE attrelid = %s AND attnum > 0 AND attnotnull"
@@ -214,5 +228,15 @@ def is_empty(cursor: Cursor, dataset: Dataset) -> bool:
 
 def queue_up(cursor: Cursor, dataset: Dataset) -> None:
     """Wait for the runs that are writing to the target; others wait for this one until its transaction ends."""
-    name = f"millrace target {dataset.schema_name}.{dataset.table_name}"
-    cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [name])
+    cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [_lock_name(dataset)])
+
+
+def is_idle(cursor: Cursor, dataset: Dataset) -> bool:
+    """Whether no run is writing to the target; then those that want to wait until the transaction ends."""
+    query = "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))"
+    row = cursor.execute(query, [_lock_name(dataset)]).fetchone()
+    return bool(row and row[0])
+
+
+def _lock_name(dataset: Dataset) -> str:
+    return f"millrace target {dataset.schema_name}.{dataset.table_name}"

@@ -61,12 +61,16 @@ class LocalFile(OneFile):
         return self._name
 
     def mark(self) -> Mark:
-        """Its size and time of change."""
+        """Its size, and what changes when it is written to or replaced: both times, and the inode.
+
+        A copy that keeps the time of modification (`cp -p`, rsync) has another inode; a write in place that sets it
+        back can't set the change time.
+        """
         try:
             stat = self.path.stat()
         except FileNotFoundError:
             raise SourceMissing(f"{self} is not there") from None
-        return Mark(stat.st_size, str(stat.st_mtime_ns))
+        return Mark(stat.st_size, f"{stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}")
 
     def pinned(self, mark: Mark) -> LocalFile:
         """The same: a file is checked before and after."""
