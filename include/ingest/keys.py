@@ -123,7 +123,8 @@ def _words(array: pa.Array) -> np.ndarray:
         return low
     if pa.types.is_decimal(kind) or pa.types.is_fixed_size_binary(kind):
         words = _halves(array)
-        return _mixed(words[:, 0]) + words[:, 1]
+        total: np.ndarray = _mixed(words[:, 0]) + words[:, 1]
+        return total
     if pa.types.is_string(kind) or pa.types.is_binary(kind):
         hashed = map(xxhash.xxh3_64_intdigest, array.cast(pa.binary()).to_pylist())
         return np.fromiter(hashed, dtype=np.uint64, count=len(array))

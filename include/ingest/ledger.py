@@ -113,12 +113,13 @@ def secret_of(cursor: Cursor, dataset: Dataset) -> bytes:
 
 
 def has_appended(cursor: Cursor, values: dict[str, Any]) -> bool:
-    """Whether the run itself is done already on the same table, whatever its file held."""
+    """Whether the run itself has appended rows to the same table, whatever its file held."""
     row = cursor.execute(
-        "SELECT FROM millrace.ingest_run WHERE run_id = %(run_id)s AND status = 'done' AND target_oid = %(target_oid)s",
+        "SELECT inserted > 0 FROM millrace.ingest_run WHERE run_id = %(run_id)s AND status = 'done'"
+        " AND target_oid = %(target_oid)s",
         values,
     ).fetchone()
-    return row is not None
+    return bool(row and row[0])
 
 
 def earlier_run(cursor: Cursor, values: dict[str, Any]) -> dict[str, Any] | None:
