@@ -37,7 +37,8 @@ def is_in(
     if dataset.mode == "append" and not values["forced"] and ledger.has_appended(cursor, values):
         log.warning("%s: this run has appended already, so nothing is done; force it to append again", values["file"])
         return True
-    earlier = ledger.earlier_run(cursor, values)
+    # In mode `append` the same content under another name is new data.
+    earlier = ledger.earlier_run(cursor, values, by_name=dataset.mode == "append")
     if earlier is None or (values["forced"] and dataset.mode == "append"):
         return False
     rejects = ledger.rejected_offsets(cursor, earlier)
@@ -61,12 +62,9 @@ def is_in(
 def _changes_nothing(
     cursor: Cursor, dataset: Dataset, target: targets.Target, earlier: dict[str, Any], values: dict[str, Any]
 ) -> bool:
-    """Whether loading the content once more is proved to change nothing; for a forced run, to find each row unchanged.
-
-    In mode `append` the same content under another name is new data.
-    """
+    """Whether a load is proved to change nothing, and where the run is forced, to find each row unchanged."""
     if dataset.mode == "append":
-        return bool(earlier["file"] == values["file"]) and _is_intact(cursor, dataset, earlier)
+        return _is_intact(cursor, dataset, earlier)
     newest = newest_version(cursor, target.oid)
     if dataset.mode == "replace" and values["forced"] and newest is not None and newest > values["version"]:
         return False  # an older file: its rows count as stale

@@ -54,26 +54,34 @@ def note_version(cursor: Cursor, run_id: UUID, oid: int) -> None:
 
 def keep_staged(cursor: Cursor, dataset: Dataset, run_id: UUID, oid: int) -> None:
     """Keep the keys of a run that loaded: those of its staged rows, and those that were known."""
-    _keep(cursor, dataset, run_id, oid, staging.staged_hashes(cursor, run_id))
+    cursor.execute(
+        sql.SQL(
+            "INSERT INTO millrace.held_key"
+            " SELECT %(oid)s, version, {last} + row_number() OVER (ORDER BY chunk), %(shape)s,"
+            "  coalesce(c.hashes, '') || coalesce(k.hashes, '')"
+            " FROM millrace.ingest_run, {chunks} c LEFT JOIN {known} k USING (chunk)"
+            " WHERE run_id = %(run_id)s AND (c.hashes IS NOT NULL OR k.hashes IS NOT NULL)"
+        ).format(last=_LAST_PART, chunks=staging.chunk_table(run_id), known=staging.known_table(run_id)),
+        {"oid": oid, "shape": key_shape(dataset), "run_id": run_id},
+    )
 
 
 def keep_file(cursor: Cursor, dataset: Dataset, run_id: UUID, oid: int, hashes: Iterable[np.ndarray]) -> None:
     """Keep these keys of a run that had nothing to load."""
-    _keep(cursor, dataset, run_id, oid, (part.tobytes() for part in hashes))
+    statement = sql.SQL(
+        "INSERT INTO millrace.held_key SELECT %(oid)s, version, {last} + 1, %(shape)s, %(hashes)b"
+        " FROM millrace.ingest_run WHERE run_id = %(run_id)s"
+    ).format(last=_LAST_PART)
+    for part in hashes:
+        values = {"oid": oid, "shape": key_shape(dataset), "run_id": run_id, "hashes": part.tobytes()}
+        cursor.execute(statement, values)
 
 
-def _keep(cursor: Cursor, dataset: Dataset, run_id: UUID, oid: int, parts: Iterable[bytes]) -> None:
-    last = cursor.execute(
-        "SELECT coalesce(max(part), 0) FROM millrace.held_key k JOIN millrace.ingest_run r USING (version)"
-        " WHERE r.run_id = %s AND k.target_oid = %s",
-        [run_id, oid],
-    ).fetchone()
-    assert last is not None
-    for number, part in enumerate(parts, last[0] + 1):
-        cursor.execute(
-            "INSERT INTO millrace.held_key SELECT %s, version, %s, %s, %b FROM millrace.ingest_run WHERE run_id = %s",
-            [oid, number, key_shape(dataset), part, run_id],
-        )
+# Another run of the version may have kept some: what any file of a version held, the version held.
+_LAST_PART = sql.SQL(
+    "(SELECT coalesce(max(part), 0) FROM millrace.held_key h WHERE h.target_oid = %(oid)s AND h.version ="
+    " ingest_run.version)"
+)
 
 
 def file_hashes(
@@ -175,13 +183,15 @@ def newer_hashes(cursor: Cursor, dataset: Dataset, oid: int, version: object) ->
 
 
 def _hashes(cursor: Cursor, dataset: Dataset, oid: int, versions: list[object]) -> Iterator[np.ndarray]:
-    found = cursor.connection.execute(
-        "SELECT hashes FROM millrace.held_key WHERE target_oid = %s AND version = ANY (%s) AND key_shape = %s",
-        [oid, versions, key_shape(dataset)],
-        binary=True,
-    )
-    for (hashes,) in found:
-        yield np.frombuffer(hashes, held_kind(dataset))
+    """The parts of these versions, one in memory at a time."""
+    which = "target_oid = %s AND version = %s AND key_shape = %s"
+    for version in versions:
+        place = [oid, version, key_shape(dataset)]
+        found = cursor.execute(f"SELECT part FROM millrace.held_key WHERE {which}", place).fetchall()
+        for (part,) in found:
+            query = f"SELECT hashes FROM millrace.held_key WHERE {which} AND part = %s"
+            row = cursor.connection.execute(query, [*place, part], binary=True).fetchone()
+            yield np.frombuffer(row[0] if row else b"", held_kind(dataset))
 
 
 def is_among(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:

@@ -122,15 +122,16 @@ def has_appended(cursor: Cursor, values: dict[str, Any]) -> bool:
     return bool(row and row[0])
 
 
-def earlier_run(cursor: Cursor, values: dict[str, Any]) -> dict[str, Any] | None:
-    """The last run that loaded the same file content by the same dataset into the same table, if any."""
+def earlier_run(cursor: Cursor, values: dict[str, Any], *, by_name: bool) -> dict[str, Any] | None:
+    """The last run of the same content, dataset and table; `by_name`: and of a file of the same name."""
     return _record(
         cursor,
         "SELECT * FROM millrace.ingest_run WHERE status = 'done' AND confirms IS NULL"
         " AND target = %(target)s AND target_oid = %(target_oid)s"
         " AND fingerprint = %(fingerprint)s AND dataset_fingerprint = %(dataset_fingerprint)s"
+        " AND (file = %(file)s OR NOT %(by_name)s)"
         f" ORDER BY {MERGED_BY} DESC LIMIT 1",
-        values,
+        {**values, "by_name": by_name},
     )
 
 

@@ -13,7 +13,7 @@ a third table holds which records need no load (see `known`); when a crash empti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Literal
 from uuid import UUID
 
@@ -132,16 +132,6 @@ def known_mask(cursor: Cursor, run_id: UUID, chunk: int) -> np.ndarray | None:
     statement = sql.SQL("SELECT bits FROM {} WHERE chunk = %s").format(known_table(run_id))
     row = cursor.connection.execute(statement, [chunk], binary=True).fetchone()
     return None if row is None else np.unpackbits(np.frombuffer(row[0], np.uint8)).astype(bool)
-
-
-def staged_hashes(cursor: Cursor, run_id: UUID) -> Iterator[bytes]:
-    """What the ledger is to keep of the keys of each chunk's rows, and of its records that needed no load."""
-    statement = sql.SQL(
-        "SELECT coalesce(c.hashes, '') || coalesce(k.hashes, '') FROM {} c LEFT JOIN {} k USING (chunk)"
-        " WHERE c.hashes IS NOT NULL OR k.hashes IS NOT NULL"
-    )
-    found = cursor.connection.execute(statement.format(chunk_table(run_id), known_table(run_id)), binary=True)
-    return (bytes(hashes) for (hashes,) in found)
 
 
 def start_over(cursor: Cursor, run_id: UUID) -> None:

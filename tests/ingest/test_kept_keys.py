@@ -82,7 +82,7 @@ def test_files_that_share_little_are_kept_in_the_room_of_the_table(
     dataset = make_dataset(tmp_path)
     ingest(warehouse, dataset, export(list(range(500))), tmp_path, version=day(0))
     for number in range(1, 25):
-        share = random.Random(number).sample(range(500), 50) + [1000 + number]
+        share = [*random.Random(number).sample(range(500), 50), 1000 + number]
         ingest(warehouse, dataset, export(sorted(share)), tmp_path, version=day(number))
         warehouse.execute("DELETE FROM items WHERE id > 1000 AND id < %s", [1000 + number])
         warehouse.execute("ANALYZE items")
@@ -190,7 +190,7 @@ def test_the_order_of_key_columns_does_not_matter(
 
 
 def test_another_key_refuses_what_can_not_be_told(warehouse: psycopg.Connection[Any], tmp_path: Path) -> None:
-    dataset, _ = confirmed(warehouse, tmp_path)
+    confirmed(warehouse, tmp_path)
     warehouse.execute("ALTER TABLE items DROP CONSTRAINT items_pkey")
     warehouse.execute("ALTER TABLE items ADD PRIMARY KEY (id, label)")
     other = make_dataset(tmp_path, ITEMS.replace("label: {type: text, nullable: true}", "label: {type: text}"),

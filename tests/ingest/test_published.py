@@ -1,4 +1,4 @@
-"""A table that is published: what a subscriber on another server has is what the table has, whatever the form of a run."""
+"""A table that is published: a subscriber on another server has what the table has, whatever the form of a run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SECOND = HEADER + "1,a,1\n2,changed,2\n4,d,4\n"
 @contextmanager
 def server(name: str) -> Iterator[PostgresServer]:
     folder = Path(tempfile.mkdtemp(prefix=f"millrace-{name}-"))
-    settings = {**QUICK, "shared_buffers": "32MB", "wal_level": "logical", "max_wal_size": "1GB", "min_wal_size": "80MB"}
+    settings = {**QUICK, "shared_buffers": "32MB", "wal_level": "logical"}
     chosen = os.environ.get("MILLRACE_TEST_PG_BIN")
     made = PostgresServer(folder / "data", settings=settings, binaries=Path(chosen) if chosen else None)
     made.start()
