@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 BATCH = 32  # pictures that are claimed at a time: some seconds of work
 CLAIM_SECONDS = 180.0  # longer than any one picture may take
-UPLOADED, SWEPT = 0, 1  # priority: what somebody waits for comes before a folder or a change of recipes
+EXTEND_SECONDS = 10.0  # a claim is extended no more often: that writes the whole batch
+SWEPT = 1  # priority: an upload has 0, as somebody waits for it; a folder or a change of recipes comes later
 HOLD = "SELECT pg_advisory_xact_lock(hashtextextended('millrace image ' || %s::text, 1))"
 # MATERIALIZED: each row is locked once, in this order, however the update is planned.
 _LOCKED = """
@@ -86,12 +87,15 @@ def _count(connection: Connection[Any], batch: UUID, digest: str, change: int) -
     with connection.transaction():
         connection.execute("SET LOCAL synchronous_commit = off")  # lost in a crash, it is only counted once less
         connection.execute(
-            _LOCKED.format("batch = %(batch)s AND state = 'resizing'")
+            _LOCKED.format(
+                "batch = %(batch)s AND state = 'resizing' AND (digest = %(digest)s"
+                " OR claimed_until < clock_timestamp() + (%(seconds)s - %(extend)s) * interval '1 second')"
+            )
             + "UPDATE millrace.image_source s"
             " SET attempts = attempts + CASE WHEN s.digest = %(digest)s THEN %(change)s ELSE 0 END,"
             " claimed_until = clock_timestamp() + %(seconds)s * interval '1 second'"
             " FROM locked WHERE s.digest = locked.digest",
-            {"digest": digest, "change": change, "seconds": CLAIM_SECONDS, "batch": batch},
+            {"digest": digest, "change": change, "seconds": CLAIM_SECONDS, "extend": EXTEND_SECONDS, "batch": batch},
         )
 
 
