@@ -34,7 +34,7 @@ class MemoryWatch:
         for pid in self._pids:
             Path(f"/proc/{pid}/clear_refs").write_text(RESET_PEAK)
         self.first_rss = sum(map(rss_bytes, self._pids))
-        self.first_pss = self.peak_pss = self._pss()
+        self.peak_pss = self._pss()
         self._thread.start()
         return self
 

@@ -35,11 +35,6 @@ class Kind:
     width: int
     height: int
 
-    @property
-    def megapixels(self) -> float:
-        """Millions of pixels."""
-        return self.width * self.height / 1e6
-
 
 KINDS = (Kind("12 MP", 4000, 3000), Kind("24 MP", 6000, 4000))
 SMALL = Kind("small", 1600, 1200)

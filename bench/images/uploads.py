@@ -47,7 +47,6 @@ class Found:
 
     runs: dict[str, list[Uploads]] = field(default_factory=lambda: defaultdict(list))
     idle_rss: int = 0
-    idle_pss: int | None = None
     peak_rss: dict[str, int] = field(default_factory=dict)
     peak_pss: dict[str, int | None] = field(default_factory=dict)
     cpu_ms: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # of the server, an upload
@@ -81,7 +80,7 @@ class UploadPart:
             self.door.await_idle()
             with MemoryWatch(self.api_processes()) as idle:
                 pass
-            self.found.idle_rss, self.found.idle_pss = idle.first_rss, idle.first_pss
+            self.found.idle_rss = idle.first_rss
             with Resizing(self.folder, self.pictures):
                 for number in range(self.scale.rounds):
                     self.sink()

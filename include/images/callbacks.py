@@ -21,7 +21,7 @@ import httpx
 from psycopg import Connection
 
 ATTEMPTS = 7
-FIRST_PAUSE_SECONDS = 10.0  # four times as long after each failure: the last is some 3 hours after the first
+FIRST_PAUSE_SECONDS = 10.0  # four times as long after each failure: the last is some four hours after the first
 TIMEOUT_SECONDS = 10.0
 AT_ONCE = 8
 AT_A_TIME = 40  # callbacks of one call of `deliver`; it takes under a minute even if nobody answers

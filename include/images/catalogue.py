@@ -45,7 +45,10 @@ class Upload:
 
 
 async def accept(connection: AsyncConnection[Any], uploads: Sequence[Upload]) -> None:
-    """Enter uploads, in one transaction of the caller's, and ring the bell. A failed source is tried anew."""
+    """Enter uploads, in one transaction of the caller's, and ring the bell. A failed source is tried anew.
+
+    Sources are locked in the order of their digests, as everywhere (see `inbox`).
+    """
     columns = zip(
         *((one.image_id, one.digest, one.bytes, one.owner, one.file_name, one.callback_url) for one in uploads),
         strict=True,
@@ -53,7 +56,8 @@ async def accept(connection: AsyncConnection[Any], uploads: Sequence[Upload]) ->
     await connection.execute(
         "WITH upload AS (SELECT * FROM unnest(%s::uuid[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::text[])"
         "  AS upload (image_id, digest, bytes, owner, file_name, callback_url)),"
-        " source AS (INSERT INTO millrace.image_source (digest, bytes) SELECT DISTINCT digest, bytes FROM upload"
+        " source AS (INSERT INTO millrace.image_source (digest, bytes)"
+        '  SELECT DISTINCT digest COLLATE "C", bytes FROM upload ORDER BY 1'
         "  ON CONFLICT (digest) DO UPDATE"
         "  SET state = CASE WHEN image_source.state = 'failed' THEN 'accepted' ELSE image_source.state END,"
         "  attempts = CASE WHEN image_source.state = 'failed' THEN 0 ELSE image_source.attempts END, priority = 0),"

@@ -2,6 +2,9 @@
 
 A claim holds for a while and is extended with every picture, so what a dead task had claimed is claimed again. How
 often a picture was begun is counted, so that one which kills its worker is given up. Functions take an open connection.
+
+Whoever locks more than one row of `image_source` does so in the order of the digests, as bytes, or passes over what
+is locked: two statements that take the same rows in two orders end in a deadlock. Advisory locks (`hold`) come first.
 """
 
 from __future__ import annotations
@@ -20,8 +23,15 @@ if TYPE_CHECKING:
 
 BATCH = 32  # pictures that are claimed at a time: some seconds of work
 CLAIM_SECONDS = 180.0  # longer than any one picture may take
-UPLOADED, SWEPT = 0, 1  # priority: what somebody waits for comes before a folder or a change of recipes
+EXTEND_SECONDS = 10.0  # a claim is extended no more often: that writes the whole batch
+SWEPT = 1  # priority: an upload has 0, as somebody waits for it; a folder or a change of recipes comes later
 HOLD = "SELECT pg_advisory_xact_lock(hashtextextended('millrace image ' || %s::text, 1))"
+# MATERIALIZED: each row is locked once, in this order, however the update is planned.
+_LOCKED = """
+WITH locked AS MATERIALIZED (
+    SELECT digest FROM millrace.image_source WHERE {} ORDER BY digest COLLATE "C" FOR NO KEY UPDATE
+)
+"""
 _FREE = "(state = 'accepted' OR state = 'resizing' AND claimed_until < clock_timestamp())"
 
 
@@ -77,9 +87,15 @@ def _count(connection: Connection[Any], batch: UUID, digest: str, change: int) -
     with connection.transaction():
         connection.execute("SET LOCAL synchronous_commit = off")  # lost in a crash, it is only counted once less
         connection.execute(
-            "UPDATE millrace.image_source SET attempts = attempts + CASE WHEN digest = %s THEN %s ELSE 0 END,"
-            " claimed_until = clock_timestamp() + %s * interval '1 second' WHERE batch = %s AND state = 'resizing'",
-            [digest, change, CLAIM_SECONDS, batch],
+            _LOCKED.format(
+                "batch = %(batch)s AND state = 'resizing' AND (digest = %(digest)s"
+                " OR claimed_until < clock_timestamp() + (%(seconds)s - %(extend)s) * interval '1 second')"
+            )
+            + "UPDATE millrace.image_source s"
+            " SET attempts = attempts + CASE WHEN s.digest = %(digest)s THEN %(change)s ELSE 0 END,"
+            " claimed_until = clock_timestamp() + %(seconds)s * interval '1 second'"
+            " FROM locked WHERE s.digest = locked.digest",
+            {"digest": digest, "change": change, "seconds": CLAIM_SECONDS, "extend": EXTEND_SECONDS, "batch": batch},
         )
 
 
@@ -110,7 +126,7 @@ def finish(
     """
     done, stale = 0, []
     with connection.transaction(), connection.cursor() as cursor:
-        for digest, rendered in made.items():
+        for digest, rendered in sorted(made.items(), key=lambda one: one[0]):  # the order of locks
             earlier = _finish(cursor, batch, recipes, digest, rendered)
             if earlier is not None:
                 done += 1
@@ -158,9 +174,10 @@ def fail(connection: Connection[Any], batch: UUID, digest: str, code: str, reaso
 def remake(connection: Connection[Any], recipes: str) -> int:
     """Let every stored picture that was not made by these recipes wait again; returns how many."""
     return connection.execute(
-        "UPDATE millrace.image_source SET state = 'accepted', attempts = 0, priority = %s"
-        " WHERE state = 'done' AND recipes IS DISTINCT FROM %s",
-        [SWEPT, recipes],
+        _LOCKED.format("state = 'done' AND recipes IS DISTINCT FROM %s")
+        + "UPDATE millrace.image_source s SET state = 'accepted', attempts = 0, priority = %s"
+        " FROM locked WHERE s.digest = locked.digest",
+        [recipes, SWEPT],
     ).rowcount
 
 

@@ -7,6 +7,7 @@ table's oid changes. Readers wait only while names are exchanged, after the inde
 
 from __future__ import annotations
 
+import re
 from uuid import UUID
 
 from psycopg import Cursor, sql
@@ -15,6 +16,9 @@ from include.ingest import staging
 from include.ingest import target as targets
 from include.ingest.dataset import Dataset
 from include.ingest.kept_keys import move_facts
+
+# What pg_get_indexdef says before " USING ": quoted names may hold that word, too.
+_UP_TO_USING = re.compile(r'(?s)\A(?:[^"]|"(?:[^"]|"")*")*?(?= USING )')
 
 
 def promote(cursor: Cursor, dataset: Dataset, run_id: UUID) -> bool:
@@ -132,7 +136,7 @@ def _build(cursor: Cursor, rows: sql.Identifier, indexes: list[Index]) -> None:
             statement = sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}").format(rows, passing, sql.SQL(constraint))
         else:
             unique = "UNIQUE " if definition.startswith("CREATE UNIQUE") else ""
-            tail = definition[definition.index(" USING ") :]
+            tail = _UP_TO_USING.sub("", definition, count=1)
             statement = sql.SQL("CREATE {}INDEX {} ON {}{}").format(sql.SQL(unique), passing, rows, sql.SQL(tail))
         cursor.execute(statement)
 

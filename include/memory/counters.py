@@ -18,19 +18,16 @@ _seconds_a_block = 6e-8
 class Counters:
     """Counters at one moment (seconds since 1970). None is what the platform does not tell.
 
-    `gc_counts` are the collector's own, one a generation. `objects` are counted after a collection only, as it takes a
-    list of all of them: 8 MB and 20 ms a million.
+    `objects` are counted after a collection only, as it takes a list of all of them: 8 MB and 20 ms a million.
     """
 
     taken_at: float
     blocks: int
     objects: int | None
     frozen_objects: int
-    gc_counts: tuple[int, ...]
     heap_bytes: int | None
     free_bytes: int | None
     collected: bool
-    collector_on: bool
 
 
 def read(pace: Pace, *, collect: bool, longest_pause_seconds: float = 0.25) -> Counters:
@@ -49,9 +46,7 @@ def read(pace: Pace, *, collect: bool, longest_pause_seconds: float = 0.25) -> C
         blocks=sys.getallocatedblocks(),
         objects=objects,
         frozen_objects=gc.get_freeze_count(),
-        gc_counts=gc.get_count(),
         heap_bytes=malloc.used_bytes if malloc else None,
         free_bytes=malloc.free_bytes if malloc else None,
         collected=collected,
-        collector_on=gc.isenabled(),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -178,14 +179,13 @@ def test_an_animation_stays_one_where_the_format_can(tmp_path: Path, form: str) 
     assert not found.still
 
 
-def test_an_animation_over_the_limits_is_a_still(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("frames", "still"), [(20, False), (21, True), (30, True)])
+def test_an_animation_over_the_limits_is_a_still(tmp_path: Path, frames: int, still: bool) -> None:
     source = tmp_path / "source"
-    source.write_bytes(pictures.animation(30))
-    from dataclasses import replace
-
+    source.write_bytes(pictures.animation(frames))
     found = render(source, recipes(large={"side": 60}), tmp_path, replace(LIMITS, frames=20))
-    assert found.still
-    assert not any(part.animated for part in found.renditions)
+    assert found.still == still
+    assert [part.animated for part in found.renditions if part.format == "webp"] == [not still]
 
 
 def test_copyright_is_kept_if_asked(tmp_path: Path) -> None:

@@ -112,6 +112,18 @@ def test_what_a_dead_task_claimed_is_claimed_again(warehouse: psycopg.Connection
     assert set(states(warehouse)) == set(digests)
 
 
+def test_a_batch_that_is_worked_on_keeps_its_claim(warehouse: psycopg.Connection) -> None:
+    for n in range(3):
+        warehouse.execute("INSERT INTO millrace.image_source (digest, bytes) VALUES (%s, 1)", [f"{n:064x}"])
+    batch = uuid4()
+    inbox.claim(warehouse, batch)
+    left = "SELECT min(claimed_until) > now() + %s * interval '1 second' FROM millrace.image_source"
+    for step in (inbox.begin, inbox.rest):
+        warehouse.execute("UPDATE millrace.image_source SET claimed_until = now() + interval '60 seconds'")
+        step(warehouse, batch, f"{0:064x}")
+        assert warehouse.execute(left, [inbox.CLAIM_SECONDS - inbox.EXTEND_SECONDS]).fetchone() == (True,)
+
+
 def test_two_claimers_share(warehouse: psycopg.Connection, dsn: str, store: Store, tmp_path: Path) -> None:
     for n in range(40):
         warehouse.execute("INSERT INTO millrace.image_source (digest, bytes) VALUES (%s, 1)", [f"{n:064x}"])
@@ -205,6 +217,25 @@ def test_one_picture_that_cant_be_stored_keeps_back_no_other(
     assert states(warehouse) == {**dict.fromkeys(digests, ("done", None)), digests[1]: ("resizing", "store-away")}
 
 
+def test_a_store_that_fails_at_each_picture_of_a_group_is_not_asked_for_all_of_them(
+    warehouse: psycopg.Connection, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = deliver(tmp_path / "in", *(pictures.encoded(pictures.photo(60, 40, seed=n)) for n in range(4)))
+    sweep(warehouse, store, tmp_path / "in", owner="me")
+    asked: list[set[str]] = []
+
+    def refuse(made: Mapping[Name, Path]) -> None:
+        asked.append({name.digest for name in made})
+        raise StoreAway("forbidden")
+
+    monkeypatch.setattr(store, "keep_renditions", refuse)
+    monkeypatch.setattr(work, "GROUP_SECONDS", 60.0)
+    (batch,) = inbox.open_batches(warehouse, 1)
+    with pytest.raises(StoreAway):
+        work.resize_batch(warehouse, store, SMALL, batch)
+    assert asked == [set(digests), *({digest} for digest in digests[: work.STALLS])]
+
+
 def test_a_disk_that_is_full_in_the_middle_of_a_group_costs_no_attempt(
     warehouse: psycopg.Connection, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,7 +261,7 @@ def test_a_disk_that_is_full_in_the_middle_of_a_group_costs_no_attempt(
 
 
 def test_uploads_come_before_a_folder(warehouse: psycopg.Connection) -> None:
-    for n, priority in enumerate((inbox.SWEPT, inbox.SWEPT, inbox.UPLOADED)):
+    for n, priority in enumerate((inbox.SWEPT, inbox.SWEPT, 0)):
         warehouse.execute(
             "INSERT INTO millrace.image_source (digest, bytes, priority) VALUES (%s, 1, %s)", [f"{n:064x}", priority]
         )

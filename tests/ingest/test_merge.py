@@ -264,6 +264,16 @@ def test_system_columns_of_an_empty_target_stay_as_they_are(
     assert rows(warehouse, "id, source_version") == [(1, later), (2, DAY), (3, later)]
 
 
+def test_an_index_of_any_name_is_built_again(warehouse: psycopg.Connection, tmp_path: Path) -> None:
+    warehouse.execute(f"{ITEMS_DDL})")
+    warehouse.execute("""CREATE INDEX "a "" USING hash (no" ON items (label) WHERE label <> ' USING '""")
+    described = "SELECT indexdef FROM pg_indexes WHERE tablename = 'items' ORDER BY 1"
+    before = warehouse.execute(described).fetchall(), warehouse.execute("SELECT 'items'::regclass::oid").fetchone()
+    ingest(warehouse, make_dataset(tmp_path), HEADER + "1,a,1\n", tmp_path)
+    assert warehouse.execute(described).fetchall() == before[0]
+    assert warehouse.execute("SELECT 'items'::regclass::oid").fetchone() != before[1], "the table was promoted"
+
+
 def test_a_target_changed_since_the_plan_keeps_its_new_column(warehouse: psycopg.Connection, tmp_path: Path) -> None:
     warehouse.execute(f"{ITEMS_DDL}, processed_at timestamptz)")
     file = tmp_path / "items.csv"

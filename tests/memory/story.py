@@ -91,8 +91,8 @@ def add_looks(connection: Connection[Any], life: Life, now: datetime) -> None:
             at = now - timedelta(hours=life.began - hour)
             used = round(MB * (life.memory(hour) + noise.normal(0, 0.3)))
             counters = {"taken_at": at.timestamp(), "blocks": round(used / 100), "objects": round(used / 400),
-                        "frozen_objects": 0, "heap_bytes": 62_000_000, "free_bytes": 2_500_000, "collected": True,
-                        "collector_on": True}  # fmt: skip
+                        "frozen_objects": 0, "heap_bytes": 62_000_000, "free_bytes": 2_500_000,
+                        "collected": True}  # fmt: skip
             release = "2026.11.2" if at > now - timedelta(hours=12) else "2026.11.1"
             copy.write_row([life.process.host, life.process.pid, life.process.start_ticks, at, life.role, hour * 3600,
                             used + 40_000_000, used, 0, used // 5 if life.forks and step % 4 == 0 else used, 4, 20,
@@ -142,7 +142,7 @@ def add_profiles(connection: Connection[Any], now: datetime) -> None:
 def evidence(at: float, entries: int, blocks: int) -> dict[str, Any]:
     """A profile as the agent gives it."""
     counters = {"taken_at": at, "blocks": blocks, "objects": blocks // 4, "frozen_objects": 0, "heap_bytes": 62_400_000,
-                "free_bytes": 2_400_000, "collected": True, "collector_on": True}  # fmt: skip
+                "free_bytes": 2_400_000, "collected": True}  # fmt: skip
     first = {**counters, "taken_at": at - 32, "blocks": blocks - 4_140, "objects": blocks // 4 - 1_010}
     site = "/opt/airflow/lib/python3.11/site-packages"
     lines = [

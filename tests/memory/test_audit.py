@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psycopg
 import pytest
 
@@ -41,6 +42,24 @@ def test_a_leak_is_flagged_once_and_cleared_when_it_ends(warehouse: psycopg.Conn
     assert warehouse.execute("SELECT count(flagged_at) FROM millrace.memory_finding").fetchone() == (0,)
     audit.judge_all(warehouse, 48)
     assert len(history.flag(warehouse, "three")) == 1, "it began anew"
+
+
+def test_leaks_are_profiled_before_suspects(warehouse: psycopg.Connection) -> None:
+    for pid in range(11, 11 + audit.PROOFS):
+        past(warehouse, Incarnation("here", pid, 5), lambda hour: -60 * np.expm1(-hour / 12))
+    past(warehouse, Incarnation("here", 99, 5), leaks)
+    wanted = audit.judge_all(warehouse, 48)
+    assert history.verdicts(warehouse) == {"growing": audit.PROOFS, "leaking": 1}
+    assert [one["pid"] for one in wanted] == [99, 11, 12]
+
+
+def test_a_verdict_of_long_ago_is_not_flagged(warehouse: psycopg.Connection) -> None:
+    past(warehouse, Incarnation("here", 11, 5), leaks)
+    audit.judge_all(warehouse, 48)
+    warehouse.execute("UPDATE millrace.memory_finding SET judged_at = now() - interval '61 minutes'")
+    assert history.flag(warehouse, "one") == []
+    warehouse.execute("UPDATE millrace.memory_finding SET judged_at = now() - interval '59 minutes'")
+    assert len(history.flag(warehouse, "one")) == 1
 
 
 def test_a_restart_is_another_process(warehouse: psycopg.Connection) -> None:

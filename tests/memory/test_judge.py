@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from include.memory.bound import Bound
-from include.memory.judge import judge
+from include.memory.judge import Counter, judge
+from include.memory.saturation import Explained
 from include.memory.series import Floats, Judgement, Looks, Series
 
 BASE = 200e6
@@ -145,6 +146,25 @@ def test_a_fast_leak_is_flagged_within_minutes() -> None:
     only_memory = judge(series(at, extra=grown, limit=400e6))
     assert only_memory.verdict == "growing (watch)"
     assert only_memory.suspect
+
+
+def test_a_cache_with_a_bound_is_no_fast_leak() -> None:
+    at = hours(3.25, minutes=1)
+    filling = series(at, python=120e6 * np.maximum(at - 3.0, 0), limit=400e6)
+    assert judge(filling).verdict == "leaking"
+    assert judge(replace(filling, bound=Bound("lru_cache of price", 1_600, 10_000))).verdict == "growing (watch)"
+
+
+def test_what_rises_fast_and_slows_down_is_no_fast_leak() -> None:
+    at = hours(0.6, minutes=1)
+    assert judge(series(at, python=300e6 * at, limit=530e6)).verdict == "leaking"
+    assert judge(series(at, python=-300e6 * np.expm1(-at / 0.15), limit=530e6)).verdict == "warming up"
+
+
+def test_what_has_grown_for_less_than_two_and_a_half_hours_is_no_leak_yet() -> None:
+    grown = Explained(odds=99.0, since_hours=10.0, rate=2e5, rise=1e6, lasting=0.9, load_share=0.0)
+    counter = Counter("allocated blocks", "Python objects", level=1e6, bytes_each=90.0, explained=grown)
+    assert [counter.leaks(now) for now in (12.4, 12.5)] == [False, True]
 
 
 def test_without_counters_only_a_day_of_growth_condemns() -> None:

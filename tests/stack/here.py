@@ -1,4 +1,4 @@
-"""The project's own command, and what this machine lets a test do."""
+"""The project's own command."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import os
 import subprocess
 from pathlib import Path
 
-from stack.cluster import command
-from stack.errors import StackError
 from tests.waiting import PATIENCE_SECONDS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -23,12 +21,3 @@ def run(*arguments: str, cwd: Path = REPOSITORY, **environment: str) -> subproce
         text=True,
         timeout=PATIENCE_SECONDS,
     )
-
-
-def refusal() -> str:
-    """Why there can be no cluster here: an ordinary user, or a container that may not make namespaces."""
-    try:
-        command.check_machine()
-    except StackError as fault:
-        return str(fault)
-    return ""

@@ -22,10 +22,9 @@ from stack.cluster.topology import Place
 from stack.errors import StackError
 from stack.ports import free_port
 from stack.settings import Settings
-from tests.stack.here import REPOSITORY, refusal
+from tests.stack.here import REPOSITORY
 from tests.waiting import PATIENCE_SECONDS, appeared, until
 
-pytestmark = pytest.mark.redis
 HOSTS = {"api-server", "scheduler", "dag-processor", "triggerer", "worker-1", "worker-2"}
 DAG = "ingest_orders"
 NO_WAY = """
@@ -121,11 +120,10 @@ def test_without_a_cluster_each_command_says_so(cluster: Cluster) -> None:
 
 
 @pytest.mark.airflow
+@pytest.mark.hosts
+@pytest.mark.namespaces
+@pytest.mark.redis
 def test_two_workers_share_an_ingest(cluster: Cluster) -> None:
-    if unable := refusal():
-        done = cluster.run(check=False)
-        assert (done.returncode, done.stderr) == (1, f"run: {unable}\n")
-        return
     before = Path("/proc/mounts").read_text(), sorted(psutil.net_if_addrs())
     with subprocess.Popen(
         [REPOSITORY / "run", "cluster", "--workers", "2"],

@@ -35,8 +35,12 @@ class OpenFile(NamedTuple):
 
     def read_into(self, window: np.ndarray, offset: int) -> None:
         """Fill the window."""
-        if os.preadv(self.handle, [window.data], offset) < len(window):
-            raise self._shrunk(f"before byte {offset + len(window)}")
+        done = 0
+        while done < len(window):  # one call gives at most 2 GiB, and less when a share or a signal cuts it short
+            more = os.preadv(self.handle, [window[done:].data], offset + done)
+            if not more:
+                raise self._shrunk(f"at byte {offset + done}")
+            done += more
 
     def forget(self, offset: int, length: int) -> None:
         """The system's cache need not keep these bytes."""
