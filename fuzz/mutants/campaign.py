@@ -10,7 +10,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -122,6 +122,28 @@ def run(
             tried.killer, tried.how = None, f"doubtful: {tried.killer} fails on the right code too"
 
 
+def try_mutant(bench: Bench, mutant: Mutant, tests: Sequence[str], usual: Mapping[str, float], seconds: float) -> Tried:
+    """Run the tests on the mutant, in this order, up to the first that fails; after `seconds` no other one is begun."""
+    tried, began = Tried(mutant), time.monotonic()
+    file = bench.tree / mutant.file
+    with planted(file, mutant.apply(file.read_bytes())):
+        for part in (tests[:FIRST], tests[FIRST:]):
+            left = seconds - (time.monotonic() - began)
+            if not part:
+                continue
+            if left <= 0:
+                tried.left += len(part)
+                continue
+            outcome = run_tests(bench, _files(part), part, usual, seconds=left)
+            tried.ran += outcome.passed
+            if outcome.killer:
+                tried.killer, tried.how = outcome.killer, outcome.how
+                break
+            tried.left += len(part) - len(outcome.passed)
+    tried.seconds = time.monotonic() - began
+    return tried
+
+
 def _progress(found: Found, count: int, tried: Tried) -> str:
     fate = f"killed ({tried.how})" if tried.killer else "SURVIVED"
     share = 100 * found.killed / len(found.tried)
@@ -148,26 +170,7 @@ def _reach_file_tests(task: tuple[str, Path]) -> Outcome:
 
 def _try(task: tuple[Mutant, list[str], dict[str, float], float, float]) -> Tried | None:
     mutant, tests, usual, seconds, until = task
-    if time.monotonic() > until:
-        return None
-    tried, began = Tried(mutant), time.monotonic()
-    file = _place[0].tree / mutant.file
-    with planted(file, mutant.apply(file.read_bytes())):
-        for part in (tests[:FIRST], tests[FIRST:]):
-            left = seconds - (time.monotonic() - began)
-            if not part:
-                continue
-            if left <= 0:
-                tried.left += len(part)
-                continue
-            outcome = run_tests(_place[0], _files(part), part, usual, seconds=left)
-            tried.ran += outcome.passed
-            if outcome.killer:
-                tried.killer, tried.how = outcome.killer, outcome.how
-                break
-            tried.left += len(part) - len(outcome.passed)
-    tried.seconds = time.monotonic() - began
-    return tried
+    return try_mutant(_place[0], mutant, tests, usual, seconds) if time.monotonic() < until else None
 
 
 def _check_killers(task: tuple[list[str], dict[str, float]]) -> list[str]:

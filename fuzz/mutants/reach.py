@@ -72,10 +72,11 @@ class Reach:
     def tests(self, sources: Sources, file: str, line: int) -> set[str]:
         """The tests that run the statement of this line, or may have run it when nobody looked."""
         first, last, hidden = sources.statement(file, line)
-        if hidden:
+        found: set[str] = set().union(*(self.lines.get((file, at), set()) for at in range(first, last + 1)))
+        if hidden or (not found and b"include.compiled" in sources.texts[file]):  # or it helps to compile
             importers = [file, *sources.importers(file)]
             return set().union(*(self.files.get(name, set()) for name in importers))
-        return set().union(*(self.lines.get((file, at), set()) for at in range(first, last + 1)))
+        return found
 
 
 class Sources:
