@@ -10,16 +10,18 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from fuzz.mutants.bench import Bench, benches, import_everything
 from fuzz.mutants.excluded import EXCLUDED
 from fuzz.mutants.operators import Mutant, mutants_of
 from fuzz.mutants.reach import Reach, Sources
 from fuzz.mutants.tree import PARTS, ROOT, planted
-from fuzz.mutants.trial import Outcome, run_tests
+from fuzz.mutants.trial import Outcome, end_with_parent, run_tests
 
 FOLDER = "include/ingest"
 TESTS = ("tests/ingest", "tests/fuzz")
@@ -104,19 +106,19 @@ def run(
         queue = context.SimpleQueue()
         for place in places:
             queue.put(place.tree)
-        with context.Pool(jobs, _take_place, (places, queue)) as pool:
-            reach = _reach(pool.imap_unordered, reach_file, say)
+        # Not multiprocessing.Pool: its workers are daemons, in whose children tests could start no processes.
+        with ProcessPoolExecutor(jobs, context, _take_place, (places, queue)) as pool:
+            reach = _reach(pool, reach_file, say)
             found.tests = len(reach.seconds)
             sources = Sources(ROOT, FOLDER)
             tasks = [
                 (mutant, _ordered(reach, sources, mutant), reach.seconds, test_seconds, until) for mutant in mutants
             ]
-            for tried in pool.imap_unordered(_try, tasks):
-                if tried is None:
-                    continue
-                found.tried.append(tried)
-                say(_progress(found, len(mutants), tried))
-            found.unsound = _control(pool.map, found, reach)
+            for tried in _each(pool, _try, tasks):
+                if tried is not None:
+                    found.tried.append(tried)
+                    say(_progress(found, len(mutants), tried))
+            found.unsound = _control(pool, found, reach)
     for tried in found.tried:
         if tried.killer in found.unsound:
             tried.killer, tried.how = None, f"doubtful: {tried.killer} fails on the right code too"
@@ -159,6 +161,7 @@ _place: list[Bench] = []
 
 
 def _take_place(places: Sequence[Bench], queue: multiprocessing.SimpleQueue[Path]) -> None:
+    end_with_parent()
     tree = queue.get()
     _place[:] = [place for place in places if place.tree == tree]
 
@@ -202,7 +205,18 @@ def _ordered(reach: Reach, sources: Sources, mutant: Mutant) -> list[str]:
     return sorted(reached, key=lambda test: (f"test_{stem}" not in test, reach.seconds[test], test))
 
 
-def _reach(each: Callable[..., Iterable[Outcome]], keep: Path | None, say: Callable[[str], None]) -> Reach:
+def _each(pool: ProcessPoolExecutor, do: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
+    """What comes of the tasks, as it comes."""
+    begun = [pool.submit(do, task) for task in tasks]
+    try:
+        for done in as_completed(begun):
+            yield done.result()
+    finally:
+        for left in begun:  # after a fault or Ctrl-C
+            left.cancel()
+
+
+def _reach(pool: ProcessPoolExecutor, keep: Path | None, say: Callable[[str], None]) -> Reach:
     digest = _digest()
     if keep is not None and keep.exists():
         kept = json.loads(keep.read_text())
@@ -219,10 +233,11 @@ def _reach(each: Callable[..., Iterable[Outcome]], keep: Path | None, say: Calla
             if path.name != OWN_TEST
         ]
         say(f"what do the tests of {len(files)} files reach?")
-        for outcome in each(_reach_file_tests, [(file, folder) for file in files]):
-            failed = [*outcome.failed, *([outcome.killer] if outcome.killer else [])]
-            for name in failed:
-                say(f"left out, as it fails on the right code: {name} ({outcome.how})\n{outcome.log}")
+        for outcome in _each(pool, _reach_file_tests, [(file, folder) for file in files]):
+            failed = sorted({*outcome.failed, *([outcome.killer] if outcome.killer else [])})
+            if failed:
+                named = ", ".join(failed)
+                say(f"left out, as it fails on the right code: {named} ({outcome.how})\n{outcome.log[-1500:]}")
             reach.seconds.update({test: taken for test, taken in outcome.passed.items() if test not in failed})
         reach.add(folder, FOLDER)
     say(f"{len(reach.seconds)} tests reach {len(reach.lines)} lines")
@@ -243,8 +258,8 @@ def _digest() -> str:
     return digest.hexdigest()
 
 
-def _control(each: Callable[..., list[list[str]]], found: Found, reach: Reach) -> list[str]:
+def _control(pool: ProcessPoolExecutor, found: Found, reach: Reach) -> list[str]:
     """The killers that fail on the right code too, after all that the mutants may have left behind."""
     killers = sorted({tried.killer for tried in found.tried if tried.killer in reach.seconds})
     halves = [(part, reach.seconds) for part in (killers[::2], killers[1::2]) if part]
-    return [name for failed in each(_check_killers, halves) for name in failed]
+    return [name for failed in _each(pool, _check_killers, halves) for name in failed]

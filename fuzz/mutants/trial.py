@@ -103,6 +103,11 @@ def run_tests(
     return outcome
 
 
+def end_with_parent() -> None:
+    """This process is killed when the one that started it ends, however that comes."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def _tail(log: Path) -> str:
     """The last words of the child."""
     return log.read_text(errors="replace")[-3000:] if log.exists() else ""
@@ -160,7 +165,7 @@ def _run_child(bench: Bench, files: Sequence[str], wanted: Sequence[str] | None,
     code = 99
     try:
         os.setsid()
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        end_with_parent()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         for kind, most in ((resource.RLIMIT_DATA, MEMORY_BYTES), (resource.RLIMIT_FSIZE, FILE_BYTES)):
             resource.setrlimit(kind, (most, resource.getrlimit(kind)[1]))
