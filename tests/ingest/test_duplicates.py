@@ -19,7 +19,7 @@ from include.ingest.plan import Order, dialect_of, plan
 from include.ingest.rows import Reader
 from include.ingest.scan import scan_file
 from include.ingest.source.local import LocalFile
-from tests.ingest.loading import DAY, HEADER, counts, ingest, make_dataset, rows
+from tests.ingest.loading import DAY, HEADER, ITEMS, counts, ingest, make_dataset, rows
 
 
 @pytest.mark.parametrize("policy", ["last", "first", "reject"])
@@ -95,3 +95,42 @@ def test_a_key_of_several_columns_in_any_order_is_told_from_columns_that_the_dat
     file.write_text("extra,price,label,id\n1,1,a,1\n2,2,a,2\n3,3,a,1\n")
     assert plan(warehouse, dataset, Order(uuid4(), file, DAY)).ignored == ("extra",)
     assert counts(ingest(warehouse, dataset, file, tmp_path)) == {"read": 3, "inserted": 2, "superseded": 1}
+
+
+@pytest.mark.parametrize("policy", ["last", "first", "reject"])
+@pytest.mark.parametrize("kind", ["bigint", "text"])
+@pytest.mark.parametrize(("last_before", "first_after"), [(49, 49), (50, 49), (49, 48)])
+def test_a_key_that_stands_again_at_the_start_of_the_next_chunk_is_repeated(
+    tmp_path: Path, policy: str, kind: str, last_before: int, first_after: int
+) -> None:
+    keys = [*range(49), last_before, first_after, *range(51, 100)]
+    lines = [f"{key:02},x,1\n" for key in keys]
+    file = tmp_path / "file.csv"
+    file.write_text("".join(lines))
+    dataset = make_dataset(tmp_path, ITEMS.replace("bigint", kind), duplicates=policy)
+    layout = scan_file(LocalFile(file), dialect_of(dataset), header=False, chunk_bytes=50 * len(lines[0]))
+    assert [chunk.offset for chunk in layout.chunks] == [0, 50 * len(lines[0])]
+    found = read_keys(LocalFile(file), Reader(dataset, dialect_of(dataset), 3, (0, 1, 2)), layout.chunks).losers
+    copies = [number for number, key in enumerate(keys) if keys.count(key) > 1]
+    lost = {"last": copies[:-1], "first": copies[1:], "reject": copies}[policy]
+    assert found.offsets.tolist() == [number * len(lines[0]) for number in lost]
+
+
+def test_rows_that_repeat_the_least_key_there_is_are_settled(warehouse: psycopg.Connection, tmp_path: Path) -> None:
+    least = -(2**63)
+    text = HEADER + f"{least},a,1\n{least},b,1\n{least + 1},c,1\n"
+    assert counts(ingest(warehouse, make_dataset(tmp_path), text, tmp_path)) == {
+        "read": 3, "inserted": 2, "superseded": 1,
+    }  # fmt: skip
+    assert [label for _, label, _ in rows(warehouse)] == ["b", "c"]
+
+
+def test_a_key_that_came_late_may_come_late_again(tmp_path: Path) -> None:
+    keys = [10, 5, 5, 20, 7, 30, *range(40, 60), 7, 5]
+    file = tmp_path / "file.csv"
+    file.write_text("".join(f"{key:02},x,1\n" for key in keys))
+    dataset = make_dataset(tmp_path)
+    for chunk_bytes in (1, 20, 1000):
+        layout = scan_file(LocalFile(file), dialect_of(dataset), header=False, chunk_bytes=chunk_bytes)
+        found = read_keys(LocalFile(file), Reader(dataset, dialect_of(dataset), 3, (0, 1, 2)), layout.chunks).losers
+        assert found.offsets.tolist() == [number * 7 for number in (1, 2, 4)]
