@@ -258,13 +258,23 @@ def _arrow_cells(data: bytes | memoryview, reader: Reader, widths: dict[int, int
             double_quote=reader.dialect.escape is None,
             escape_char=reader.dialect.escape.decode() if reader.dialect.escape else False,
             newlines_in_values=True,
-            invalid_row_handler=skip,
+            # Arrow makes a string of such a record and complains on stderr where it can't.
+            invalid_row_handler=skip if _is_utf8(data) else None,
         ),
         convert_options=pacsv.ConvertOptions(
             column_types=dict.fromkeys(wanted, pa.binary()), include_columns=wanted, strings_can_be_null=False
         ),
     )
     return [table[name].combine_chunks() for name in wanted]
+
+
+def _is_utf8(data: bytes | memoryview) -> bool:
+    ends = pa.py_buffer(np.array([0, len(data)], np.int32))
+    try:
+        pa.Array.from_buffers(pa.string(), 1, [None, ends, pa.py_buffer(data)]).validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _record_cells(records: _Records, reader: Reader) -> tuple[list[pa.Array], dict[int, int]]:
