@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 RAW_LIMIT = 64 << 10  # characters of a rejected record that are kept; the byte offset finds the rest
 VALUE_LIMIT = 1 << 10
+HEADER_LIMIT = 1 << 10
 FILE_SHIFT = 40  # there are fewer lines than that
 
 
@@ -129,12 +130,19 @@ def read_header(raw: bytes, dataset: Dataset, dialect: Dialect, file: str) -> He
     twice = sorted({name for name in header if header.count(name) > 1 and name in wanted})
     if missing or twice:
         what = f"lacks {', '.join(missing)}" if missing else f"names {', '.join(twice)} twice"
+        held = storable_text(", ".join(header))[:HEADER_LIMIT] or "nothing"
         raise HeaderMismatch(
-            f"{file}:1: the header {what}; it holds: {', '.join(header) or 'nothing'}."
+            f"{file}:1: the header {what}; it holds: {held}.{_delimiter_hint(header)}"
             f" Set `source:` of the column in {dataset.name}.yaml, or `csv.header: false`."
         )
-    ignored = tuple(name for name in header if name not in wanted)
+    ignored = tuple(storable_text(name) for name in header if name not in wanted)
     return Header(len(header), tuple(header.index(name) for name in wanted), ignored)
+
+
+def _delimiter_hint(header: Sequence[str]) -> str:
+    """Another delimiter that a header of one field may have."""
+    found = [mark for mark in ",;\t|" if len(header) == 1 and mark in header[0]]
+    return f" It is one field and holds {found[0]!r}: is that its `csv.delimiter`?" if found else ""
 
 
 def read_rows(block: Block, reader: Reader, losers: Losers = NO_LOSERS) -> Rows:
@@ -310,6 +318,11 @@ def _transcode(data: bytes | memoryview, encoding: str) -> bytes | memoryview:
     if encoding == "utf-8":
         return data
     return bytes(data).decode(encoding, errors="surrogateescape").encode(errors="surrogateescape")
+
+
+def storable_text(text: str) -> str:
+    """Text fit for a PostgreSQL text column: of a message that quotes a file, or its name, in part."""
+    return readable(text.encode(errors="backslashreplace"))
 
 
 def readable(raw: bytes) -> str:

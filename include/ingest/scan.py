@@ -30,6 +30,8 @@ from include.ingest.grammar import (
 )
 from include.ingest.records import MAX_RECORD_BYTES, Chunk, spans_of
 from include.ingest.source import Opened, Source
+from include.ingest.source.kinds import HEAD_BYTES as KIND_BYTES
+from include.ingest.source.kinds import check_text
 
 BOM = b"\xef\xbb\xbf"
 SEGMENT_BYTES = 4 << 20  # fits the last-level cache
@@ -72,12 +74,13 @@ def scan_file(
     Chunks are of one size, and where there are several their number is a multiple of `lanes`, so that as many tasks
     at a time end together. A file that is worth it has one for each lane at least. They are made larger where there
     would be more than `max_chunks`. Where the file is one of many, `step` is the size of a chunk. The digest depends
-    on the content and on `segment_bytes`, which only tests change. Raises RecordNotEnded, and RecordTooLong for the
-    header.
+    on the content and on `segment_bytes`, which only tests change. Raises SourceDamaged for
+    what is no text, RecordNotEnded, and RecordTooLong for the header.
     """
     grammar = grammar_of(dialect)
     with source.open() as opened:
         size, base = opened.size, _base(opened)
+        check_text(str(source), opened.read(0, min(KIND_BYTES, size)))
         survey = partial(_survey_segment, opened, grammar, segment_bytes, piece_bytes)
         with ThreadPoolExecutor(threads or source.lanes) as pool:
             segments = list(pool.map(survey, range(base, size, segment_bytes)))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
 
+from include.ingest import ledger
 from include.ingest.dataset import RejectLimit
-from include.ingest.errors import HeaderMismatch
+from include.ingest.errors import HeaderMismatch, IngestError, SourceDamaged, SourceMissing
 from include.ingest.records import RecordTooLong
 from include.ingest.scan import RecordNotEnded
 from tests.ingest.loading import DAY, counts, ingest, make_dataset, rows
@@ -173,3 +176,109 @@ def test_the_longest_record_is_a_field_of_the_dataset(
         load(warehouse, tmp_path, data, text + "max_record_bytes: 1024\n", block_bytes=100)
     found = load(warehouse, tmp_path, data, text + "max_record_bytes: 2048\n", block_bytes=100)
     assert [len(note) for _, note in found] == [1, 2000]
+
+
+def refused(warehouse: psycopg.Connection, folder: Path, data: bytes, text: str = NOTES) -> str:
+    """Why a file is refused, as a person and the ledger are told."""
+    with pytest.raises(IngestError) as caught:
+        load(warehouse, folder, data, text)
+    assert not getattr(caught.value, "__notes__", ()), "a second fault"
+    return str(caught.value)
+
+
+WIDE = ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"]
+
+
+@pytest.mark.parametrize("header", ["true", "false"])
+@pytest.mark.parametrize("encoding", WIDE)
+def test_utf_16_is_named(warehouse: psycopg.Connection, tmp_path: Path, encoding: str, header: str) -> None:
+    for own in ("utf-8", "latin-1"):
+        said = refused(
+            warehouse, tmp_path, "id,note\n1,a\n2,é\n".encode(encoding),
+            f"{NOTES}csv: {{encoding: {own}, header: {header}}}\n",
+        )  # fmt: skip
+        assert f".csv is {encoding[:6].upper()}, " in said
+        assert f"iconv -f {encoding[:6]} -t utf-8" in said
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        (b"id\0,note", r"lacks id; it holds: id\x00, note"),
+        (b"id;note", "It is one field and holds ';': is that its `csv.delimiter`?"),
+        (b"id\tnote", r"It is one field and holds '\t'"),
+        (b"\xff,note", "lacks id; it holds: \ufffd, note"),
+    ],
+)
+def test_what_is_wrong_with_a_header_is_said(
+    warehouse: psycopg.Connection, tmp_path: Path, header: bytes, said: str
+) -> None:
+    assert said in refused(warehouse, tmp_path, header + b"\n1,a\n")
+
+
+def test_a_column_that_is_ignored_may_hold_anything(warehouse: psycopg.Connection, tmp_path: Path) -> None:
+    data = b"id,\0\xff,note\n1,\xff\0,a\n"
+    assert load(warehouse, tmp_path, data) == [("1", "a")]
+    assert load(warehouse, tmp_path, data, KEYED, form="merge") == [("1", "a")]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (gzip.compress(gzip.compress(b"id,note\n")), "unpacked, is packed once more"),
+        (gzip.compress(b"PK\x03\x04" + bytes(50)), "unpacked, is zip"),
+        (gzip.compress(b"a.csv".ljust(257, b"\0") + b"ustar" + bytes(250)), "unpacked, is tar"),
+        (b"PK\x03\x04" + bytes(50), r"is zip, which is not read: deliver it plain"),
+        (b"BZh91AY&SY" + bytes(50), "is bzip2"),
+        (b"PAR1\x15\x04", "is Parquet"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is a workbook of Excel"),
+    ],
+)
+def test_what_is_no_text_is_named(warehouse: psycopg.Connection, tmp_path: Path, data: bytes, said: str) -> None:
+    assert said in refused(warehouse, tmp_path, data)
+
+
+def test_a_header_may_begin_like_the_mark_of_another_form(warehouse: psycopg.Connection, tmp_path: Path) -> None:
+    for name in ("PAR1", "BZh9", "Rar!", "ustar"):
+        text = NOTES.replace("id: {type: text}", f"id: {{type: text, source: {name}}}")
+        assert load(warehouse, tmp_path, f"{name},note\n1,a\n", text) == [("1", "a")]
+
+
+@pytest.mark.parametrize("mode", [NOTES, KEYED])
+def test_names_of_files_need_not_be_utf_8(warehouse: psycopg.Connection, tmp_path: Path, mode: str) -> None:
+    folder = tmp_path / os.fsdecode(b"in\xe9")
+    folder.mkdir()
+    for number, name in enumerate((b"a\xff [1].csv", b"b\xe9.csv")):
+        (folder / os.fsdecode(name)).write_text(f"id,note\n{number},a\n{number},b,c\n")
+    dataset = make_dataset(tmp_path, mode, reject_limit=RejectLimit(rows=None, ratio=None))
+    account = ingest(warehouse, dataset, folder, tmp_path)
+    assert counts(account) == {"read": 4, "inserted": 2, "rejected": 2}
+    assert account.file.endswith("/in%E9")
+    files = warehouse.execute("SELECT file, line_number FROM millrace.rejected_row ORDER BY byte_offset, file").fetchall()
+    assert [(file.rpartition("/")[2], line) for file, line in files] == [("a%FF%20%5B1%5D.csv", 3), ("b%E9.csv", 3)]
+    again = ingest(warehouse, dataset, folder / os.fsdecode(b"b\xe9.csv"), tmp_path)
+    assert again.status == "done"
+    with pytest.raises(SourceMissing, match=r"c%E9\.csv is not there"):
+        ingest(warehouse, dataset, folder / os.fsdecode(b"c\xe9.csv"), tmp_path)
+
+
+def test_what_is_no_file_is_named(warehouse: psycopg.Connection, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(SourceDamaged, match=r"pipe\.csv is neither a file nor a folder"):
+        ingest(warehouse, make_dataset(tmp_path, NOTES), tmp_path / "pipe.csv", tmp_path)
+    with pytest.raises(SourceMissing, match=r"pipe\.csv/a\.csv is not there"):
+        ingest(warehouse, make_dataset(tmp_path, NOTES), tmp_path / "pipe.csv" / "a.csv", tmp_path)
+
+
+@pytest.mark.parametrize("reason", ["a NUL \0", "half \udcff of a pair", "é"])
+def test_a_reason_can_always_be_written(warehouse: psycopg.Connection, reason: str) -> None:
+    with warehouse.cursor() as cursor:
+        ledger.fail_run(cursor, uuid4(), reason)
+        ledger.note_reason(cursor, uuid4(), reason)
+
+
+def test_a_fault_is_not_hidden_by_one_that_follows(warehouse: psycopg.Connection, tmp_path: Path) -> None:
+    warehouse.execute("ALTER TABLE millrace.ingest_run RENAME TO elsewhere")
+    with pytest.raises(HeaderMismatch) as caught:
+        ingest(warehouse, make_dataset(tmp_path, NOTES), "other\n", tmp_path)
+    assert "could not be marked as failed" in caught.value.__notes__[0]
