@@ -76,7 +76,8 @@ class Copy:
             " NULL {null}, FORCE_NULL ({names}), ENCODING {encoding})"
         ).format(
             table=table, names=names, delimiter=sql.Literal(form.delimiter), quote=sql.Literal(quote),
-            escape=sql.Literal((form.quote and form.escape) or quote), encoding=sql.Literal(COPY_ENCODINGS[form.encoding]),
+            escape=sql.Literal((form.quote and form.escape) or quote),
+            encoding=sql.Literal(COPY_ENCODINGS[form.encoding]),
             null=sql.Literal(NO_NULL if form.null is None else form.null),
         )  # fmt: skip
         before = self._last(table)

@@ -36,7 +36,7 @@ class Cut(NamedTuple):
 
 
 def cut(body: bytes, form: Form, *, end_mark: bool) -> Cut:
-    """Cut the file up to the first byte that COPY takes otherwise. `end_mark`: a line that is \\\\. ends it for COPY."""
+    """Cut the file up to the first byte that COPY takes otherwise. `end_mark`: backslash and point alone end it."""
     delimiter, quote, escape = ord(form.delimiter), ord(form.quote) if form.quote else -1, form.escapes
     records: list[Record] = []
     start, line, style, at = 0, 1, b"", 0

@@ -156,7 +156,7 @@ def by_runs(connection: psycopg.Connection, case: Case, file: Path, wanted: Outc
 
 
 def _expected(wanted: Outcome, *, keyed: bool) -> tuple[Counter[Row], list[int]]:
-    """The rows of the table and the lines of the rejected ones; with a key, a row without it is bad and the last wins."""
+    """The rows of the table, and the lines of the rejected ones. With a key, a row needs it, and the last wins."""
     rows = {line: row for line, row in sorted(wanted.records.items()) if not isinstance(row, str)}
     if keyed:
         rows = {line: row for line, row in rows.items() if row[0] is not None}

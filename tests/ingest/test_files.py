@@ -254,7 +254,7 @@ def test_names_of_files_need_not_be_utf_8(warehouse: psycopg.Connection, tmp_pat
     account = ingest(warehouse, dataset, folder, tmp_path)
     assert counts(account) == {"read": 4, "inserted": 2, "rejected": 2}
     assert account.file.endswith("/in%E9")
-    files = warehouse.execute("SELECT file, line_number FROM millrace.rejected_row ORDER BY byte_offset, file").fetchall()
+    files = warehouse.execute("SELECT file, line_number FROM millrace.rejected_row ORDER BY file").fetchall()
     assert [(file.rpartition("/")[2], line) for file, line in files] == [("a%FF%20%5B1%5D.csv", 3), ("b%E9.csv", 3)]
     again = ingest(warehouse, dataset, folder / os.fsdecode(b"b\xe9.csv"), tmp_path)
     assert again.status == "done"
