@@ -56,7 +56,9 @@ class CsvFormat(Model):
     delimiter: str = Field(",", description="One ASCII character between the fields, such as ',' or '\\t'.")
     quote: str | None = Field('"', description="One ASCII character around quoted fields, or null for none.")
     escape: str | None = Field(
-        '"', description="The quote itself (a doubled quote stands for one), or one other character such as '\\'."
+        None,
+        description="One ASCII character such as '\\' that makes the next one literal, within quotes and outside; null,"
+        " or the quote itself: a doubled quote within quotes stands for one.",
     )
     encoding: str = Field("utf-8", description="A Python codec in which bytes below 0x80 are always ASCII.")
     header: bool = Field(True, description="Whether the first record names the columns.")
@@ -79,8 +81,6 @@ class CsvFormat(Model):
         faults: list[tuple[Path_, str]] = []
         if self.delimiter in (self.quote, self.escape):
             faults.append((("delimiter",), "must differ from quote and escape"))
-        if self.quote is None and self.escape not in (None, '"'):
-            faults.append((("escape",), "has no use without a quote; remove it"))
         if faults:
             raise CrossFaults(faults)
         return self

@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from include.ingest.columns import _ORDERED, Column, CrossFaults, CsvFormat, Model, Path_
+from include.ingest.records import MAX_RECORD_BYTES
 from include.ingest.sqltypes import JSONS
 
 RESERVED = ("processed_at", "source_version")
@@ -72,6 +73,9 @@ class Dataset(Model):
     )
     block_bytes: int = Field(
         8 * MEBIBYTE, ge=1 << 16, le=256 * MEBIBYTE, description="Bytes that a task holds in memory at a time."
+    )
+    max_record_bytes: int = Field(
+        MAX_RECORD_BYTES, ge=1 << 10, le=512 * MEBIBYTE, description="Most bytes of one record of the file."
     )
     parallel: int = Field(2, ge=1, le=64, description="How many chunks load at once.")
     reject_limit: RejectLimit = Field(
@@ -192,5 +196,6 @@ def fingerprint(dataset: Dataset, hook_code: str = "") -> str:
     if hook_code:
         values["hook_code"] = hook_code
     values["columns"] = list(values["columns"].items())
+    values["csv"]["escape"] = dataset.csv.escape or dataset.csv.quote  # the default is the quote itself
     values["target"] = f"{dataset.schema_name}.{dataset.table_name}"
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]

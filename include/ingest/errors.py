@@ -64,7 +64,7 @@ class StorageAway(IngestError):
 
 
 class SourceDamaged(IngestError):
-    """A packed file is cut short or damaged, or is packed in a way that is not read here."""
+    """A file is cut short or damaged, or it is packed or written in a way that is not read here."""
 
 
 class UnpackedTooLarge(IngestError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import NamedTuple
@@ -40,14 +40,20 @@ class Found(NamedTuple):
 def find_files(storage: Storage, path: str, run_id: UUID, dataset: Dataset, dialect: Dialect) -> Found:
     """Find the files of a path, pattern or folder, in the order of their names, and cut them.
 
-    Raises SourceMissing, SourceDamaged or HeaderMismatch.
+    Raises SourceMissing, SourceDamaged, HeaderMismatch, RecordNotEnded or RecordTooLong.
     """
     limit = Limit(dataset.unpack_limit.bytes, dataset.unpack_limit.ratio)
     listed = storage.files(path)
 
     def scan(text: Source, step: int | None) -> Layout:
         return scan_file(
-            text, dialect, header=dataset.csv.header, chunk_bytes=dataset.chunk_bytes, lanes=dataset.parallel, step=step
+            text,
+            dialect,
+            header=dataset.csv.header,
+            chunk_bytes=dataset.chunk_bytes,
+            lanes=dataset.parallel,
+            step=step,
+            max_record_bytes=dataset.max_record_bytes,
         )
 
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
@@ -71,27 +77,31 @@ def _size(text: Source) -> int:
 
 
 def _header(dataset: Dataset, dialect: Dialect, text: Source, layout: Layout) -> Header | None:
-    """How the fields stand in the file; None: it is empty."""
-    if not dataset.csv.header or not layout.size:
+    """How the fields stand in the file; None: it has no header."""
+    if not dataset.csv.header:
         return None
+    if not layout.header_length:  # else an empty delivery would pass for one from which all rows have gone
+        raise HeaderMismatch(
+            f"{text}:1: the file is empty: it lacks the header that each file of {dataset.name} begins with, also one"
+            " without rows. Deliver it whole, or take it away; set `csv.header: false` if files have no header"
+        )
     with text.open() as opened:
         raw = opened.read(layout.header_offset, layout.header_length)
     return read_header(raw, dataset, dialect, str(text))
 
 
-def _one_header(dataset: Dataset, files: Sequence[File], headers: Iterable[Header | None]) -> Header:
+def _one_header(dataset: Dataset, files: Sequence[File], headers: Sequence[Header | None]) -> Header:
     """The header that all files have."""
-    found = [(file, header) for file, header in zip(files, headers, strict=True) if header is not None]
-    if not found:
+    first = headers[0]
+    if first is None:
         return Header(len(dataset.columns), tuple(range(len(dataset.columns))))
-    first, wanted = found[0]
-    for file, header in found:
-        if header[:2] != wanted[:2]:
+    for file, header in zip(files, headers, strict=True):
+        if header is None or header[:2] != first[:2]:
             raise HeaderMismatch(
-                f"{file.path}:1: its columns do not stand as in {first.path}, which is of the same run. Files of"
+                f"{file.path}:1: its columns do not stand as in {files[0].path}, which is of the same run. Files of"
                 " one run have one header: deliver them so, or ingest them one by one by the form's path"
             )
-    return wanted
+    return first
 
 
 def _digest(files: Sequence[File]) -> str:

@@ -3,9 +3,9 @@
 It is that of `csv.reader(strict=False)` and of `pyarrow.csv` with `newlines_in_values=True`, which agree
 on every record boundary. A quote opens only at the start of a field; elsewhere outside quotes it is literal. Text
 after a closing quote goes on as an unquoted part of the field. An escape makes the next byte literal, inside quotes
-and outside. Records end at LF, CRLF or a lone CR. A line with no bytes is not a record. The two differ in values
-only: an escape as the last byte of a file escapes nothing for Arrow, a line end for Python; and Arrow drops a byte
-order mark at the start of any block, even one that belongs to a field.
+and outside. Records end at LF, CRLF or a lone CR. A line with no bytes is no record, wherever it stands. The two
+differ in one value only: Arrow drops a byte order mark at the start of any block, even one that belongs to a field. A
+text that ends inside quotes, or after an escape, is refused by `scan`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ START, FIELD, CLOSED, QUOTED, ESCAPED, QUOTED_ESCAPED = range(6)
 
 ROOM_BYTES = 64  # of text for each record that there is room for at first
 DELIMITER, QUOTE, ESCAPE = range(3)  # places in `Grammar.marks`
-AT, STATE, LINES, OPENED, LITERAL = range(5)  # places in what `_walk` takes along; the last two count quotes
+# Places in what `_walk` takes along: two count quotes, two say where the last field opened that is quoted.
+AT, STATE, LINES, OPENED, LITERAL, QUOTE_AT, QUOTE_LINES, ALONG_SIZE = range(8)
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Text:
     def records(self, begin: int, end: int, grammar: Grammar, state: int) -> Ends:
         """Where records end in data[begin:end], which begins in that state."""
         room, parts = np.empty((2, (end - begin) // ROOM_BYTES + 64), np.int64), []
-        along = np.array([begin, state, 0, 0, 0])
+        along = _along(begin, state)
         while along[AT] < end:
             found = _walk(self.bytes, end, self._after, grammar.marks, *room, along)
             parts.append(room[:, :found].copy() if along[AT] < end else room[:, :found])
@@ -75,7 +76,7 @@ class Text:
 
     def passed(self, begin: int, end: int, grammar: Grammar, state: int) -> Passed:
         """What comes of data[begin:end], which begins in that state."""
-        along, none = np.array([begin, state, 0, 0, 0]), np.empty(0, np.int64)
+        along, none = _along(begin, state), np.empty(0, np.int64)
         _walk(self.bytes, end, self._after, grammar.marks, none, none, along)
         _, state, *counts = along.tolist()
         return Passed(state, *counts)
@@ -88,6 +89,8 @@ class Passed(NamedTuple):
     lines: int  # physical line ends
     opened: int  # quotes that opened
     literal: int  # quotes outside that did not
+    quote_at: int  # the last quote at the start of a field; -1: none
+    quote_lines: int  # physical line ends before it
 
 
 class Ends(NamedTuple):
@@ -97,6 +100,12 @@ class Ends(NamedTuple):
     lines: np.ndarray  # int64: physical line ends up to there
     newlines: int  # all physical line ends
     state: int  # at the end
+
+
+def _along(begin: int, state: int) -> np.ndarray:
+    along = np.zeros(ALONG_SIZE, np.int64)
+    along[AT], along[STATE], along[QUOTE_AT] = begin, state, -1
+    return along
 
 
 def is_blank(array: np.ndarray, starts: np.ndarray) -> np.ndarray:
@@ -166,6 +175,7 @@ def _walk(data, end, after, marks, ends, lines, along):  # type: ignore[no-untyp
     quotes, escapes = quote if quote >= 0 else LF, escape if escape >= 0 else LF
     at, state, count, found = along[AT], along[STATE], along[LINES], 0
     opened, literal = 0, 0
+    quote_at, quote_lines = along[QUOTE_AT], along[QUOTE_LINES]
     told, full = at, False  # the byte before which `state` is
     while at < end and not full:
         hits = _places(data, at, end, LF) | _places(data, at, end, CR)
@@ -190,6 +200,8 @@ def _walk(data, end, after, marks, ends, lines, along):  # type: ignore[no-untyp
                 if byte == quote:
                     state = FIELD if escape >= 0 else CLOSED
             elif byte == quote and state in (START, CLOSED):
+                if state == START:
+                    quote_at, quote_lines = place, count
                 state = QUOTED
                 opened += 1
             elif ended:
@@ -210,4 +222,5 @@ def _walk(data, end, after, marks, ends, lines, along):  # type: ignore[no-untyp
         state, told = _after_plain(state, data, told, end, delimiter), end
     along[AT], along[STATE], along[LINES] = told, state, count
     along[OPENED], along[LITERAL] = opened, literal
+    along[QUOTE_AT], along[QUOTE_LINES] = quote_at, quote_lines
     return found

@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 from include.ingest.dataset import Dataset
 from include.ingest.errors import IngestError
 from include.ingest.records import Chunk
-from include.ingest.rows import NO_LOSERS, Losers, Reject
+from include.ingest.rows import NO_LOSERS, Losers, Reject, storable_text
 from include.ingest.source import Source, files_of
 
 # The transaction that merged a run. It is drawn under the lock of the target, so runs are ordered by it as their merges
@@ -302,7 +302,8 @@ def finish_run(
 def note_reason(cursor: Cursor, run_id: UUID, reason: str) -> None:
     """Keep why a step failed for which nothing is tried again."""
     cursor.execute(
-        "UPDATE millrace.ingest_run SET reason = %s WHERE run_id = %s AND status = 'planned'", [reason, run_id]
+        "UPDATE millrace.ingest_run SET reason = %s WHERE run_id = %s AND status = 'planned'",
+        [storable_text(reason), run_id],
     )
 
 
@@ -311,7 +312,7 @@ def fail_run(cursor: Cursor, run_id: UUID, reason: str) -> None:
     cursor.execute(
         "UPDATE millrace.ingest_run SET status = 'failed', reason = coalesce(reason, %s),"
         " finished_at = clock_timestamp() WHERE run_id = %s AND status NOT IN ('done', 'skipped')",
-        [reason, run_id],
+        [storable_text(reason), run_id],
     )
 
 

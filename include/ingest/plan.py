@@ -28,6 +28,7 @@ from include.ingest.known import find_base
 from include.ingest.records import Chunk
 from include.ingest.rows import Reader
 from include.ingest.source import File, Source, files_of
+from include.ingest.source.local import storable
 from include.ingest.source.storage import LOCAL, Storage
 
 SMALL_BYTES = 16 << 20  # loaded and merged in less time than a task takes to start
@@ -102,9 +103,10 @@ def plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Plan
     """
     started = time.monotonic()
     hook = load_hook(dataset.clean)
-    found = find_files(order.storage, str(order.path), order.run_id, dataset, dialect_of(dataset))
+    path = storable(str(order.path))
+    found = find_files(order.storage, path, order.run_id, dataset, dialect_of(dataset))
     idle = Plan(
-        order.run_id, dataset.name, str(order.path), found.size, found.files, *found.header, "merge", (), True,
+        order.run_id, dataset.name, path, found.size, found.files, *found.header, "merge", (), True,
         storage=order.storage,
     )  # fmt: skip
     values = {
@@ -112,7 +114,7 @@ def plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Plan
         "dataset": dataset.name,
         "target": f"{dataset.schema_name}.{dataset.table_name}",
         "airflow_run": order.airflow_run,
-        "file": str(order.path),
+        "file": path,
         "bytes": found.size,
         "fingerprint": found.digest,
         "dataset_fingerprint": fingerprint(dataset, code_of(hook)),

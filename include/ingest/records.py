@@ -12,7 +12,7 @@ from include.ingest.errors import IngestError
 from include.ingest.grammar import LF, START, Dialect, Grammar, Text, grammar_of, is_blank
 from include.ingest.source import Source
 
-MAX_RECORD_BYTES = 64 << 20
+MAX_RECORD_BYTES = 64 << 20  # by default; a dataset's `max_record_bytes` says otherwise
 
 
 class RecordTooLong(IngestError):
@@ -31,7 +31,11 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Block:
-    """Whole records of a chunk. Record i ends at `starts[i + 1]`, the last one at the end of `data`."""
+    """Whole records of a chunk and nothing between them: each ends where the next one starts, with its line end.
+
+    What lies between records in the file (lines with no bytes, records that were left out) is no part of `data`, so
+    `offsets` need not advance like `starts`.
+    """
 
     data: bytes | memoryview
     offsets: np.ndarray  # int64: start of each record in the file
@@ -77,9 +81,12 @@ def read_blocks(
     for offset, end, line in source.ranges(chunk.offset, chunk.offset + chunk.length, chunk.first_line):
         part = Chunk(chunk.number, offset, end - offset, line)
         for span in spans_of(source, grammar_of(dialect), part, block_bytes, max_record_bytes, forget):
-            if len(span.records):
-                starts = span.bounds[span.records]
-                yield Block(span.data, span.offset + starts, starts, span.lines[span.records])
+            starts = span.bounds[:-1]
+            lines = Block(span.data, span.offset + starts, starts, span.lines)
+            if span.filled.all():
+                yield lines
+            elif span.filled.any():
+                yield lines.only(span.filled)
 
 
 class _Span(NamedTuple):
@@ -89,7 +96,7 @@ class _Span(NamedTuple):
     offset: int
     bounds: np.ndarray
     lines: np.ndarray  # of the file, on which each begins
-    records: np.ndarray  # the numbers of those that are not blank
+    filled: np.ndarray  # mask of those that are records: a line with no bytes is none
 
 
 def spans_of(
@@ -110,20 +117,19 @@ def spans_of(
                 wanted = min(2 * wanted, max_record_bytes + 1)
                 continue
             cut = int(bounds[-1])
-            yield _Span(memoryview(raw)[:cut], offset, bounds, lines[:-1] + line, _records(raw, bounds))
+            yield _Span(memoryview(raw)[:cut], offset, bounds, lines[:-1] + line, _filled(raw, bounds))
             offset, line, wanted = offset + cut, line + int(lines[-1]), block_bytes
             if forget:
                 opened.forget(offset - cut, cut)
 
 
-def _records(raw: bytes, bounds: np.ndarray) -> np.ndarray:
-    """The numbers of the lines that are not blank."""
+def _filled(raw: bytes, bounds: np.ndarray) -> np.ndarray:
+    """Which of the lines are not blank."""
     lengths = np.diff(bounds)
     short = np.flatnonzero(lengths <= 2)
-    blank = short[is_blank(np.frombuffer(raw, dtype=np.uint8), bounds[short])]
-    kept = np.ones(len(lengths), dtype=bool)
-    kept[blank] = False
-    return np.flatnonzero(kept)
+    filled = np.ones(len(lengths), dtype=bool)
+    filled[short] = ~is_blank(np.frombuffer(raw, dtype=np.uint8), bounds[short])
+    return filled
 
 
 def _bounds(raw: bytes, grammar: Grammar, final: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -139,6 +145,7 @@ def _bounds(raw: bytes, grammar: Grammar, final: bool) -> tuple[np.ndarray, np.n
 def _too_long(source: Source, line: int, offset: int, limit: int) -> RecordTooLong:
     file, place = source.where(offset)
     return RecordTooLong(
-        f"{file}:{line}: the record at byte {place} is longer than {limit:,} bytes: most likely a quote"
-        " on that line is never closed. Correct the line, or set `csv.quote` to null if quotes have no meaning there."
+        f"{file}:{line}: the record at byte {place} is longer than {limit:,} bytes (max_record_bytes): most likely a"
+        " quote on that line is not closed where it should be. Correct the line; set `csv.quote` to null if quotes have"
+        " no meaning there; or raise `max_record_bytes` in the dataset file if the record is right."
     )

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 RAW_LIMIT = 64 << 10  # characters of a rejected record that are kept; the byte offset finds the rest
 VALUE_LIMIT = 1 << 10
+HEADER_LIMIT = 1 << 10
 FILE_SHIFT = 40  # there are fewer lines than that
 
 
@@ -129,12 +130,19 @@ def read_header(raw: bytes, dataset: Dataset, dialect: Dialect, file: str) -> He
     twice = sorted({name for name in header if header.count(name) > 1 and name in wanted})
     if missing or twice:
         what = f"lacks {', '.join(missing)}" if missing else f"names {', '.join(twice)} twice"
+        held = storable_text(", ".join(header))[:HEADER_LIMIT] or "nothing"
         raise HeaderMismatch(
-            f"{file}:1: the header {what}; it holds: {', '.join(header) or 'nothing'}."
+            f"{file}:1: the header {what}; it holds: {held}.{_delimiter_hint(header)}"
             f" Set `source:` of the column in {dataset.name}.yaml, or `csv.header: false`."
         )
-    ignored = tuple(name for name in header if name not in wanted)
+    ignored = tuple(storable_text(name) for name in header if name not in wanted)
     return Header(len(header), tuple(header.index(name) for name in wanted), ignored)
+
+
+def _delimiter_hint(header: Sequence[str]) -> str:
+    """Another delimiter that a header of one field may have."""
+    found = [mark for mark in ",;\t|" if len(header) == 1 and mark in header[0]]
+    return f" It is one field and holds {found[0]!r}: is that its `csv.delimiter`?" if found else ""
 
 
 def read_rows(block: Block, reader: Reader, losers: Losers = NO_LOSERS) -> Rows:
@@ -258,13 +266,23 @@ def _arrow_cells(data: bytes | memoryview, reader: Reader, widths: dict[int, int
             double_quote=reader.dialect.escape is None,
             escape_char=reader.dialect.escape.decode() if reader.dialect.escape else False,
             newlines_in_values=True,
-            invalid_row_handler=skip,
+            # Arrow makes a string of such a record and complains on stderr where it can't.
+            invalid_row_handler=skip if _is_utf8(data) else None,
         ),
         convert_options=pacsv.ConvertOptions(
             column_types=dict.fromkeys(wanted, pa.binary()), include_columns=wanted, strings_can_be_null=False
         ),
     )
     return [table[name].combine_chunks() for name in wanted]
+
+
+def _is_utf8(data: bytes | memoryview) -> bool:
+    ends = pa.py_buffer(np.array([0, len(data)], np.int32))
+    try:
+        pa.Array.from_buffers(pa.string(), 1, [None, ends, pa.py_buffer(data)]).validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _record_cells(records: _Records, reader: Reader) -> tuple[list[pa.Array], dict[int, int]]:
@@ -300,6 +318,11 @@ def _transcode(data: bytes | memoryview, encoding: str) -> bytes | memoryview:
     if encoding == "utf-8":
         return data
     return bytes(data).decode(encoding, errors="surrogateescape").encode(errors="surrogateescape")
+
+
+def storable_text(text: str) -> str:
+    """Text fit for a PostgreSQL text column: of a message that quotes a file, or its name, in part."""
+    return readable(text.encode(errors="backslashreplace"))
 
 
 def readable(raw: bytes) -> str:

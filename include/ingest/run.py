@@ -6,7 +6,6 @@ the task that plans it.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from uuid import UUID
 
 import psycopg
@@ -26,10 +25,20 @@ def run(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Accou
     try:
         return finish(connection, dataset, plan(connection, dataset, order))
     except (Exception, KeyboardInterrupt) as error:
-        order.storage.forget(order.run_id)
-        with suppress(psycopg.OperationalError):
-            abandon(connection, order.run_id, str(error) or type(error).__name__)
+        _give_up(connection, order, error)
         raise
+
+
+def _give_up(connection: psycopg.Connection, order: Order, error: BaseException) -> None:
+    """Tidy up after a run that failed. What fails here is noted on the error, which it must not hide."""
+    try:
+        order.storage.forget(order.run_id)
+    except OSError as other:
+        error.add_note(f"what was unpacked could not be removed: {other}")
+    try:
+        abandon(connection, order.run_id, str(error) or type(error).__name__)
+    except psycopg.Error as other:
+        error.add_note(f"the run could not be marked as failed, or its tables not be dropped: {other}")
 
 
 def finish(connection: psycopg.Connection, dataset: Dataset, plan: Plan) -> Account:

@@ -12,15 +12,36 @@ from typing import NamedTuple
 import numpy as np
 import xxhash
 
-from include.ingest.grammar import CLOSED, CR, FIELD, LF, QUOTED, START, Dialect, Grammar, Text, grammar_of, is_blank
+from include.ingest.errors import IngestError
+from include.ingest.grammar import (
+    CLOSED,
+    CR,
+    ESCAPED,
+    FIELD,
+    LF,
+    QUOTED,
+    QUOTED_ESCAPED,
+    START,
+    Dialect,
+    Grammar,
+    Text,
+    grammar_of,
+    is_blank,
+)
 from include.ingest.records import MAX_RECORD_BYTES, Chunk, spans_of
 from include.ingest.source import Opened, Source
+from include.ingest.source.kinds import HEAD_BYTES as KIND_BYTES
+from include.ingest.source.kinds import check_text
 
 BOM = b"\xef\xbb\xbf"
 SEGMENT_BYTES = 4 << 20  # fits the last-level cache
 PIECE_BYTES = 512 << 10  # read again where a chunk begins in it
 HEAD_BYTES = 64 << 10
 WORTH_BYTES = 128 << 20  # that are worth a task of their own
+
+
+class RecordNotEnded(IngestError):
+    """The file ends inside a quoted field, or after an escape: it is cut short, or a quote is never closed."""
 
 
 @dataclass(frozen=True)
@@ -46,24 +67,28 @@ def scan_file(
     threads: int | None = None,
     segment_bytes: int = SEGMENT_BYTES,
     piece_bytes: int = PIECE_BYTES,
+    max_record_bytes: int = MAX_RECORD_BYTES,
 ) -> Layout:
     """Digest a file and cut its records into chunks of up to about `chunk_bytes`, in one pass and bounded memory.
 
     Chunks are of one size, and where there are several their number is a multiple of `lanes`, so that as many tasks
     at a time end together. A file that is worth it has one for each lane at least. They are made larger where there
     would be more than `max_chunks`. Where the file is one of many, `step` is the size of a chunk. The digest depends
-    on the content and on `segment_bytes`, which only tests change. Raises RecordTooLong for the header.
+    on the content and on `segment_bytes`, which only tests change. Raises SourceDamaged for
+    what is no text, RecordNotEnded, and RecordTooLong for the header.
     """
     grammar = grammar_of(dialect)
     with source.open() as opened:
         size, base = opened.size, _base(opened)
+        check_text(str(source), opened.read(0, min(KIND_BYTES, size)))
         survey = partial(_survey_segment, opened, grammar, segment_bytes, piece_bytes)
         with ThreadPoolExecutor(threads or source.lanes) as pool:
             segments = list(pool.map(survey, range(base, size, segment_bytes)))
-        head = _head(source, grammar, Chunk(0, base, size - base, 1), header)
-        pieces = (piece for _, pieces in segments for piece in pieces)
+        places = _places(opened, grammar, (piece for _, pieces in segments for piece in pieces), base)
+        _check_end(source, opened, grammar, places)
+        head = _head(source, grammar, Chunk(0, base, size - base, 1), header, max_record_bytes)
         step = step or step_for(size - head.data.offset, chunk_bytes, max_chunks, lanes)
-        cuts = _cuts(opened, grammar, pieces, head.data, step)
+        cuts = _cuts(opened, grammar, places, head.data, step)
     digest = _digest((part for part, _ in segments), base, size)
     end = _Place(size, 0)
     chunks = tuple(
@@ -154,12 +179,47 @@ def _exits(text: Text, low: int, high: int, before: int, grammar: Grammar) -> tu
     return tuple(exits), found.lines
 
 
-def _head(source: Source, grammar: Grammar, whole: Chunk, header: bool) -> _Head:
+def _places(source: Opened, grammar: Grammar, pieces: Iterator[_Surveyed], base: int) -> list[_Place]:
+    """Where each piece begins, with the line and the state there; at last the end of the file."""
+    places = [_Place(base, 1)]
+    for piece in pieces:
+        _, line, state = places[-1]
+        end = piece.offset + piece.length
+        places.append(_Place(end, line + piece.lines, _exit(source, grammar, piece, state)))
+    return places
+
+
+def _check_end(source: Source, opened: Opened, grammar: Grammar, places: list[_Place]) -> None:
+    """Raise RecordNotEnded where the file ends inside a quoted field, which names the line on which it opened.
+
+    From there on the whole rest of the file would be one field.
+    """
+    _, line, state = places[-1]
+    if state == ESCAPED:
+        raise RecordNotEnded(
+            f"{source}:{line}: the file ends in the escape character, which nothing follows. Most likely it is cut"
+            " short: deliver it whole, or set `csv.escape` to null if that character has no meaning there"
+        )
+    if state not in (QUOTED, QUOTED_ESCAPED):
+        return
+    for end, place in pairwise(reversed(places)):  # the field opened in the last piece in which any did
+        raw = opened.read(place.offset, end.offset - place.offset)
+        passed = Text(raw).passed(0, len(raw), grammar, place.state)
+        if passed.quote_at >= 0:
+            raise RecordNotEnded(
+                f"{source}:{place.line + passed.quote_lines}: unterminated quoted field: the quote at byte"
+                f" {place.offset + passed.quote_at} is never closed, so the rest of the file would be one value. Close"
+                " it, deliver the file whole if it is cut short, or set `csv.quote` to null if quotes have no meaning"
+                " there"
+            )
+
+
+def _head(source: Source, grammar: Grammar, whole: Chunk, header: bool, max_record_bytes: int) -> _Head:
     """Where the header record and the first data record are."""
     wanted = 2 if header else 1
     places: list[tuple[_Place, int]] = []
-    for span in spans_of(source, grammar, whole, HEAD_BYTES, MAX_RECORD_BYTES) if whole.length else ():
-        for number in span.records[:wanted].tolist():
+    for span in spans_of(source, grammar, whole, HEAD_BYTES, max_record_bytes) if whole.length else ():
+        for number in np.flatnonzero(span.filled)[:wanted].tolist():
             start, end = span.bounds[number : number + 2].tolist()
             places.append((_Place(span.offset + start, int(span.lines[number])), end - start))
         if len(places) >= wanted:
@@ -170,22 +230,18 @@ def _head(source: Source, grammar: Grammar, whole: Chunk, header: bool) -> _Head
     return _Head(places[0][0].offset, places[0][1], places[1][0])
 
 
-def _cuts(source: Opened, grammar: Grammar, pieces: Iterator[_Surveyed], first: _Place, step: int) -> list[_Place]:
+def _cuts(source: Opened, grammar: Grammar, places: list[_Place], first: _Place, step: int) -> list[_Place]:
     """The first record, and the first one at or after each multiple of `step` bytes after it."""
     if first.offset >= source.size:
         return []
     cuts, target = [first], first.offset + step
-    state, line = START, 1
-    for piece in pieces:
-        end = piece.offset + piece.length
-        while target <= min(end, source.size - 1):  # a record that starts at `end` is found by its predecessor's end
-            found = _next_record(source, grammar, _Place(piece.offset, line, state), target)
+    for place, after in pairwise(places):
+        while target <= min(after.offset, source.size - 1):  # a record that starts there is found by its predecessor's
+            found = _next_record(source, grammar, place, target)
             if found is None:
                 return cuts
             cuts.append(found)
             target = first.offset + step * ((found.offset - first.offset) // step + 1)
-        line += piece.lines
-        state = _exit(source, grammar, piece, state)
     return cuts
 
 

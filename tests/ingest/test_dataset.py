@@ -117,7 +117,7 @@ def test_the_orders_dataset_is_good_and_names_the_samples_columns() -> None:
         (GOOD + "reject_limit: {ratio: 2}\n", "orders.yaml:9: reject_limit.ratio: "),
         (GOOD + "csv:\n  quote: '\"'\n  delimiter: ab\n", "orders.yaml:11: csv.delimiter: must be one printable ASCII"),
         (GOOD + "csv: {delimiter: '\"'}\n", "orders.yaml:9: csv.delimiter: must differ from quote"),
-        (GOOD + "csv: {quote: null, escape: '\\'}\n", "orders.yaml:9: csv.escape: has no use without a quote"),
+        (GOOD + "csv: {quote: null, escape: ','}\n", "orders.yaml:9: csv.delimiter: must differ from quote and escape"),
         (GOOD + "csv: {encoding: utf-16}\n", "orders.yaml:9: csv.encoding: in utf-16, a byte below 0x80"),
         (GOOD + "csv: {encoding: utf-99}\n", "orders.yaml:9: csv.encoding: utf-99 is not a known encoding"),
         (GOOD + "target: pg_catalog.x\n", "orders.yaml:9: target: stands twice"),

@@ -59,7 +59,6 @@ def test_files_are_one_run_and_the_later_file_wins(
         "b.csv": HEADER + "1,b,1\n2,b,2\nx,bad,1\n3,b,3",
         "a.csv.gz": gzip.compress((HEADER + '1,"a\n",1\n4,a,4\n5,a,-1\n').encode()),
         "c.csv": HEADER,
-        "d.csv": "",
         "e.csv.zst": PACKINGS["zstd"]((HEADER + "\n2,e,2\n6,e,6\ny,bad,1\n").encode()),
         ".hidden.csv": "nonsense",
         "_SUCCESS": "",
@@ -164,7 +163,7 @@ def test_faults_name_the_file(warehouse: psycopg.Connection, tmp_path: Path) -> 
         ingest(warehouse, tmp_path, write(tmp_path / "2", {**good, "b.csv": "label,id,price\na,1,1\n"}))
     with pytest.raises(SourceDamaged, match=r"b\.csv is damaged"):
         ingest(warehouse, tmp_path, write(tmp_path / "3", {**good, "b.csv": gzip.compress(b"a" * 1000)[:-4]}))
-    folder = write(tmp_path / "4", {**good, "b.csv": HEADER + '1,a,1\n2,"' + "x" * (65 << 20)})
+    folder = write(tmp_path / "4", {**good, "b.csv": HEADER + '1,a,1\n2,"' + "x" * (65 << 20) + '"\n'})
     with pytest.raises(RecordTooLong, match=r"b\.csv:3: the record at byte 21 is longer"):
         ingest(warehouse, tmp_path, folder)
 

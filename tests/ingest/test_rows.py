@@ -16,7 +16,7 @@ from include.ingest.dataset import Dataset, RejectLimit
 from include.ingest.plan import dialect_of
 from include.ingest.records import read_blocks
 from include.ingest.rows import Reader, Reject, read_rows
-from include.ingest.scan import scan_file
+from include.ingest.scan import RecordNotEnded, scan_file
 from include.ingest.source.local import LocalFile
 from tests.ingest.loading import ITEMS, ingest, make_dataset, rejected, rows
 
@@ -78,10 +78,12 @@ def test_rows_do_not_depend_on_the_cut(
     more = f"\ncsv: {{header: false, nulls: [], delimiter: '{delimiter}', escape: '{escape}'}}"
     dataset = make_dataset(tmp_path, TEXTS.replace("\ncsv: {header: false, nulls: []}", more))
     data = text.encode()
-    if escape == "\\" and text.endswith("\\"):
-        data += b"\n"  # Arrow and Python differ on an escape that is the file's last byte
     file = tmp_path / "texts.csv"
     file.write_bytes(data)
+    if python_rows(data + b"\nlast", dataset)[-1] != ["last"]:  # what is added belongs to a field that never ends
+        with pytest.raises(RecordNotEnded):
+            parse(file, dataset, chunk_bytes, block_bytes)
+        return
     whole = parse(file, dataset, 1 << 30)
     assert parse(file, dataset, chunk_bytes, block_bytes) == whole
     expected = python_rows(data, dataset)

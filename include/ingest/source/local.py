@@ -6,14 +6,24 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from stat import S_ISREG
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from include.ingest.errors import SourceChanged, SourceMissing
+from include.ingest.errors import SourceChanged, SourceDamaged, SourceMissing, StorageAway
 from include.ingest.source import Mark, OneFile, Spans
 
 THREADS = min(4, os.cpu_count() or 1)  # that read one file
+
+
+def storable(path: str) -> str:
+    """The path; as a URL where its bytes are no UTF-8, which neither the ledger nor a log could hold."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return Path(path).absolute().as_uri()
+    return path
 
 
 class OpenFile(NamedTuple):
@@ -59,7 +69,7 @@ class LocalFile(OneFile):
 
     def __init__(self, path: Path, name: str | None = None) -> None:
         self.path = path
-        self._name = name or str(path)
+        self._name = name or storable(str(path))
 
     def __str__(self) -> str:
         return self._name
@@ -68,12 +78,16 @@ class LocalFile(OneFile):
         """Its size, and what changes when it is written to or replaced: both times, and the inode.
 
         A copy that keeps the time of modification (`cp -p`, rsync) has another inode; a write in place that sets it
-        back can't set the change time.
+        back can't set the change time. Raises SourceMissing, StorageAway, or SourceDamaged where it is no file.
         """
         try:
             stat = self.path.stat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise SourceMissing(f"{self} is not there") from None
+        except OSError as fault:
+            raise StorageAway(f"{self} can't be read: {fault.strerror}") from fault
+        if not S_ISREG(stat.st_mode):
+            raise SourceDamaged(f"{self} is neither a file nor a folder: deliver a file")
         return Mark(stat.st_size, f"{stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}")
 
     def pinned(self, mark: Mark) -> LocalFile:
@@ -83,8 +97,14 @@ class LocalFile(OneFile):
     @contextmanager
     def open(self) -> Iterator[OpenFile]:
         """To read at any place."""
-        with self.path.open("rb") as file:
+        with self._open() as file:
             yield OpenFile(self._name, file.fileno(), os.fstat(file.fileno()).st_size)
+
+    def _open(self) -> BinaryIO:
+        try:
+            return self.path.open("rb")
+        except PermissionError as fault:
+            raise StorageAway(f"{self} can't be read: {fault.strerror}") from fault
 
     def ahead(self, spans: Spans) -> AbstractContextManager[OpenFile]:
         """To read in order: the system itself reads ahead."""

@@ -18,10 +18,11 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from include.ingest.errors import ScratchFull, SourceDamaged, UnpackedTooLarge
+from include.ingest.errors import ScratchFull, UnpackedTooLarge
 from include.ingest.source import OneFile, Opened, Spans, Stored
 from include.ingest.source.feed import Feed
 from include.ingest.source.gzipped import gunzip
+from include.ingest.source.kinds import HEAD_BYTES, check_stored
 from include.ingest.source.local import THREADS, LocalFile
 from include.ingest.source.zstandard import unzstd
 
@@ -36,7 +37,6 @@ PACKINGS: dict[bytes, Unpack] = {
     b"\x28\xb5\x2f\xfd": unzstd,
     **{bytes([0x50 + number]) + b"\x2a\x4d\x18": unzstd for number in range(16)},  # begins with a frame to be skipped
 }
-FOREIGN = {b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x04\x22\x4d\x18": "lz4", b"PAR1": "Parquet"}
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,8 @@ def packing_of(stored: Stored) -> Unpack | None:
     Raises SourceDamaged where it is packed in a way that is not read here.
     """
     with stored.open() as opened:
-        head = opened.read(0, min(6, opened.size))
-    for magic, name in FOREIGN.items():
-        if head.startswith(magic):
-            raise SourceDamaged(f"{stored} is {name}, which is not read: deliver it plain, or packed by gzip or zstd")
+        head = opened.read(0, min(HEAD_BYTES, opened.size))
+    check_stored(str(stored), head)
     return next((unpack for magic, unpack in PACKINGS.items() if head.startswith(magic)), None)
 
 

@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 from uuid import UUID
 
 from include.ingest.errors import SourceMissing
 from include.ingest.source import File, Mark, Source, Stored
 from include.ingest.source.joined import Joined
 from include.ingest.source.listing import list_files, list_objects
-from include.ingest.source.local import LocalFile
+from include.ingest.source.local import LocalFile, storable
 from include.ingest.source.packed import NO_LIMIT, Limit, Unpacked, packing_of
 from include.ingest.source.remote import Connect, RemoteFile
 
@@ -44,7 +44,7 @@ class Storage:
         """The file of a path, or the object of a URL."""
         where = str(path)
         if where.startswith("file://"):
-            return LocalFile(Path(unquote(urlsplit(where).path)))
+            return LocalFile(_path_of(where))
         return RemoteFile(where, self.connect) if "://" in where else LocalFile(Path(where))
 
     def text(self, path: str | Path, mark: Mark, run_id: UUID, limit: Limit = NO_LIMIT) -> Source:
@@ -71,11 +71,13 @@ class Storage:
     def files(self, path: str) -> list[tuple[str, Mark]]:
         """The files that a path, a pattern or a folder means, in the order of their names. Raises SourceMissing."""
         found = list_files(path) if "://" not in path else list_objects(path, self.connect)
+        if found is None and path.startswith("file://") and _path_of(path).is_dir():
+            found = list_files(str(_path_of(path)))
         if found is None:
-            return [(path, self.stored(path).mark())]
+            return [(storable(path), self.stored(path).mark())]
         if not found:
-            raise SourceMissing(f"{path}: no file is there")
-        return sorted(found)
+            raise SourceMissing(f"{storable(path)}: no file is there")
+        return [(storable(name), mark) for name, mark in sorted(found)]
 
     def forget(self, run_id: UUID) -> None:
         """Remove what the run has unpacked on this machine."""
@@ -102,6 +104,11 @@ def scratch_of(environment: Mapping[str, str]) -> Path | None:
 def place_of(text: str) -> Path | str:
     """A path, or a URL as it is."""
     return text if "://" in text else Path(text)
+
+
+def _path_of(url: str) -> Path:
+    """The local file that a URL means, whatever bytes its name has."""
+    return Path(os.fsdecode(unquote_to_bytes(urlsplit(url).path)))
 
 
 def _claim(folder: Path) -> None:

@@ -1,0 +1,175 @@
+"""Judges a batch of files: what is wanted by COPY and by Python's `csv`, and what Millrace does."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import psycopg
+from psycopg import sql
+
+from fuzz.files import doors
+from fuzz.files.case import BOM, FIELDS, TEXT, Case, Outcome
+from fuzz.files.copying import Copy
+from fuzz.files.cutting import NEWLINE, Record, cut
+from fuzz.files.making import make_case
+from fuzz.files.python import judged, rows_of
+from fuzz.judging import Checked, Difference
+from stack.databases import migrate_warehouse
+
+BATCH = 100  # files of one seed
+WHOLE = 50  # one in so many goes through whole runs
+MADE_SMALL = 2  # differences of a batch: one fault often makes many
+TRIES = 300  # to make a case smaller
+DATABASE = "fuzz_files"
+_CREATE = "CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0"
+
+# Where COPY is not followed; `docs/fuzz.md` has the reasons.
+EXPLAINED = {
+    "blank line": "a line with no bytes is no record",
+    "byte order mark": "it is no part of the text",
+    "quote inside": "a quote inside an unquoted field is text",
+    "escape": "an escape makes any byte literal, outside quotes too",
+    "newlines": "newlines may be mixed in a file",
+    "end mark": "a line that is \\. is a record like any other",
+    "ignored column": "what the dataset does not name is not looked at",
+    "UTF-16": "a file of UTF-16 or UTF-32 is refused as a whole",
+}
+
+
+def open_judge(dsn: str, scratch: Path) -> FilesJudge:
+    """The judge, with a database of its own on that server."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(DATABASE)))
+        connection.execute(sql.SQL(_CREATE).format(sql.Identifier(DATABASE)))
+    own = psycopg.conninfo.make_conninfo(dsn, dbname=DATABASE)
+    migrate_warehouse(own)
+    return FilesJudge(own, scratch)
+
+
+class FilesJudge:
+    """Judges files. `cases` can be judged one by one too."""
+
+    def __init__(self, dsn: str, scratch: Path) -> None:
+        self._copy = Copy(dsn)
+        self._connection = psycopg.connect(dsn, autocommit=True)
+        self._file = scratch / "case.csv"
+
+    def close(self) -> None:
+        """Let go of connections and files."""
+        self._copy.close()
+        self._connection.close()
+        self._file.unlink(missing_ok=True)
+
+    def check(self, seed: int) -> Checked:
+        """Make the batch of this seed, always the same one, and judge it."""
+        random, checked = Random(f"files {seed}"), Checked()
+        for number in range(BATCH):
+            case = make_case(random, whole=number % WHOLE == seed % WHOLE)
+            if said := self.judge(case, checked.explained):
+                if len(checked.differences) < MADE_SMALL:
+                    case = shrunk(case, lambda one: self.judge(one, Counter()) is not None)
+                    said = self.judge(case, Counter()) or said
+                checked.differences.append(Difference(seed, f"{case}\n{said}"))
+            checked.cases += 1
+        self._copy.forget()
+        if self._connection.execute("SELECT count(*) > 200 FROM millrace.ingest_run").fetchone() == (True,):
+            self._connection.execute("TRUNCATE millrace.ingest_run CASCADE")
+        return checked
+
+    def judge(self, case: Case, explained: Counter[str]) -> str | None:
+        """What differs; None: nothing that is not explained."""
+        self._file.write_bytes(case.data)
+        try:
+            wanted = self.wanted(case, explained)
+        except psycopg.errors.FeatureNotSupported as error:  # COPY can't be told this dialect
+            raise AssertionError(f"{case}: {error}") from error
+        if case.whole:
+            return doors.by_runs(self._connection, case, self._file, wanted)
+        for short in (True, False):
+            try:
+                got = doors.by_steps(case, self._file, short=short)
+            except Exception as error:  # a file must not bring Millrace down: what it raised is the difference
+                return f"{'short' if short else 'certain'} way: {type(error).__name__}: {error}"
+            if not wanted.met_by(got):
+                return f"{'short' if short else 'certain'} way:\n  wanted {wanted}\n  got    {got}"
+        return None
+
+    def wanted(self, case: Case, explained: Counter[str]) -> Outcome:
+        """What is to become of the file."""
+        form, body = case.form, case.data
+        if body.startswith((b"\xff\xfe", b"\xfe\xff")) and form.encoding == "utf-8":
+            explained["UTF-16"] += 1
+            return Outcome(refused="text")
+        if body.startswith(BOM):
+            explained["byte order mark"] += 1
+            body = body[len(BOM) :]
+        found = cut(body, form, end_mark=self._copy.end_mark)
+        rest, rest_line, ends = [], 1, True
+        if found.parts:
+            why, start, rest_line = found.parts
+            explained[why] += 1
+            rest, ends = rows_of(body[start:], form)
+        if found.unended or not ends:
+            return Outcome(refused="unended", line=found.unended)
+        records = [record for record in found.records if record.text]
+        if len(records) < len(found.records):
+            explained["blank line"] += 1
+        late = [(line + rest_line - 1, cells) for line, cells in rest]
+        fields, positions = len(form.columns), list(range(len(form.columns)))
+        if form.header:
+            header = rows_of(records[0].raw, form)[0][0][1] if records else late[0][1] if late else []
+            records, late = records[1:], late if records else late[1:]
+            names = [name.decode(form.encoding, "replace").strip() for name in header]
+            if any(names.count(name) != 1 for name in form.columns):
+                return Outcome(refused="header")
+            fields, positions = len(names), [names.index(name) for name in form.columns]
+        outcome = Outcome(self._copied(records, case, fields, positions, explained))
+        outcome.records |= {line: judged(cells, form, fields, positions) for line, cells in late}
+        return outcome
+
+    def _copied(
+        self, records: list[Record], case: Case, fields: int, positions: list[int], explained: Counter[str]
+    ) -> dict[int, tuple[str | None, ...] | str]:
+        rows, line = self._copy.records([record.raw for record in records], case.form, fields)
+        found: dict[int, tuple[str | None, ...] | str] = {}
+        for record, row in zip(records, rows, strict=True):
+            found[record.line] = row if isinstance(row, str) else tuple(row[place] for place in positions)
+            if row != TEXT:
+                continue
+            cells = rows_of(record.raw, case.form)[0][0][1]
+            if len(cells) != fields:  # bad in two ways, of which COPY tells the other one
+                found[record.line] = FIELDS
+            elif fields > len(positions) and judged(cells, case.form, fields, positions) != TEXT:
+                explained["ignored column"] += 1
+                found[record.line] = judged(cells, case.form, fields, positions)
+        first = next((number for number, row in enumerate(rows) if isinstance(row, str)), None)
+        if first is not None and not any(NEWLINE.search(record.text) for record in records):
+            assert line == first + 1, f"COPY names line {line} of the records, and not {first + 1}"
+        return found
+
+
+def shrunk(case: Case, differs: Callable[[Case], bool]) -> Case:
+    """A smaller case that differs too: greedily without lines, then without bytes."""
+    tries = 0
+
+    def still(one: Case) -> bool:
+        nonlocal tries
+        tries += 1
+        try:
+            return tries < TRIES and differs(one)
+        except AssertionError:  # of the judge itself
+            return False
+
+    for size in (4096, 512, 64, 16, 8, 4, 2, 1):
+        at = 0
+        while at < len(case.data):
+            smaller = case._replace(data=case.data[:at] + case.data[at + size :])
+            if still(smaller):
+                case = smaller
+            else:
+                at += size
+    simple = case._replace(sizes=type(case.sizes)())
+    return simple if still(simple) else case
