@@ -41,7 +41,8 @@ def _words(array: pa.Array) -> np.ndarray:
     if pa.types.is_boolean(kind):
         return np.asarray(array.cast(pa.int8())).astype(np.uint64)
     if pa.types.is_floating(kind):
-        return (np.asarray(array, dtype=np.float64) + 0.0).view(np.uint64)  # -0.0 equals 0.0
+        floats = np.asarray(array, dtype=np.float64) + 0.0  # -0.0 equals 0.0
+        return np.where(np.isnan(floats), np.nan, floats).view(np.uint64)  # and NaN, of any bits, equals NaN
     if pa.types.is_decimal(kind) or pa.types.is_fixed_size_binary(kind):
         words = np.frombuffer(array.buffers()[1], dtype=np.uint64).reshape(-1, kind.byte_width // 8)
         words = words[array.offset : array.offset + len(array)]

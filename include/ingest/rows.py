@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from include.ingest.cast import cast_column
+from include.ingest.cast.printed import printed
 from include.ingest.errors import HeaderMismatch
 from include.ingest.grammar import Dialect
 from include.ingest.records import Block
@@ -185,10 +186,12 @@ def _repeated(
     records: _Records, reader: Reader, table: pa.Table, numbers: np.ndarray, first_lines: np.ndarray
 ) -> list[Reject]:
     """The records of a repeated key, where the policy is to reject them all."""
-    key = reader.dataset.key
-    values = zip(*(table[name].cast(pa.string()).to_pylist() for name in key), strict=True)
+    key, columns = reader.dataset.key, reader.dataset.columns
+    values = zip(*(printed(table[name], columns[name].sql_type) for name in key), strict=True)
     return [
-        records.reject(number, ", ".join(key), ", ".join(cells), "duplicate", _first_at(reader, line))
+        records.reject(
+            number, ", ".join(key), ", ".join(map(str, cells))[:VALUE_LIMIT], "duplicate", _first_at(reader, line)
+        )
         for number, line, cells in zip(numbers.tolist(), first_lines.tolist(), values, strict=True)
     ]
 
@@ -258,13 +261,22 @@ def _arrow_cells(data: bytes | memoryview, reader: Reader, widths: dict[int, int
             double_quote=reader.dialect.escape is None,
             escape_char=reader.dialect.escape.decode() if reader.dialect.escape else False,
             newlines_in_values=True,
-            invalid_row_handler=skip,
+            # Arrow decodes a row before it hands it over, and what it can't decode it complains of on standard error.
+            invalid_row_handler=skip if _is_utf8(data) else None,
         ),
         convert_options=pacsv.ConvertOptions(
             column_types=dict.fromkeys(wanted, pa.binary()), include_columns=wanted, strings_can_be_null=False
         ),
     )
     return [table[name].combine_chunks() for name in wanted]
+
+
+def _is_utf8(data: bytes | memoryview) -> bool:
+    try:
+        codecs.utf_8_decode(data, "strict", True)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _record_cells(records: _Records, reader: Reader) -> tuple[list[pa.Array], dict[int, int]]:
