@@ -181,7 +181,7 @@ def _losers(source: Source, reader: Reader, places: Places, pool: ThreadPoolExec
     number = table[NUMBER].to_numpy()
     same = np.ones(max(0, len(number) - 1), dtype=bool)
     for name in key:
-        same &= pc.equal(table[name].slice(1), table[name].slice(0, len(same))).to_numpy()
+        same &= _equal(table[name].slice(1), table[name].slice(0, len(same)))
     follows = np.append(False, same)[: len(number)]  # the row has the same key as the one before it
     goes_on = np.append(same, False)[: len(number)]  # the row has the same key as the one after it
     lost = {"last": goes_on, "first": follows, "reject": follows | goes_on}[reader.dataset.duplicates]
@@ -189,6 +189,14 @@ def _losers(source: Source, reader: Reader, places: Places, pool: ThreadPoolExec
     winners = number[first[lost]]
     files = source.numbers(places.offsets[winners])
     return places.offsets[number[lost]], places.lines[winners] + (files << FILE_SHIFT)
+
+
+def _equal(one: pa.ChunkedArray, other: pa.ChunkedArray) -> np.ndarray:
+    """Which values are equal as PostgreSQL has it: NaN equals NaN."""
+    equal: np.ndarray = pc.equal(one, other).to_numpy()
+    if pa.types.is_floating(one.type):
+        equal |= pc.and_(pc.is_nan(one), pc.is_nan(other)).to_numpy()
+    return equal
 
 
 def _keys(source: Source, reader: Reader, places: Places, start: int) -> pa.Table:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from include.ingest.cast import check_column
+from include.ingest.cast.printed import printed
 from include.ingest.errors import HookError
 
 if TYPE_CHECKING:
@@ -94,10 +94,11 @@ def apply_hook(
     bad: dict[int, Dropped] = {}
     for name, column in dataset.columns.items():
         for fault in check_column(result[name].combine_chunks(), column):
-            for row in fault.rows.tolist():
-                value = pc.cast(result[name][row], pa.string()).as_py() if result[name][row].is_valid else None
-                reason = f"{fault.reason}, after {dataset.clean}"
-                bad.setdefault(row, (int(rows[row]), name, value, fault.rule, reason))
+            reason = f"{fault.reason}, after {dataset.clean}"
+            values = printed(result[name].take(pa.array(fault.rows)), column.sql_type)
+            for row, value in zip(fault.rows.tolist(), values, strict=True):
+                shown = None if value is None else value.replace("\0", "\\x00")  # which PostgreSQL's text can't hold
+                bad.setdefault(row, (int(rows[row]), name, shown, fault.rule, reason))
     good = np.setdiff1d(np.arange(len(rows)), list(bad))
     return result.take(pa.array(good)), rows[good], dropped + list(bad.values())
 

@@ -13,12 +13,13 @@ from psycopg import Cursor, sql
 
 from include.ingest import ledger, staging
 from include.ingest.dataset import Dataset
-from include.ingest.errors import AccountMismatch, IngestError, RejectLimitExceeded
+from include.ingest.errors import AccountMismatch, IngestError, RejectLimitExceeded, TargetRefused
 from include.ingest.express import Express, can_express
 from include.ingest.keys import hash_integers, held_hashes
 from include.ingest.plan import Plan, check_unchanged, reader_for
+from include.ingest.probe import REFUSALS, Probe
 from include.ingest.records import Block, Chunk, joined, read_blocks
-from include.ingest.rows import Losers, Reader, read_rows
+from include.ingest.rows import Losers, Reader, read_rows, without
 from include.ingest.wire import copy_rows, copying
 
 ODD_RECORDS = 5_000  # that are read at a time: for fewer, the calls would cost more than the work
@@ -36,16 +37,38 @@ class _Loaded:
     hashes: list[np.ndarray] = field(default_factory=list)
 
 
-def load_chunk(connection: psycopg.Connection, dataset: Dataset, plan: Plan, chunk: Chunk) -> dict[str, int]:
+def load_chunk(
+    connection: psycopg.Connection, dataset: Dataset, plan: Plan, chunk: Chunk, *, probed: bool = False
+) -> dict[str, int]:
     """Load one chunk and return its counts. Safe to run again: a chunk that is staged is not loaded twice.
 
-    Bad rows go to `millrace.rejected_row`; rows that lose to another one of the same key are left out. Raises
+    Bad rows go to `millrace.rejected_row`; rows that lose to another one of the same key are left out. With `probed`,
+    or where the server refuses the chunk for a row of it, so do rows that only the server can refuse. Raises
     RejectLimitExceeded as soon as the whole file is certain to be over the limit, SourceChanged when the file is not
-    the planned one, AccountMismatch when a record is unaccounted for.
+    the planned one, TargetRefused when a row breaks a constraint of the table, AccountMismatch when a record is
+    unaccounted for.
     """
-    started = time.monotonic()
     check_unchanged(plan)
     _tidy(connection, plan)
+    try:
+        return _load_chunk(connection, dataset, plan, chunk, probed=probed)
+    except REFUSALS:
+        if probed:
+            raise
+        return _load_chunk(connection, dataset, plan, chunk, probed=True)
+    except psycopg.errors.IntegrityError as error:
+        if error.diag.table_name != staging.rows_table(plan.run_id).as_string(connection).split('"')[-2]:
+            raise
+        raise TargetRefused(
+            f"target {dataset.target} refused a row of {plan.path}: {error.diag.message_primary}."
+            f" {error.diag.message_detail or ''} Nothing was changed."
+        ) from error
+
+
+def _load_chunk(
+    connection: psycopg.Connection, dataset: Dataset, plan: Plan, chunk: Chunk, *, probed: bool
+) -> dict[str, int]:
+    started = time.monotonic()
     reader = reader_for(dataset, plan)
     loaded = _Loaded()
     with connection.transaction(), connection.cursor() as cursor:
@@ -56,7 +79,8 @@ def load_chunk(connection: psycopg.Connection, dataset: Dataset, plan: Plan, chu
         ledger.forget_chunk(cursor, plan.run_id, chunk.number)
         losers = ledger.losers_of(cursor, plan.run_id, chunk.number)
         first_page = staging.first_to_mark(cursor, plan.run_id, plan.size) if plan.form == "promote" else None
-        loader = _Loader(cursor, plan, chunk, reader, losers, loaded)
+        probe = Probe(cursor, dataset, plan, chunk.number) if probed else None
+        loader = _Loader(cursor, plan, chunk, reader, losers, loaded, probe)
         sizes = {"block_bytes": dataset.block_bytes, "max_record_bytes": dataset.max_record_bytes}
         blocks = read_blocks(plan.text, reader.dialect, chunk, **sizes, forget=True)
         for block in _unknown(blocks, staging.known_mask(cursor, plan.run_id, chunk.number), losers, loaded):
@@ -64,6 +88,8 @@ def load_chunk(connection: psycopg.Connection, dataset: Dataset, plan: Plan, chu
             if _hopeless(dataset, plan, loaded.rejected):
                 break
         loader.finish()
+        if probe:
+            probe.drop()
         hopeless = _hopeless(dataset, plan, loaded.rejected)
         counts = {name: getattr(loaded, name) for name in ("read", "rejected", "superseded", "known")}
         if loaded.read != loaded.rejected + loaded.superseded + loaded.known + loaded.staged:
@@ -113,14 +139,16 @@ class _Loader:
     """Stages the blocks of one chunk: plain records by the short way, the others by the certain way, some at a time."""
 
     def __init__(
-        self, cursor: Cursor, plan: Plan, chunk: Chunk, reader: Reader, losers: Losers, loaded: _Loaded
-    ) -> None:
+        self, cursor: Cursor, plan: Plan, chunk: Chunk, reader: Reader, losers: Losers, loaded: _Loaded,
+        probe: Probe | None,
+    ) -> None:  # fmt: skip
         self._cursor, self._plan, self._chunk = cursor, plan, chunk
         self._reader, self._losers, self._loaded = reader, losers, loaded
         self._table = staging.rows_table(plan.run_id)
         self._hashed = bool(reader.dataset.key) and plan.form == "merge"
         self._secret = ledger.secret_of(cursor, reader.dataset) if self._hashed else b""
-        self._express = Express(reader) if can_express(reader, keys=self._hashed) else None
+        self._probe = probe
+        self._express = Express(reader) if can_express(reader, keys=self._hashed) and probe is None else None
         self._odd: list[Block] = []
 
     def load(self, block: Block) -> None:
@@ -144,8 +172,11 @@ class _Loader:
         """Stage the odd records that are left."""
         if not self._odd:
             return
-        rows = read_rows(joined(self._odd), self._reader, self._losers)
+        block = joined(self._odd)
+        rows = read_rows(block, self._reader, self._losers)
         self._odd = []
+        if self._probe:
+            rows = without(rows, block, self._probe.refused(rows.table))
         self._loaded.read += rows.read
         self._loaded.rejected += len(rows.rejects)
         self._loaded.superseded += rows.superseded

@@ -24,6 +24,7 @@ from include.ingest.ledger import Account
 from include.ingest.load import load_chunk, rejected_rows_hint, unstaged
 from include.ingest.newer import withdraw_confirmed
 from include.ingest.plan import Plan, check_unchanged, reader_for
+from include.ingest.probe import REFUSALS
 from include.ingest.untouched import is_untouched
 
 WORK_MEM = "128MB"
@@ -57,13 +58,20 @@ def merge(connection: psycopg.Connection, dataset: Dataset, plan: Plan) -> Accou
             plan.storage.forget(plan.run_id)
             return ledger.account(cursor, plan.run_id)
     _load_missing(connection, dataset, plan)
-    try:
-        _merge_loaded(connection, dataset, plan)
-    except _Touched:
+    probed = False
+    while True:
+        try:
+            _merge_loaded(connection, dataset, plan)
+            break
+        except _Touched:
+            pass  # not twice: nothing is taken as known any more
+        except REFUSALS as error:
+            if probed:
+                raise _refused(dataset, plan, error) from error
+            probed = True
         with connection.transaction(), connection.cursor() as cursor:
             staging.start_over(cursor, plan.run_id)
-        _load_missing(connection, dataset, plan)
-        _merge_loaded(connection, dataset, plan)
+        _load_missing(connection, dataset, plan, probed=probed)
     thin_out(connection, dataset, plan.run_id)
     plan.storage.forget(plan.run_id)
     with connection.cursor() as cursor:
@@ -74,9 +82,9 @@ class _Touched(Exception):
     """Somebody wrote to the target since the file was planned: what seemed known must be loaded."""
 
 
-def _load_missing(connection: psycopg.Connection, dataset: Dataset, plan: Plan) -> None:
+def _load_missing(connection: psycopg.Connection, dataset: Dataset, plan: Plan, *, probed: bool = False) -> None:
     for chunk in unstaged(connection, plan):
-        load_chunk(connection, dataset, plan, chunk)
+        load_chunk(connection, dataset, plan, chunk, probed=probed)
 
 
 def _merge_loaded(connection: psycopg.Connection, dataset: Dataset, plan: Plan) -> None:
@@ -84,10 +92,14 @@ def _merge_loaded(connection: psycopg.Connection, dataset: Dataset, plan: Plan) 
         with connection.transaction(), connection.cursor() as cursor:
             _merge(cursor, dataset, plan)
     except (psycopg.errors.IntegrityError, psycopg.errors.RaiseException) as error:
-        raise TargetRefused(
-            f"target {dataset.target} refused a row of {plan.path}: {error.diag.message_primary}."
-            f" {error.diag.message_detail or ''} Nothing was changed."
-        ) from error
+        raise _refused(dataset, plan, error) from error
+
+
+def _refused(dataset: Dataset, plan: Plan, error: psycopg.Error) -> TargetRefused:
+    return TargetRefused(
+        f"target {dataset.target} refused a row of {plan.path}: {error.diag.message_primary}."
+        f" {error.diag.message_detail or ''} Nothing was changed."
+    )
 
 
 def _merge(cursor: Cursor, dataset: Dataset, plan: Plan) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from include.ingest.cast import cast_column
+from include.ingest.cast.printed import printed
 from include.ingest.errors import HeaderMismatch
 from include.ingest.grammar import Dialect
 from include.ingest.records import Block
@@ -193,12 +194,31 @@ def _repeated(
     records: _Records, reader: Reader, table: pa.Table, numbers: np.ndarray, first_lines: np.ndarray
 ) -> list[Reject]:
     """The records of a repeated key, where the policy is to reject them all."""
-    key = reader.dataset.key
-    values = zip(*(table[name].cast(pa.string()).to_pylist() for name in key), strict=True)
+    key, columns = reader.dataset.key, reader.dataset.columns
+    values = zip(*(printed(table[name], columns[name].sql_type) for name in key), strict=True)
     return [
-        records.reject(number, ", ".join(key), ", ".join(cells), "duplicate", _first_at(reader, line))
+        records.reject(
+            number, ", ".join(key), ", ".join(map(str, cells))[:VALUE_LIMIT], "duplicate", _first_at(reader, line)
+        )
         for number, line, cells in zip(numbers.tolist(), first_lines.tolist(), values, strict=True)
     ]
+
+
+def without(rows: Rows, block: Block, refused: Mapping[int, tuple[str | None, str | None, str, str]]) -> Rows:
+    """The block's rows without some, by number, each rejected with column, value, rule and reason.
+
+    Copies that lost to one of these stay superseded: which of a key's records wins is settled before the load.
+    """
+    records, numbers = _Records(block), np.fromiter(sorted(refused), np.int64, len(refused))
+    places = np.searchsorted(block.offsets, rows.offsets[numbers])
+    rejects = list(rows.rejects)
+    for row, place in zip(numbers.tolist(), places.tolist(), strict=True):
+        column, value, rule, reason = refused[row]
+        rejects.append(records.reject(place, column, value if value is None else value[:VALUE_LIMIT], rule, reason))
+    good = np.ones(rows.table.num_rows, dtype=bool)
+    good[numbers] = False
+    table, rejects = rows.table.filter(pa.array(good)), sorted(rejects, key=lambda reject: reject.byte_offset)
+    return Rows(table, rows.offsets[good], rows.lines[good], rejects, rows.superseded)
 
 
 def _first_at(reader: Reader, line: int) -> str:

@@ -49,7 +49,10 @@ MAX_PRECISION = 38
 MAX_LENGTH = 10_485_760  # PostgreSQL's own limit for varchar
 FIRST_MOMENT = datetime(1, 1, 1, tzinfo=UTC)
 LAST_MOMENT = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
-JSON_EXPONENT = 1000
+JSON_EXPONENT = 999  # of a number in jsonb, which stores all of its digits: seven bytes of text could take 64 kB
+JSON_DEPTH = 500  # what Python's parser surely takes, whatever called it; PostgreSQL takes some thousands
+DIGITS_BEFORE, DIGITS_AFTER = 131_072, 16_383  # the point, in PostgreSQL's numeric
+EXPONENT_END = (1 << 30) - 1  # from which on PostgreSQL does not read a numeric, not even zero
 
 _TYPE = re.compile(r"([a-z][a-z0-9 ]*?)(?: ?\( ?(\d+)(?: ?, ?(\d+))? ?\))?")
 
@@ -145,6 +148,8 @@ def _numeric(text: str, sql_type: SqlType, zone: str) -> Decimal:
     precision, scale = sql_type.precision or 0, sql_type.scale or 0
     if not _DECIMAL.fullmatch(text):
         _fail("not a decimal number")
+    if _exponent(text) >= EXPONENT_END:
+        raise ValueFault("range", "the exponent is too large")
     try:
         value = Decimal(text)
     except InvalidOperation:
@@ -159,6 +164,12 @@ def _numeric(text: str, sql_type: SqlType, zone: str) -> Decimal:
         raise ValueFault("range", f"outside {sql_type.name}: more than {scale} digits after the point")
     kept = digits[:-spare] if spare > 0 else digits
     return Decimal((sign, kept, max(int(exponent), -scale)))
+
+
+def _exponent(text: str) -> int:
+    """How large the exponent of a number is, whatever its sign."""
+    digits = text.lower().partition("e")[2].lstrip("+-0")
+    return int(digits or 0) if len(digits) < 11 else EXPONENT_END
 
 
 def _float(text: str, sql_type: SqlType, zone: str) -> float:
@@ -282,25 +293,46 @@ def _text(text: str, sql_type: SqlType, zone: str) -> str:
 
 def _json(text: str, sql_type: SqlType, zone: str) -> str:
     _text(text, sql_type, zone)
+    _check_depth(text)
+    stored = _stored_number if sql_type.kind == "jsonb" else str  # json is kept as it is written
     try:
-        json.loads(text, parse_constant=_no_constant, parse_int=str, parse_float=_json_number)
+        json.loads(text, parse_constant=_no_constant, parse_int=stored, parse_float=stored)
     except json.JSONDecodeError as error:
         raise ValueFault("type", f"not JSON: {error.msg} at character {error.colno}") from None
-    except RecursionError:
-        raise ValueFault("type", "not JSON that can be stored: nested too deeply") from None
-    if "\\u" in text:
+    if sql_type.kind == "jsonb" and "\\u" in text:
         _check_escapes(text)
     return text
+
+
+def _check_depth(text: str) -> None:
+    if text.count("[") + text.count("{") <= JSON_DEPTH:
+        return
+    depth = 0
+    for bracket in re.findall(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', text, re.DOTALL):
+        depth += (bracket in "[{") - (bracket in "]}")
+        if depth > JSON_DEPTH:
+            raise ValueFault("type", f"JSON that is nested more than {JSON_DEPTH} deep")
 
 
 def _no_constant(word: str) -> NoReturn:
     _fail(f"not JSON: {word} is no value")
 
 
-def _json_number(text: str) -> str:
-    _, _, exponent = text.lower().partition("e")
-    if exponent and len(exponent.lstrip("+-0")) > 3:
-        raise ValueFault("range", f"a number's exponent is over {JSON_EXPONENT - 1}")
+def _stored_number(text: str) -> str:
+    """A number of a jsonb, if PostgreSQL's numeric holds it."""
+    exponent = _exponent(text)
+    if exponent > JSON_EXPONENT:
+        raise ValueFault("range", f"a number's exponent is over {JSON_EXPONENT}")
+    if len(text) < DIGITS_AFTER - JSON_EXPONENT:
+        return text
+    mantissa, _, power = text.lower().partition("e")
+    whole, _, fraction = mantissa.lstrip("-").partition(".")
+    shift = -exponent if power.startswith("-") else exponent
+    if len(fraction) - shift > DIGITS_AFTER:
+        raise ValueFault("range", f"a number has more than {DIGITS_AFTER:,} digits after the point")
+    digits = (whole + fraction).lstrip("0")
+    if digits and len(digits) - len(fraction) + shift > DIGITS_BEFORE:
+        raise ValueFault("range", f"a number has more than {DIGITS_BEFORE:,} digits before the point")
     return text
 
 

@@ -193,11 +193,21 @@ def one(cell: str | bytes, given: Column) -> Any:
         ("json", "1" + "0" * 5000, "1" + "0" * 5000),
         ("json", r'"\\u0000"', r'"\\u0000"'),
         *(
-            ("json", cell, "! type")
-            for cell in ("{", "", "NaN", "[Infinity]", "{'a': 1}", '"\\ud800"', '"\\udc00\\ud800"', "[" * 100_000)
+            (kind, cell, "! type")
+            for kind in ("json", "jsonb")
+            for cell in ("{", "", "NaN", "[Infinity]", "{'a': 1}", "[" * 100_000, "[" * 501 + "]" * 501)
         ),
+        *(("jsonb", cell, "! type") for cell in ('"\\ud800"', '"\\udc00\\ud800"')),
+        *(("json", cell, cell) for cell in ('"\\ud800"', r'"\u0000"', "1e99999", "[" * 500 + "]" * 500)),
         ("jsonb", r'"\u0000"', "! nul"),
+        *(("jsonb", cell, cell) for cell in ("1" * 131_072, "0." + "1" * 16_383, "1." + "1" * 16_384 + "e1")),
+        *(("jsonb", cell, "! range") for cell in ("1" * 131_073, "[0." + "0" * 16_384 + "]")),
+        ("jsonb", "1." + "1" * 16_383 + "e-1", "! range"),
+        ("jsonb", "1" * 131_072 + "e1", "! range"),
         ("json", '"a\0"', "! nul"),
+        ("numeric(5,0)", "0e1073741823", "! range"),
+        ("numeric(5,0)", "0e1073741822", Decimal(0)),
+        *(("boolean", cell, "! type") for cell in ("o\ufb00", "\u017f")),
         ("jsonb", "1e100000", "! range"),
         ("bytea", r"\x", b""),
         ("bytea", r"\x00fF", b"\x00\xff"),

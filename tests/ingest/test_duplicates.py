@@ -9,9 +9,11 @@ from typing import Any
 from uuid import uuid4
 
 import psycopg
+import pyarrow as pa
 import pytest
 
 from include.ingest import duplicates, spool
+from include.ingest.cast.printed import printed
 from include.ingest.duplicates import read_keys
 from include.ingest.load import load_chunk
 from include.ingest.merge import merge
@@ -19,7 +21,8 @@ from include.ingest.plan import Order, dialect_of, plan
 from include.ingest.rows import Reader
 from include.ingest.scan import scan_file
 from include.ingest.source.local import LocalFile
-from tests.ingest.loading import DAY, HEADER, ITEMS, counts, ingest, make_dataset, rows
+from include.ingest.sqltypes import SqlType, read_value
+from tests.ingest.loading import DAY, HEADER, ITEMS, counts, ingest, make_dataset, rejected, rows
 
 
 @pytest.mark.parametrize("policy", ["last", "first", "reject"])
@@ -134,3 +137,93 @@ def test_a_key_that_came_late_may_come_late_again(tmp_path: Path) -> None:
         layout = scan_file(LocalFile(file), dialect_of(dataset), header=False, chunk_bytes=chunk_bytes)
         found = read_keys(LocalFile(file), Reader(dataset, dialect_of(dataset), 3, (0, 1, 2)), layout.chunks).losers
         assert found.offsets.tolist() == [number * 7 for number in (1, 2, 4)]
+
+
+SAME = {  # two spellings of one key, and another key
+    "smallint": ["7", "+007", "8"],
+    "bigint": ["-1", "-01", "1"],
+    "numeric(10,8)": ["0.00000010", "1e-7", "1"],
+    "real": ["1e6", "1000000", "0.1"],
+    "double precision": ["NaN", "nan", "0.1"],
+    "date": ["2026-02-28"] * 2 + ["2026-03-01"],
+    "time": ["10:20", "10:20:00.000", "10:20:01"],
+    "timestamp": ["2026-01-01 10:20:30.5", "2026-01-01T10:20:30.500", "2026-01-01"],
+    "timestamptz": ["2026-01-01 10:20:30+02:00", "2026-01-01T08:20:30Z", "2026-01-01T08:20:31Z"],
+    "boolean": ["t", "YES", "f"],
+    "uuid": ["61616161-6161-6161-6161-616161616161", "61616161616161616161616161616161", "a" * 32],
+    "bytea": [r"\xff00", r"\xFF00", r"\x"],
+    "text": ["a, b"] * 2 + ["A, b"],
+    "varchar(5)": ["é"] * 2 + ["e"],
+}
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("kind", SAME)
+def test_rejected_copies_carry_the_key_as_postgresql_prints_it(
+    warehouse: psycopg.Connection, tmp_path: Path, kind: str, full: bool
+) -> None:
+    one, again, other = SAME[kind]
+    text = f"""
+name: twice
+source: x
+target: public.twice
+duplicates: reject
+key: [k, n]
+columns:
+  k: {{type: "{kind}"}}
+  n: {{type: integer}}
+reject_limit: {{rows: null, ratio: null}}
+"""
+    dataset = make_dataset(tmp_path, text)
+    if full:  # so that the run is merged instead of promoted
+        warehouse.execute(f'CREATE TABLE twice (k {kind}, n integer, PRIMARY KEY (k, n))')  # type: ignore[call-overload]
+        warehouse.execute("INSERT INTO twice VALUES (%s, 5)", [other])
+    data = f'k,n\n"{one}",01\n"{other}",1\n"{again}",1\n'
+    account = ingest(warehouse, dataset, data, tmp_path)
+    query = f"SELECT %s::{kind}::text"
+    shown = warehouse.execute(query, [one]).fetchone()  # type: ignore[call-overload]
+    assert shown is not None
+    assert [row[1:3] for row in rejected(warehouse, account)] == [("k, n", f"{shown[0]}, 1")] * 2
+    assert counts(account) == {"read": 3, "inserted": 1, "rejected": 2}
+
+
+FLOATS = [
+    *("0", "-0", "0.1", "1e-4", "9.9e-5", "1e-5", "123456", "1e5", "999999", "1e6", "1234567", "1e14", "1e15", "1e22"),
+    *("123456789012345", "1234567890123456", "3.4e38", "1.17549435e-38", "1e-45", "NaN", "Infinity", "-inf"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["real", "double precision"])
+def test_floats_are_printed_as_postgresql_does(warehouse: psycopg.Connection, kind: str) -> None:
+    sql_type = SqlType.parse(kind)
+    values = pa.array([read_value(text, sql_type) for text in FLOATS], sql_type.arrow)
+    query = f"SELECT x::{kind}::text FROM unnest(%s::text[]) WITH ORDINALITY AS u(x, n) ORDER BY n"
+    shown = [row[0] for row in warehouse.execute(query, [FLOATS])]  # type: ignore[call-overload]
+    assert printed(values, sql_type) == shown
+
+
+@pytest.mark.parametrize("policy", ["last", "first", "reject"])
+@pytest.mark.parametrize("kind", ["real", "double precision"])
+def test_float_keys_are_equal_as_in_postgresql(
+    warehouse: psycopg.Connection, tmp_path: Path, policy: str, kind: str
+) -> None:
+    text = f"""
+name: floats
+source: x
+target: public.floats
+duplicates: {policy}
+key: [k]
+columns:
+  k: {{type: "{kind}"}}
+  n: {{type: integer}}
+reject_limit: {{rows: null, ratio: null}}
+chunk_bytes: 1
+"""
+    dataset = make_dataset(tmp_path, text)
+    account = ingest(warehouse, dataset, "k,n\nNaN,1\n-0.0,2\nnan,3\n0,4\nNAN,5\n1,6\n", tmp_path)
+    left = {"last": [4, 6, 5], "first": [2, 6, 1], "reject": [6]}[policy]
+    assert warehouse.execute("SELECT n FROM floats ORDER BY k").fetchall() == [(n,) for n in left]
+    assert account.read == 6
+    again = ingest(warehouse, dataset, "k,n\n0,4\nNaN,7\n", tmp_path, version=DAY + timedelta(1))
+    assert again.read == again.inserted + again.updated + again.unchanged
+    assert warehouse.execute("SELECT count(*), max(n) FILTER (WHERE k = 'NaN') FROM floats").fetchone() == (3, 7)

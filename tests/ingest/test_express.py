@@ -116,7 +116,6 @@ def quoted(cell: str, how: str) -> bytes:
     return raw
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Arrow: of rows that are no UTF-8
 @settings(max_examples=600, deadline=None)
 @given(st.data())
 def test_plain_records_are_what_the_certain_way_makes_of_them(data: st.DataObject) -> None:

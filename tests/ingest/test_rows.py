@@ -18,7 +18,7 @@ from include.ingest.records import read_blocks
 from include.ingest.rows import Reader, Reject, read_rows
 from include.ingest.scan import RecordNotEnded, scan_file
 from include.ingest.source.local import LocalFile
-from tests.ingest.loading import ITEMS, ingest, make_dataset, rejected, rows
+from tests.ingest.loading import HEADER, ITEMS, ingest, make_dataset, rejected, rows
 
 TEXTS = """
 name: texts
@@ -185,3 +185,13 @@ def test_the_header_finds_columns_by_name(warehouse: psycopg.Connection, tmp_pat
     dataset = make_dataset(tmp_path, ITEMS.replace("label: {type: text,", "label: {type: text, source: Name of it,"))
     ingest(warehouse, dataset, "price,extra,Name of it,id\n1,x,one,1\n", tmp_path)
     assert [(i, label) for i, label, _ in rows(warehouse)] == [(1, "one")]
+
+
+def test_libraries_print_nothing_of_rows_that_are_not_utf8(
+    warehouse: psycopg.Connection, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = HEADER.encode() + b"1,good,1\n2,\xff,too,many\n3,\xfe,1\n4,\xe9t\xe9\n"
+    account = ingest(warehouse, make_dataset(tmp_path), data, tmp_path)
+    assert [row[0] for row in rejected(warehouse, account)] == [3, 4, 5]
+    assert rows(warehouse, "id") == [(1,)]
+    assert capfd.readouterr().err == ""

@@ -102,11 +102,10 @@ def _spellings(words: Sequence[str]) -> list[str]:
 
 def read_word(cell: str, column: Column) -> bool:
     """Read one cell by the column's words. Raises ValueFault when it is none of them."""
-    word = cell.casefold()
-    if word in {known.casefold() for known in column.true_words}:
-        return True
-    if word in {known.casefold() for known in column.false_words}:
-        return False
+    for value, words in ((True, column.true_words), (False, column.false_words)):
+        # Not by casefold: it takes other letters for these, as a ligature for "ff".
+        if cell in _spellings(words) or cell.lower() in {word.lower() for word in words}:
+            return value
     raise ValueFault("type", f"not one of {', '.join([*column.true_words, *column.false_words])}")
 
 
