@@ -12,13 +12,13 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from include.ingest import interval, template
 from include.ingest.columns import _ORDERED, Column, CrossFaults, CsvFormat, Model, Path_
 from include.ingest.records import MAX_RECORD_BYTES
 from include.ingest.sqltypes import JSONS
 
 RESERVED = ("processed_at", "source_version")
 SYSTEM_COLUMNS = ("ctid", "tableoid", "xmin", "xmax", "cmin", "cmax")
-PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
 IDENTIFIER = r"[A-Za-z_][A-Za-z0-9_]{0,62}"
 MEBIBYTE = 1 << 20
 
@@ -35,6 +35,24 @@ class RejectLimit(Model):
         if self.rows is not None and rejected > self.rows:
             return f"{said} {self.rows:,} rows"
         if self.ratio is not None and rejected > self.ratio * read:
+            return f"{said} {self.ratio * 100:g} %"
+        return None
+
+
+class DeleteLimit(Model):
+    """How many rows of the table a run in mode `replace` may delete. Over either limit it fails before it does."""
+
+    rows: int | None = Field(None, ge=0, description="The greatest number of rows that a run may delete.")
+    ratio: float | None = Field(
+        0.5, ge=0, le=1, description="The greatest share of the table's rows that a run may delete, from 0 to 1."
+    )
+
+    def exceeded(self, before: int, deleted: int) -> str | None:
+        """A sentence that says which limit is exceeded, or None."""
+        said = f"{deleted:,} of the table's {before:,} rows would be deleted: over the limit of"
+        if self.rows is not None and deleted > self.rows:
+            return f"{said} {self.rows:,} rows"
+        if self.ratio is not None and deleted > self.ratio * before:
             return f"{said} {self.ratio * 100:g} %"
         return None
 
@@ -81,6 +99,10 @@ class Dataset(Model):
     reject_limit: RejectLimit = Field(
         default_factory=lambda: RejectLimit.model_validate({}), description="How many rejected rows a run may have."
     )
+    delete_limit: DeleteLimit = Field(
+        default_factory=lambda: DeleteLimit.model_validate({}),
+        description="How many rows of the table a run in mode replace may delete.",
+    )
     unpack_limit: UnpackLimit = Field(
         default_factory=lambda: UnpackLimit.model_validate({}), description="How much a packed file may hold."
     )
@@ -101,19 +123,17 @@ class Dataset(Model):
     @field_validator("source")
     @classmethod
     def _renders(cls, value: str) -> str:
-        from jinja2 import Environment, TemplateSyntaxError
-
-        try:
-            Environment(autoescape=True).parse(value)
-        except TemplateSyntaxError as error:
-            raise ValueError(f"not a template: {error}") from None
+        template.check(value)
         return value
 
     @field_validator("schedule")
     @classmethod
     def _known_schedule(cls, value: str | None) -> str | None:
-        if value is not None and value not in PRESETS and not re.fullmatch(r"[\w*/,#?-]+( +[\w*/,#?-]+){4,5}", value):
-            raise ValueError(f"must be a cron expression of 5 fields or one of {', '.join(PRESETS)}")
+        if value is None:
+            return value
+        if value not in interval.PRESETS and not re.fullmatch(r"[\w*/,#?-]+( +[\w*/,#?-]+){4,5}", value):
+            raise ValueError(f"must be a cron expression of 5 fields or one of {', '.join(interval.PRESETS)}")
+        interval.check(value)
         return value
 
     @model_validator(mode="after")

@@ -15,8 +15,8 @@ A transaction is 64 bits, of which a row keeps 32. As no row is younger than the
 with these 32 bits that is not younger is assumed. The row may be older than that by whole rounds, and so is settled all
 the more.
 
-A ledger that was restored from a dump speaks of another server's transactions. Its own rows tell: they were written
-by the restore and not by the runs.
+A ledger that was restored from a dump speaks of another server's transactions. A row that each merge leaves in
+`ingest_stamp` tells: there it was written by the restore.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ written AS (
 )
 """
 
-# Runs on the table of which the ledger's own row is as the run left it, with what wrote to the table.
+# Runs on the table that merged on this very server, with what wrote to the table.
 _RUNS: LiteralString = """
 run AS (
-    SELECT *, written_by[cardinality(written_by)] AS merged_by, pg_snapshot_xmin(seen)::text::bigint AS settled
-    FROM millrace.ingest_run
-    WHERE target_oid = {target}::text::regclass AND status = 'done' AND written_by IS NOT NULL
-        AND xmin = written_by[cardinality(written_by)]::xid
+    SELECT r.*, written_by[cardinality(written_by)] AS merged_by, pg_snapshot_xmin(seen)::text::bigint AS settled
+    FROM millrace.ingest_run AS r JOIN millrace.ingest_stamp AS s USING (run_id)
+    WHERE target_oid = {target}::text::regclass AND status = 'done'
+        AND s.xmin = written_by[cardinality(written_by)]::xid
 )
 """
 

@@ -30,6 +30,13 @@ ALTER TABLE millrace.held_key ALTER COLUMN hashes SET STORAGE EXTERNAL;
 COMMENT ON TABLE millrace.held_key IS
 'Keys that a file of this version held in rows that it left as they were: keys of 8 bytes, or keyed hashes of 16.';
 
+CREATE TABLE millrace.ingest_stamp (
+    run_id uuid PRIMARY KEY REFERENCES millrace.ingest_run ON DELETE CASCADE
+);
+
+COMMENT ON TABLE millrace.ingest_stamp IS
+'Written by the transaction that merged a run, and by no other: restored from a dump, it is another''s (its xmin tells).';
+
 INSERT INTO millrace.held_version
 SELECT
     target_oid,
