@@ -333,8 +333,8 @@ def finish_run(
 ) -> None:
     """Write the counts and mark the run done. `target` is the table's oid, its rows and its shape.
 
-    The transactions that wrote rows are kept with the run, this one as the last, which its stamp bears out. `reason` takes the place of what an
-    earlier, failed try may have noted.
+    The transactions that wrote rows are kept with the run, this one as the last, which its stamp bears out. `reason`
+    takes the place of what an earlier, failed try may have noted.
     """
     cursor.execute(
         "UPDATE millrace.ingest_run SET status = 'done', finished_at = clock_timestamp(),"
