@@ -57,8 +57,14 @@ def load_chunk(connection: psycopg.Connection, dataset: Dataset, plan: Plan, chu
         losers = ledger.losers_of(cursor, plan.run_id, chunk.number)
         first_page = staging.first_to_mark(cursor, plan.run_id, plan.size) if plan.form == "promote" else None
         loader = _Loader(cursor, plan, chunk, reader, losers, loaded)
-        sizes = {"block_bytes": dataset.block_bytes, "max_record_bytes": dataset.max_record_bytes}
-        blocks = read_blocks(plan.text, reader.dialect, chunk, **sizes, forget=True)
+        blocks = read_blocks(
+            plan.text,
+            reader.dialect,
+            chunk,
+            block_bytes=dataset.block_bytes,
+            max_record_bytes=dataset.max_record_bytes,
+            forget=True,
+        )
         for block in _unknown(blocks, staging.known_mask(cursor, plan.run_id, chunk.number), losers, loaded):
             loader.load(block)
             if _hopeless(dataset, plan, loaded.rejected):
