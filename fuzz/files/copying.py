@@ -39,7 +39,7 @@ class Copy:
     def forget(self) -> None:
         """Drop the tables: what they hold is of no use any more."""
         for fields in self._tables:
-            self._connection.execute(f"DROP TABLE judged_{fields}")  # type: ignore[call-overload]
+            self._connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(f"judged_{fields}")))
         self._tables.clear()
 
     def records(self, raws: Sequence[bytes], form: Form, fields: int) -> tuple[list[Row | str], int | None]:

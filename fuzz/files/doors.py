@@ -58,14 +58,16 @@ def refusal_of(error: IngestError) -> Outcome:
     return Outcome(refused=why, line=int(line) if line.isdigit() else None)
 
 
-def by_steps(case: Case, file: Path, *, short: bool) -> Outcome:
-    """The steps of a load without ledger and target; `short`: plain records by the short way, as far as it goes."""
-    dataset, outcome = dataset_of(case), Outcome()
+def by_steps(case: Case, file: Path) -> tuple[Outcome, Outcome]:
+    """The steps of a load without ledger and target: plain records by the short way as far as it goes, and all by the
+    certain way.
+    """
+    dataset = dataset_of(case)
     dialect = dialect_of(dataset)
     try:
         found = find_files(LOCAL, str(file), uuid4(), dataset, dialect)
     except IngestError as error:
-        return refusal_of(error)
+        return refusal_of(error), refusal_of(error)
     source = LOCAL.planned(str(file), found.files, uuid4())
     again = scan_file(
         source, dialect, header=dataset.csv.header, chunk_bytes=dataset.chunk_bytes, lanes=dataset.parallel,
@@ -73,14 +75,16 @@ def by_steps(case: Case, file: Path, *, short: bool) -> Outcome:
     )  # fmt: skip
     assert again.chunks == found.chunks, "chunks depend on segments"
     reader = Reader(dataset, dialect, *found.header[:2])
+    short, certain = Outcome(), Outcome()
     for chunk in found.chunks:
-        express, odd = Express(reader) if short and can_express(reader, keys=False) else None, []
-        for block in read_blocks(source, dialect, chunk, block_bytes=dataset.block_bytes):
-            odd.append(_plain(express, block, reader, outcome) if express else block)
+        express = Express(reader) if can_express(reader, keys=False) else None
+        blocks = list(read_blocks(source, dialect, chunk, block_bytes=dataset.block_bytes))
+        odd = [_plain(express, block, reader, short) if express else block for block in blocks]
         odd = [block for block in odd if len(block.starts)]
         if odd:
-            _certain(joined(odd), reader, outcome)
-    return outcome
+            _certain(joined(odd), reader, short)
+        _certain(joined(blocks), reader, certain)
+    return short, certain
 
 
 def _plain(express: Express, block: Block, reader: Reader, outcome: Outcome) -> Block:

@@ -88,26 +88,27 @@ class FilesJudge:
             raise AssertionError(f"{case}: {error}") from error
         if case.whole:
             return doors.by_runs(self._connection, case, self._file, wanted)
-        for short in (True, False):
-            try:
-                got = doors.by_steps(case, self._file, short=short)
-            except Exception as error:  # a file must not bring Millrace down: what it raised is the difference
-                return f"{'short' if short else 'certain'} way: {type(error).__name__}: {error}"
+        try:
+            ways = doors.by_steps(case, self._file)
+        except Exception as error:  # a file must not bring Millrace down: what it raised is the difference
+            return f"{type(error).__name__}: {error}"
+        for way, got in zip(("short", "certain"), ways, strict=True):
             if not wanted.met_by(got):
-                return f"{'short' if short else 'certain'} way:\n  wanted {wanted}\n  got    {got}"
+                return f"{way} way:\n  wanted {wanted}\n  got    {got}"
         return None
 
     def wanted(self, case: Case, explained: Counter[str]) -> Outcome:
         """What is to become of the file."""
         form, body = case.form, case.data
-        if body.startswith((b"\xff\xfe", b"\xfe\xff")) and form.encoding == "utf-8":
+        if _is_wide(body[:512]):
             explained["UTF-16"] += 1
             return Outcome(refused="text")
         if body.startswith(BOM):
             explained["byte order mark"] += 1
             body = body[len(BOM) :]
         found = cut(body, form, end_mark=self._copy.end_mark)
-        rest, rest_line, ends = [], 1, True
+        rest: list[tuple[int, list[bytes]]] = []
+        rest_line, ends = 1, True
         if found.parts:
             why, start, rest_line = found.parts
             explained[why] += 1
@@ -149,6 +150,13 @@ class FilesJudge:
         if first is not None and not any(NEWLINE.search(record.text) for record in records):
             assert line == first + 1, f"COPY names line {line} of the records, and not {first + 1}"
         return found
+
+
+def _is_wide(head: bytes) -> bool:
+    """Whether a file begins with the mark of UTF-16 or UTF-32 and a NUL follows, or most of every other byte is NUL."""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")) and 0 in head:
+        return True
+    return len(head) >= 8 and any(4 * half.count(0) >= 3 * len(half) for half in (head[::2], head[1::2]))
 
 
 def shrunk(case: Case, differs: Callable[[Case], bool]) -> Case:

@@ -24,6 +24,8 @@ def make_case(random: Random, *, whole: bool = False) -> Case:
     text += random.choice(("", "", end, end * 3, form.delimiter, form.quote or "", form.escape or ""))
     text = text.removesuffix(end) if random.random() < 0.3 else text
     data = text.encode(form.encoding, errors="replace")
+    if random.random() < 0.01:
+        data = text.encode(random.choice(("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be")), errors="replace")
     if random.random() < 0.15:
         data = _damaged(random, data, form)
     if form.quote is None:

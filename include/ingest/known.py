@@ -184,8 +184,14 @@ class Matcher:
 def _blocks_from(base: Base, reader: Reader, first: int, offset: int) -> Iterator[pa.Array]:
     """The records of the last file that are rows of the target, from that chunk and at least that offset on."""
     for chunk in base.chunks[first:]:
-        sizes = {"block_bytes": reader.dataset.block_bytes, "max_record_bytes": chunk.length}  # it was loaded once
-        for block in read_blocks(base.text, reader.dialect, chunk, **sizes):
+        blocks = read_blocks(
+            base.text,
+            reader.dialect,
+            chunk,
+            block_bytes=reader.dataset.block_bytes,
+            max_record_bytes=chunk.length,  # no limit: it was loaded once, maybe under another one
+        )
+        for block in blocks:
             if block.offsets[-1] < offset:
                 continue
             low, high = np.searchsorted(base.without_row, (block.offsets[0], block.offsets[-1] + 1))

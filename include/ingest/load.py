@@ -81,8 +81,14 @@ def _load_chunk(
         first_page = staging.first_to_mark(cursor, plan.run_id, plan.size) if plan.form == "promote" else None
         probe = Probe(cursor, dataset, plan, chunk.number) if probed else None
         loader = _Loader(cursor, plan, chunk, reader, losers, loaded, probe)
-        sizes = {"block_bytes": dataset.block_bytes, "max_record_bytes": dataset.max_record_bytes}
-        blocks = read_blocks(plan.text, reader.dialect, chunk, **sizes, forget=True)
+        blocks = read_blocks(
+            plan.text,
+            reader.dialect,
+            chunk,
+            block_bytes=dataset.block_bytes,
+            max_record_bytes=dataset.max_record_bytes,
+            forget=True,
+        )
         for block in _unknown(blocks, staging.known_mask(cursor, plan.run_id, chunk.number), losers, loaded):
             loader.load(block)
             if _hopeless(dataset, plan, loaded.rejected):

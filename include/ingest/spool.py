@@ -70,8 +70,14 @@ def read_keyed(source: Source, reader: Reader, chunk: Chunk) -> Iterator[Keyed]:
         columns = {name: reader.dataset.columns[name] for name in reader.dataset.key}
         dataset = reader.dataset.model_copy(update={"columns": columns})
         reader = replace(reader, dataset=dataset, positions=tuple(place[name] for name in columns))
-    sizes = {name: getattr(reader.dataset, name) for name in ("block_bytes", "max_record_bytes")}
-    for block in read_blocks(source, reader.dialect, chunk, **sizes):
+    blocks = read_blocks(
+        source,
+        reader.dialect,
+        chunk,
+        block_bytes=reader.dataset.block_bytes,
+        max_record_bytes=reader.dataset.max_record_bytes,
+    )
+    for block in blocks:
         if not leading:
             yield _parsed(block, reader)
             continue
