@@ -135,7 +135,8 @@ def test_a_new_target_has_the_schemas_default_privileges(
     warehouse.execute("CREATE TABLE plain (id int)")
     ingest(warehouse, make_dataset(tmp_path, description="Things on sale"), DATA, tmp_path)
     query = (
-        "SELECT coalesce(relacl, acldefault('r', relowner))::text, relowner, obj_description(oid, 'pg_class') FROM pg_class WHERE relname = %s"
+        "SELECT coalesce(relacl, acldefault('r', relowner))::text, relowner, obj_description(oid, 'pg_class')"
+        " FROM pg_class WHERE relname = %s"
         " AND relnamespace = 'public'::regnamespace"
     )
     plain, made = (warehouse.execute(query, [name]).fetchone() for name in ("plain", "items"))
