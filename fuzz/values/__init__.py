@@ -18,6 +18,7 @@ from psycopg import conninfo, sql
 from fuzz.judging import Checked, Difference
 from fuzz.values import postgres, ways
 from fuzz.values.cells import KINDS, Kind, make_cells
+from fuzz.values.rules import check_rule
 from fuzz.values.strictness import reason
 from stack.databases import migrate_warehouse
 
@@ -69,6 +70,9 @@ class Values:
             else:
                 wrong.append(cell)
         chance = Random(seed)
+        taken = [cell for like in forms.values() for cell in like][:200]
+        rules = check_rule(self._connection, kind, taken, chance)
+        checked.differences += [Difference(seed, told) for told in rules[:1]]
         alike = [cell for cell in wrong if shape(cell, kind) in forms]
         picked = chance.sample(alike, min(len(alike), UNIFORM))
         for cell in [*picked, *(like[0] for like in [*forms.values()][:1])]:

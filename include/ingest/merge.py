@@ -115,8 +115,11 @@ def _merge(cursor: Cursor, dataset: Dataset, plan: Plan) -> None:
     over = dataset.reject_limit.exceeded(loaded["read"], loaded["rejected"])
     if over:
         raise RejectLimitExceeded(f"{plan.path}: {over}. {rejected_rows_hint(plan)}")
-    applied = _apply(cursor, dataset, plan, loaded)
-    counts = _balance(plan, loaded, applied)
+    try:
+        applied = _apply(cursor, dataset, plan, loaded)
+        counts = _balance(plan, loaded, applied)
+    except AccountMismatch as error:
+        raise _explained(cursor, dataset, error) from error
     target = targets.describe(cursor, dataset)
     assert target is not None
     after = {"oid": target.oid, "rows": applied.target_rows, "shape": targets.shape(cursor, dataset)}
@@ -129,6 +132,18 @@ def _merge(cursor: Cursor, dataset: Dataset, plan: Plan) -> None:
     if applied.target_rows is None or not can_be_base(dataset):
         ledger.forget_losers(cursor, plan.run_id)
     staging.drop(cursor, plan.run_id)
+
+
+def _explained(cursor: Cursor, dataset: Dataset, error: AccountMismatch) -> AccountMismatch | TargetRefused:
+    """The target's own triggers and rules as the cause, where it has any."""
+    target = targets.describe(cursor, dataset)
+    names = targets.interferers(cursor, target) if target else ""
+    if not names:
+        return error
+    return TargetRefused(
+        f"target {dataset.target} did not take each row as it was written: {names} can skip or redirect rows, and then"
+        f" they can't be counted. Nothing was changed. Change that, or let the dataset fill another table. ({error})"
+    )
 
 
 def _tune(cursor: Cursor) -> None:

@@ -33,6 +33,7 @@ def promote(cursor: Cursor, dataset: Dataset, run_id: UUID) -> bool:
         _add_constants(cursor, rows, run_id, targets.system_columns(dataset), {targets.PROCESSED_AT})
         _take_place(cursor, dataset, rows)
         _restore_defaults(cursor, dataset, {targets.PROCESSED_AT: "now()"})
+        _grant_as_created(cursor, dataset, run_id)
         return True
     if not _fits(cursor, dataset, before):
         return False
@@ -64,6 +65,42 @@ def promote(cursor: Cursor, dataset: Dataset, run_id: UUID) -> bool:
     if comment and comment[0]:
         cursor.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(name, sql.Literal(comment[0])))
     return True
+
+
+def _grant_as_created(cursor: Cursor, dataset: Dataset, run_id: UUID) -> None:
+    """Give the target the privileges of a table that this role creates in its schema.
+
+    Default privileges are given when a table is created, and this one was created in the staging schema. A table that
+    is made for the purpose has what PostgreSQL gives by the defaults of the role and of the schema.
+    """
+    name = targets.identifier(dataset)
+    model = sql.Identifier(dataset.schema_name, f"millrace_{run_id.hex}")
+    cursor.execute(sql.SQL("CREATE TABLE {} ()").format(model))
+    query = "SELECT relacl::text FROM pg_class WHERE oid = %s::regclass"
+    wanted, given = (cursor.execute(query, [table.as_string(cursor)]).fetchone() for table in (model, name))
+    if wanted != given:
+        _revoke_all(cursor, name)
+        for privilege, grantee, option in _privileges(cursor, model):
+            cursor.execute(
+                sql.SQL("GRANT {} ON {} TO {}{}").format(sql.SQL(privilege), name, sql.SQL(grantee), sql.SQL(option))
+            )
+    cursor.execute(sql.SQL("DROP TABLE {}").format(model))
+
+
+def _revoke_all(cursor: Cursor, name: sql.Identifier) -> None:
+    grantees = {grantee for _, grantee, _ in _privileges(cursor, name)}
+    for grantee in grantees:
+        cursor.execute(sql.SQL("REVOKE ALL ON {} FROM {}").format(name, sql.SQL(grantee)))
+
+
+def _privileges(cursor: Cursor, name: sql.Identifier) -> list[tuple[str, str, str]]:
+    """All privileges on a table, its owner's too."""
+    return cursor.execute(
+        "SELECT a.privilege_type, CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END,"
+        " CASE WHEN a.is_grantable AND a.grantee <> c.relowner THEN ' WITH GRANT OPTION' ELSE '' END"
+        " FROM pg_class c, aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) a WHERE c.oid = %s::regclass",
+        [name.as_string(cursor)],
+    ).fetchall()
 
 
 def _add_constants(

@@ -14,6 +14,7 @@ from include.ingest.errors import TargetMismatch
 
 PROCESSED_AT = "processed_at"
 SOURCE_VERSION = "source_version"
+MOST_COLUMNS = 1_597  # PostgreSQL's tables have up to 1,600; the merge's list of changes has three of its own
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Target:
     unique_keys: tuple[frozenset[str], ...]
     plain: bool  # nothing hangs on the table itself, so that a new table may take its place
     keeps_rows: bool  # an ordinary table without triggers or rules, so that a row stands as it was written
+    generated: tuple[str, ...]  # columns that take no value: the table always generates it
+    blurred: tuple[str, ...]  # columns of a nondeterministic collation, which takes different texts for equal
 
 
 def identifier(dataset: Dataset) -> sql.Identifier:
@@ -81,22 +84,63 @@ SELECT c.oid, c.relkind::text,
         AND NOT EXISTS (
             SELECT FROM pg_publication_tables p WHERE p.schemaname = n.nspname AND p.tablename = c.relname),
     c.relkind = 'r' AND NOT c.relhasrules AND NOT c.relrowsecurity AND NOT c.relhassubclass
-        AND NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal)
+        AND NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal),
+    ARRAY(
+        SELECT a.attname::text FROM pg_attribute a
+        WHERE a.attrelid = c.oid AND a.attnum > 0 AND (a.attgenerated <> '' OR a.attidentity = 'a')),
+    ARRAY(
+        SELECT a.attname::text FROM pg_attribute a JOIN pg_collation l ON l.oid = a.attcollation
+        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT l.collisdeterministic)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relname = %s
 """
 
 
 def describe(cursor: Cursor, dataset: Dataset) -> Target | None:
-    """The target as it is now, or None when there is no such table. Raises TargetMismatch when it is no table."""
+    """The target as it is now, or None when there is no such table.
+
+    Raises TargetMismatch when it is no table, and where there can be none.
+    """
     row = cursor.execute(_DESCRIBE, [dataset.schema_name, dataset.table_name]).fetchone()
     if row is None:
+        _check_place(cursor, dataset)
         return None
-    oid, kind, columns, demanding, unique, plain, keeps_rows = row
+    oid, kind, columns, demanding, unique, plain, keeps_rows, generated, blurred = row
     if kind not in ("r", "p"):
         raise TargetMismatch(f"target {dataset.target} is not a table; a load needs a table")
     keys = tuple(frozenset(names) for _, names in unique)
-    return Target(oid, dict(columns), tuple(demanding), keys, plain, keeps_rows)
+    return Target(oid, dict(columns), tuple(demanding), keys, plain, keeps_rows, tuple(generated), tuple(blurred))
+
+
+def _check_place(cursor: Cursor, dataset: Dataset) -> None:
+    """Raise TargetMismatch where a missing target can't be created."""
+    schema, count = dataset.schema_name, len(dataset.columns) + len(system_columns(dataset))
+    row = cursor.execute(
+        "SELECT current_user, current_database(),"
+        " (SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = %s)",
+        [schema],
+    ).fetchone()
+    assert row is not None
+    role, database, may_create = row
+    if may_create is None:
+        raise TargetMismatch(
+            f"target {dataset.target}: there is no schema {schema} in database {database}. Create it and let role"
+            f" {role} create tables there, or change `target` in {dataset.name}.yaml."
+        )
+    if not may_create:
+        raise TargetMismatch(
+            f"target {dataset.target} does not exist, and role {role} may not create it: GRANT CREATE ON SCHEMA"
+            f" {schema} TO {role}, or create the table."
+        )
+    if count > MOST_COLUMNS:
+        raise TargetMismatch(f"target {dataset.target} can't be created: {_too_many(count)}")
+
+
+def _too_many(count: int) -> str:
+    return (
+        f"{count:,} columns with Millrace's own are over the {MOST_COLUMNS:,} that a load can have."
+        " Leave columns out of the dataset, or part it into several"
+    )
 
 
 def check(target: Target, dataset: Dataset) -> None:
@@ -108,6 +152,20 @@ def check(target: Target, dataset: Dataset) -> None:
             faults.append(f"column {name}: the dataset has it ({column.sql_type.name}), the table does not")
         elif have != column.sql_type.name:
             faults.append(f"column {name}: {column.sql_type.name} in the dataset, {have} in the table")
+        if name in target.generated:
+            faults.append(
+                f"column {name}: the table always generates its value (GENERATED ALWAYS). Leave it out of the dataset,"
+                f" or ALTER TABLE {dataset.target} ALTER COLUMN {name} DROP EXPRESSION (of an identity: SET GENERATED"
+                " BY DEFAULT)"
+            )
+        if name in dataset.key and name in target.blurred:
+            faults.append(
+                f"column {name}: its collation is nondeterministic, so the table takes different texts for one key, and"
+                " a file's records do not: give the key another collation"
+            )
+    count = len({*target.columns, *dataset.columns, *system_columns(dataset)})
+    if count > MOST_COLUMNS:
+        faults.append(_too_many(count))
     for name, kind in system_columns(dataset).items():
         if target.columns.get(name, kind) != kind:
             faults.append(f"column {name}: Millrace keeps {kind} there, the table has {target.columns[name]}")
@@ -141,6 +199,21 @@ def create(cursor: Cursor, dataset: Dataset, name: sql.Identifier, *, bare: bool
         tail = " NOT NULL DEFAULT now()" if system == PROCESSED_AT else ""
         columns.append(sql.SQL("{} {}").format(sql.Identifier(system), sql.SQL(kind + tail)))
     cursor.execute(sql.SQL("CREATE TABLE {} ({})").format(name, sql.SQL(", ").join(columns)))
+    said = " ".join(dataset.description.split())
+    comment = f"{said}{'' if said.endswith('.') or not said else '.'} Filled by Millrace from dataset {dataset.name}."
+    cursor.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(name, sql.Literal(comment.strip())))
+
+
+def interferers(cursor: Cursor, target: Target) -> str:
+    """What of the target may keep a row from standing as it was written; empty where there is nothing of the kind."""
+    found = cursor.execute(
+        "WITH tables AS (SELECT %(oid)s::oid AS oid UNION SELECT relid FROM pg_partition_tree(%(oid)s::oid::regclass))"
+        " SELECT 'trigger ' || g.tgname FROM pg_trigger g JOIN tables t ON t.oid = g.tgrelid WHERE NOT g.tgisinternal"
+        " UNION SELECT 'rule ' || r.rulename FROM pg_rewrite r JOIN tables t ON t.oid = r.ev_class"
+        " UNION SELECT 'row security' FROM pg_class c JOIN tables t USING (oid) WHERE c.relrowsecurity ORDER BY 1",
+        {"oid": target.oid},
+    )
+    return ", ".join(name for (name,) in found)
 
 
 def trailing(cursor: Cursor, dataset: Dataset, target: Target) -> list[str]:

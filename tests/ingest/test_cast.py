@@ -227,6 +227,13 @@ def test_a_cell_is_read_exactly_or_located(kind: str, cell: str | bytes, value: 
     assert type(got) is type(value)
 
 
+@pytest.mark.parametrize("kind", ["real", "double precision"])
+def test_allowed_floats_are_equal_as_in_postgresql(kind: str) -> None:
+    cells = ["0", "-0", "NaN", "1", "0.1"]
+    assert cast(cells, column(kind, allowed=[0, "NaN"]))[1].keys() == {3, 4}
+    assert cast(cells, column(kind, allowed=["-0.0", 0.1]))[1].keys() == {2, 3}
+
+
 def test_nan_is_a_double() -> None:
     assert np.isnan(one("NaN", column("double precision")))
     assert np.isnan(one("nan", column("real")))

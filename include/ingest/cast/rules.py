@@ -29,7 +29,10 @@ def check_rules(values: pa.Array, column: Column, faults: Faults) -> None:
     if column.pattern is not None:
         faults.add(_mismatches(values, column.pattern), "pattern", f"does not match {column.pattern}")
     if column.allowed_values is not None:
-        known = pc.is_in(values, value_set=column.allowed_values).to_numpy(zero_copy_only=False)
+        given, allowed = values, column.allowed_values
+        if pa.types.is_floating(values.type):  # by their bits, -0 is not among 0
+            given, allowed = (pc.add(floats, pa.scalar(0.0, values.type)) for floats in (values, allowed))
+        known = pc.is_in(given, value_set=allowed).to_numpy(zero_copy_only=False)
         words = ", ".join(map(str, column.allowed or []))
         faults.add(~known & ~null_mask(values), "allowed", f"not one of {words}")
 
