@@ -97,8 +97,9 @@ def test_a_leak_in_a_celery_child_is_named(airflow: Airflow, worker: Worker, mon
     appeared(airflow.api, DAG)
     airflow.api.patch(f"dags/{DAG}", {"is_paused": False})
     assert airflow.outcome(DAG, airflow.trigger(DAG)) == "success", worker.log.read_text()
+    # One child may have done all the work of a run.
+    until(lambda: len(children_of(worker)) == 2 or not airflow.outcome(DAG, airflow.trigger(DAG)), "both to work")
     children = children_of(worker)
-    assert len(children) == 2
     with airflow.warehouse() as warehouse:
 
         def sampled() -> bool:

@@ -118,6 +118,6 @@ def test_a_watcher_that_was_killed_is_started_by_the_next_task(airflow: Airflow)
     until(watchers, "a watcher")
     for one in watchers():
         one.kill()
-    until(lambda: not watchers(), "its end", 10)
+    until(lambda: not watchers(), "its end")
     airflow.outcome(DAG, airflow.trigger(DAG))
-    assert len(watchers()) == 1
+    until(lambda: len(watchers()) == 1, "one watcher: of those that tasks start at once, all others end")

@@ -79,7 +79,9 @@ def test_every_panel_has_data(airflow: Airflow, prometheus: str) -> None:
         return not pending
 
     until(seen, f"data for {pending}")
-    assert answer(prometheus, 'sum(millrace_ingest_rejected_rows_24h{dataset="watched"})')[0]["value"][1] == "1"
+    rejected = 'sum(millrace_ingest_rejected_rows_24h{dataset="watched"})'
+    until(lambda: answer(prometheus, rejected), "the rejected row")
+    assert answer(prometheus, rejected)[0]["value"][1] == "1"
 
 
 @pytest.mark.airflow

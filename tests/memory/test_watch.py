@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -62,7 +61,7 @@ def test_one_watcher_starts_and_ends_with_the_last_process(leaker: Program, ware
     until(lambda: watchers(leaker.folder), "a watcher")
     for _ in range(3):
         watch.ensure()
-    time.sleep(0.3)
+    until(lambda: len(watchers(leaker.folder)) == 1, "the others to end")
     (watcher,) = watchers(leaker.folder)
     assert watcher.ppid() != os.getpid(), "it left the process that started it"
     with psycopg.connect(warehouse_of_watcher, autocommit=True) as warehouse:
@@ -237,8 +236,7 @@ def test_two_watchers_at_once_are_one(leaker: Program) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    time.sleep(0.5)
-    assert len(watchers(leaker.folder)) == 1
+    until(lambda: len(watchers(leaker.folder)) == 1, "all but one to end")
 
 
 def test_it_is_not_started_where_the_audit_is_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
