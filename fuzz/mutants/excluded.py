@@ -5,7 +5,7 @@ Short on purpose. A line belongs here only when every change in the function lea
 
 from __future__ import annotations
 
-READ_ALONE = "says which cells are cast alone; cast together, the column fails and is cast in pieces, to the same values"
+READ_ALONE = "says which cells are cast alone; cast in pieces with the others, they get the same values"
 CACHE = "a hint to the system's cache"
 
 # (file, function, reason)
