@@ -249,6 +249,8 @@ class _Walk(ast.NodeVisitor):
         """`not x` and `-x` become `x`."""
         if isinstance(node.op, (ast.Not, ast.USub, ast.Invert)):
             self.replace(node, f"({self.text(node.operand)})")
+        if isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
+            return  # -1 mostly says "none", as -2 would
         self.generic_visit(node)
 
     def visit_BinOp(self, node: ast.BinOp) -> None:

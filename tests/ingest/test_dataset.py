@@ -9,9 +9,10 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from include.ingest import dataset_file as module
-from include.ingest.columns import usable_encoding
+from include.ingest.columns import CsvFormat, usable_encoding
 from include.ingest.dataset import Dataset, RejectLimit, fingerprint
 from include.ingest.dataset_file import load_dataset
 from include.ingest.errors import DatasetError
@@ -316,3 +317,32 @@ def test_the_fingerprint_follows_columns_and_their_order(load: Callable[[str], D
     texts = [GOOD, "".join([*lines[:6], lines[7], lines[6]]), GOOD.replace("min: 0", "min: 1"), column("type: text")]
     assert len({fingerprint(load(text)) for text in texts}) == 4
     assert fingerprint(load(GOOD)) == fingerprint(load("# a comment\n" + GOOD))
+
+
+@pytest.mark.parametrize("mark", ["~", " ", "!", "|", "\t", ";", "^"])
+@pytest.mark.parametrize("field", ["delimiter", "quote", "escape"])
+def test_every_printable_character_may_have_a_meaning(field: str, mark: str) -> None:
+    assert getattr(CsvFormat.model_validate({field: mark}), field) == mark
+
+
+@pytest.mark.parametrize("mark", ["", "||", "\x1f", "\x7f", "\n", "\r", "\0", "é", "“"])
+@pytest.mark.parametrize("field", ["delimiter", "quote", "escape"])
+def test_what_is_not_one_printable_ascii_character_has_none(field: str, mark: str) -> None:
+    with pytest.raises(ValidationError, match="must be one printable ASCII character or a tab"):
+        CsvFormat.model_validate({field: mark})
+
+
+@pytest.mark.parametrize(("marks", "accepted"), [
+    ({"delimiter": '"'}, False),
+    ({"delimiter": ";", "quote": ";"}, False),
+    ({"delimiter": "\\", "escape": "\\"}, False),
+    ({"delimiter": ";", "quote": "'", "escape": "'"}, True),
+    ({"quote": None, "escape": "\\"}, False),
+    ({"quote": None, "delimiter": "|"}, True),
+])  # fmt: skip
+def test_marks_that_would_be_taken_for_one_another_are_refused(marks: dict[str, str | None], accepted: bool) -> None:
+    if accepted:
+        CsvFormat.model_validate(marks)
+    else:
+        with pytest.raises(ValidationError):
+            CsvFormat.model_validate(marks)

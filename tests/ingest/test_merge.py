@@ -422,3 +422,17 @@ def _pages_to_mark(warehouse: psycopg.Connection, postgres: PostgresServer, plan
     found = warehouse.execute(read.format(staging.rows_table(planned.run_id))).fetchone()
     assert found is not None
     return int(found[0][0]["Plan"]["Shared Dirtied Blocks"])
+
+
+def test_a_run_that_is_done_is_merged_again_without_its_file_or_its_staging(
+    warehouse: psycopg.Connection, tmp_path: Path
+) -> None:
+    dataset, file = make_dataset(tmp_path, chunk_bytes=10), tmp_path / "file.csv"
+    file.write_text(HEADER + "1,a,1\n2,b,2\n")
+    planned = plan(warehouse, dataset, Order(uuid4(), file, DAY))
+    done = finish(warehouse, dataset, planned)
+    file.unlink()
+    warehouse.execute("UPDATE items SET label = 'theirs' WHERE id = 2")
+    assert counts(merge(warehouse, dataset, planned)) == counts(done) == {"read": 2, "inserted": 2}
+    assert rows(warehouse, "id, label") == [(1, "a"), (2, "theirs")]
+    assert staging_tables(warehouse) == []
