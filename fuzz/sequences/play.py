@@ -104,7 +104,7 @@ class _Game:
                     raise Different(f"left in staging: {', '.join(left)}")
             except Different as difference:
                 return f"step {number}: {difference}"
-            except (psycopg.Error, AssertionError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+            except Exception as error:
                 return f"step {number}: {type(error).__name__}: {error}"
         return None
 
@@ -281,7 +281,7 @@ class _Game:
             self._note("skipped")
             model.skip(run)
             return
-        if model.mode == "append" and stands and not model.must_load(run):
+        if model.mode == "append" and stands and not model.must_load(run) and run.name in model.appended:
             self._note("append cleared")
             return
         if model.mode == "append" and model.must_skip(run):

@@ -25,7 +25,7 @@ from include.ingest.dataset import Dataset
 from include.ingest.errors import IngestError
 from include.ingest.load import load_chunk
 from include.ingest.merge import merge
-from include.ingest.plan import Order, plan, read_plan
+from include.ingest.plan import Order, Plan, plan
 from include.ingest.run import close, run
 from include.ingest.source.storage import Storage
 
@@ -80,6 +80,7 @@ class Steps:
     run_id: UUID
     scratch: Path
     early: bool = False
+    _planned: Plan | None = None
 
     def whole(self, connection: Connection[Any] | None = None) -> Outcome:
         """All of it, by `run` or by the command line."""
@@ -94,7 +95,7 @@ class Steps:
     def plan(self) -> None:
         """Plan, and say whether nothing is left to do."""
         self._step("plan")
-        self.early = read_plan(self.connection, self.run_id).skipped or self._is_done()
+        self.early = self._planned is not None and self._planned.skipped or self._is_done()
 
     def load(self) -> None:
         """Load all chunks."""
@@ -126,9 +127,10 @@ class Steps:
 
     def _do(self, name: str, connection: Connection[Any]) -> None:
         if name == "plan":
-            plan(connection, self.dataset, self._order())
+            self._planned = plan(connection, self.dataset, self._order())
             return
-        planned = read_plan(connection, self.run_id, self._storage())
+        assert self._planned is not None
+        planned = Plan.from_dict(json.loads(json.dumps(self._planned.as_dict())), self._storage())
         if name == "merge":
             merge(connection, self.dataset, planned)
             return

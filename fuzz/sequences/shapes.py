@@ -21,7 +21,7 @@ KEYS = {
     "date": (("id", "date"),),
     "numeric": (("id", "numeric(12,2)"),),
 }
-WORDS = ("a", "b", "a,b", 'say "x"', "line\nbreak", "Zoë", " padded ", "€", "x" * 300, "NULL", "\\N", "'")
+WORDS = ("a", "b", "a,b", 'say "x"', "line\nbreak", "Zoë", " padded ", "€", "x" * 30, "NULL", "\\N", "'")
 NOTES = ('{"a":1}', '{"a": 1}', "[1,2]", "7", None)
 
 
