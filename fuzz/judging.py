@@ -20,18 +20,22 @@ class Difference:
 
 @dataclass
 class Checked:
-    """What came of a batch. `explained` counts the differences that `docs/fuzz.md` lists, by their short name."""
+    """What came of a batch. `explained` counts the differences that `docs/fuzz.md` lists, by their short name.
+
+    `held` counts what the cases were about, for the report; it may stay empty.
+    """
 
     cases: int = 0
     differences: list[Difference] = field(default_factory=list)
     explained: Counter[str] = field(default_factory=Counter)
+    held: Counter[str] = field(default_factory=Counter)
 
 
 class Judge(Protocol):
     """A module `fuzz.<name>` has a function `open_judge(dsn, scratch)` that returns one.
 
-    `dsn` is that of a PostgreSQL superuser on a server of the judge's own; it makes its databases there. `scratch` is an
-    empty folder.
+    `dsn` is that of a PostgreSQL superuser on a server of the judge's own; it makes its databases there. `scratch` is
+    an empty folder.
     """
 
     def check(self, seed: int) -> Checked:

@@ -13,7 +13,7 @@ from fuzz.judging import Checked, Difference
 from fuzz.sequences.ground import Ground
 from fuzz.sequences.play import Player
 from fuzz.sequences.script import Script
-from fuzz.sequences.shrink import shrink
+from fuzz.sequences.shrink import SECONDS, shrink
 from fuzz.sequences.writer import write_script
 
 
@@ -23,16 +23,20 @@ class Sequences:
     def __init__(self, dsn: str, scratch: Path) -> None:
         self._ground = Ground(dsn)
         self.player = Player(self._ground, scratch)
+        self._shrunk = 0
         for name in ("psycopg", "millrace"):  # which tell of every connection that is cut
             logging.getLogger(name).setLevel(logging.CRITICAL)
 
     def check(self, seed: int) -> Checked:
         """Play the script of the seed."""
         script = write_script(seed)
-        self.player.seen["with others"] += script.others
-        if self.player.play(script) is None:
-            return Checked(1)
-        return Checked(1, [Difference(seed, self.smallest(script))])
+        self.player.seen.clear()
+        self.player.seen.update({"sequences with writes of others": script.others, "steps": len(script.steps)})
+        found = self.player.play(script)
+        checked = Checked(1, held=+self.player.seen)
+        if found is not None:
+            checked.differences.append(Difference(seed, self.smallest(script)))
+        return checked
 
     def smallest(self, script: Script) -> str:
         """The failing script cut down, and what differs."""
@@ -45,7 +49,9 @@ class Sequences:
             return found is not None
 
         fails(script)
-        small = shrink(script, fails)
+        # Where much differs, the first cases tell enough.
+        self._shrunk += 1
+        small = shrink(script, fails, SECONDS if self._shrunk <= 5 else SECONDS / 10)
         return f"{small}\n{told.get(small, 'it did not fail once more: it depends on the moment')}"
 
     def close(self) -> None:

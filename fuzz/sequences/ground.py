@@ -162,4 +162,3 @@ def connected(dsn: str, kind: type[Connection[Any]] = Connection) -> Iterator[An
         yield connection
     finally:
         connection.close()
-

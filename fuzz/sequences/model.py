@@ -7,6 +7,7 @@ somebody deleted and put back has the version it had, or none) the model goes wi
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -130,9 +131,7 @@ class Table:
             return "stale", replace(row, low=row.high if row.low <= version else row.low)
         return "updated", Row(values, version, version, version)
 
-    def _is_older(
-        self, row: Row, key: Key, values: Values, version: int, took: Callable[[Key, Values], bool]
-    ) -> bool:
+    def _is_older(self, row: Row, key: Key, values: Values, version: int, took: Callable[[Key, Values], bool]) -> bool:
         if self.column is not None:
             mine, its = values[self.column], row.values[self.column]
             return mine is not None and its is not None and int(its) > int(mine)
@@ -151,25 +150,23 @@ class Table:
         self.load(run, stale=True)
 
     def must_load(self, run: Run) -> bool:
-        """Mode append: whether no earlier run of this path and content, nor this run cleared, has its rows there."""
-        cleared = run.name in self.appended and not run.force
-        same = any(content == _content(run) and self._holds(name) for name, (_, content) in self.appended.items())
-        return run.force or not (cleared or same)
+        """Mode append: neither an earlier run of this path and content has its rows there, nor this run, cleared."""
+        return run.force or not (run.name in self.appended or self._holds(run, cleared=False))
 
     def must_skip(self, run: Run) -> bool:
-        """Mode append: whether it is certain that the run has nothing to do."""
-        if run.force or self.unsure:
-            return False
-        if run.name in self.appended and self._holds(run.name):
-            return True
-        return any(content == _content(run) and self._holds(name) for name, (_, content) in self.appended.items())
+        """Mode append: it is certain that the run has nothing to do."""
+        return not (run.force or self.unsure) and self._holds(run, cleared=True)
 
     def may_refuse(self, run: Run) -> bool:
         """Whether the file may be refused, as nobody can know what a newer one confirmed."""
         return self.mode == "upsert" and self.column is None and run.version < self.retyped
 
-    def _holds(self, name: str) -> bool:
-        return sum(row.owner == name for row in self.rows.values()) == self.appended[name][0]
+    def _holds(self, run: Run, *, cleared: bool) -> bool:
+        here = Counter(row.owner for row in self.rows.values())
+        return any(
+            here[name] == number and (content == _content(run) or (cleared and name == run.name))
+            for name, (number, content) in self.appended.items()
+        )
 
     def _completed(self, run: Run) -> None:
         self.newest = (max(self.newest[0], run.version), max(self.newest[1], run.version))

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg import Connection, Cursor, sql
 
-from fuzz.sequences.model import Key, Row, Table, Values
+from fuzz.sequences.changes import PLPGSQL, change
+from fuzz.sequences.place import Place
 from fuzz.sequences.script import Write
-from fuzz.sequences.shapes import Shape
 
 PUBLISH = (
     "CREATE PUBLICATION fuzz FOR ALL TABLES",
@@ -24,35 +20,7 @@ TRIGGER = """
 CREATE FUNCTION public.looks() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
 CREATE TRIGGER looks BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION public.looks();
 """
-PLPGSQL = "DO $do$ BEGIN BEGIN {} EXCEPTION WHEN division_by_zero THEN NULL; END; END $do$"
 DUMPED = sql.Identifier("public", "dumped")
-
-
-class _Undo(Exception):
-    """The transaction is rolled back."""
-
-
-@dataclass
-class Place:
-    """One table of a sequence: as PostgreSQL has it and as the model does."""
-
-    name: str
-    shape: Shape
-    model: Table
-    inbox: Path
-    types: dict[str, str] = field(default_factory=dict)  # columns whose type somebody changed
-    misfit: bool = False  # a column is renamed
-    dump: dict[Any, Row] | None = None
-    last_file: Path | None = None
-
-    @property
-    def table(self) -> sql.Identifier:
-        """The qualified name."""
-        return sql.Identifier("public", self.name)
-
-    def type_of(self, column: str, kind: str) -> str:
-        """The type that the column has now."""
-        return self.types.get(column, kind)
 
 
 class Others:
@@ -90,7 +58,7 @@ class Others:
 
     def _change(self, write: Write, place: Place) -> None:
         if not place.misfit:
-            _change(self._connection, write, place)
+            change(self._connection, write, place)
 
     def _begin(self, write: Write) -> None:
         """A transaction that is open from now on, with an id of its own or of a subtransaction."""
@@ -108,7 +76,7 @@ class Others:
         connection = self._open.pop(write.slot, None)
         if connection is None or place.misfit:
             return
-        _change(connection, write, place)
+        change(connection, write, place)
         connection.execute("COMMIT")
         connection.close()
 
@@ -153,12 +121,10 @@ class Others:
             )
         place.model.replace_table(place.model.rows)
         if write.slot:
-            _change(self._connection, write, place)
+            change(self._connection, write, place)
 
     def _copy_rows(self, place: Place, copy: Place) -> None:
-        self._connection.execute(
-            sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(copy.table, place.table)
-        )
+        self._connection.execute(sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(copy.table, place.table))
         self._connection.execute(sql.SQL("INSERT INTO {} SELECT * FROM {}").format(copy.table, place.table))
 
     def _dump(self, write: Write, place: Place) -> None:
@@ -188,7 +154,9 @@ class Others:
 
     def _alike(self, place: Place) -> bool:
         """Whether the table still has the columns of the dump."""
-        query = "SELECT array_agg(attname ORDER BY attnum) FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0"
+        query = (
+            "SELECT array_agg(attname ORDER BY attnum) FROM pg_attribute WHERE attnum > 0 AND attrelid = %s::regclass"
+        )
         names = [f"public.{place.name}", "public.dumped"]
         mine, its = (self._connection.execute(query, [name]).fetchone() for name in names)
         return mine == its
@@ -254,101 +222,3 @@ class Others:
 def _copy_out(cursor: Cursor[Any], table: sql.Identifier) -> bytes:
     with cursor.copy(sql.SQL("COPY {} TO STDOUT").format(table)) as copy:
         return b"".join(bytes(part) for part in copy)
-
-
-def _change(connection: Connection[Any], write: Write, place: Place) -> None:
-    """Change rows in one of the ways that programs do."""
-    statements = list(_statements(write, place))
-    if write.manner == "undone":
-        try:
-            with _transaction(connection), connection.transaction():
-                for statement in statements:
-                    connection.execute(statement)
-                raise _Undo
-        except _Undo:
-            return
-    if write.manner == "plpgsql":
-        body = sql.SQL("; ").join(statements).as_string(connection)
-        connection.execute(PLPGSQL.format(body + ";"))  # type: ignore[call-overload]
-    elif write.manner in ("transaction", "savepoint"):
-        with _transaction(connection):
-            for statement in statements:
-                if write.manner == "savepoint":
-                    with connection.transaction():
-                        connection.execute(statement)
-                else:
-                    connection.execute(statement)
-    else:
-        for statement in statements:
-            connection.execute(statement)
-    for what, key, values in write.changes:
-        _tell(place, what, key, values)
-
-
-@contextmanager
-def _transaction(connection: Connection[Any]) -> Iterator[None]:
-    """A transaction, or nothing more where one is open."""
-    if connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
-        yield
-        return
-    with connection.transaction():
-        yield
-
-
-def _statements(write: Write, place: Place) -> Iterator[sql.Composable]:
-    keys = [name for name, _ in place.shape.key_columns]
-    others = [name for name, _ in place.shape.value_columns]
-    for what, key, values in write.changes:
-        where = _pairs(" AND ", keys, key)
-        if what in ("delete", "anew"):
-            yield sql.SQL("DELETE FROM {} WHERE {}").format(place.table, where)
-        if what in ("insert", "anew"):
-            names = sql.SQL(", ").join(map(sql.Identifier, [*keys, *others]))
-            cells = sql.SQL(", ").join(map(sql.Literal, [*key, *values]))
-            yield sql.SQL("INSERT INTO {} ({}) VALUES ({}) ON CONFLICT DO NOTHING").format(place.table, names, cells)
-        if what == "update":
-            yield sql.SQL("UPDATE {} SET {} WHERE {}").format(place.table, _pairs(", ", others, values), where)
-        if what == "rekey":
-            new = _pairs(" AND ", keys, values)
-            yield sql.SQL("UPDATE {0} SET {1} WHERE {2} AND NOT EXISTS (SELECT FROM {0} WHERE {3})").format(
-                place.table, _pairs(", ", keys, values), where, new
-            )
-
-
-def _pairs(between: str, names: Iterable[str], values: Iterable[str | None]) -> sql.Composed:
-    pairs = zip(names, values, strict=True)
-    return sql.SQL(between).join(sql.SQL("{} = {}").format(sql.Identifier(n), sql.Literal(v)) for n, v in pairs)  # type: ignore[arg-type]
-
-
-def _tell(place: Place, what: str, key: Key, values: Values) -> None:
-    """The model's part of a change."""
-    model, width = place.model, len(key)
-    if place.shape.mode == "append":
-        _tell_append(model, what, key, values, width)
-        return
-    row = model.rows.get(key)
-    if what in ("delete", "anew"):
-        model.remove([key])
-    if what in ("insert", "anew") and (what == "anew" or row is None):
-        model.put(key, values)
-    if what == "update" and row is not None:
-        model.put(key, values)
-    if what == "rekey" and row is not None and values not in model.rows:
-        model.remove([key])
-        model.put(values, row.values, row.source)
-        new = model.rows[values]  # type: ignore[index]
-        model.rows[values] = Row(new.values, new.source, new.low, max(new.high, row.high))
-
-
-def _tell_append(model: Table, what: str, key: Key, values: Values, width: int) -> None:
-    hit = [number for number, row in model.rows.items() if row.values[:width] == key]
-    if what in ("delete", "anew"):
-        model.remove(hit)
-    if what in ("insert", "anew"):
-        model.put(model.next_number(), (*key, *values))
-    for number in hit if what == "update" else []:
-        model.put(number, (*key, *values))
-    taken = any(row.values[:width] == values for row in model.rows.values())
-    for number in hit if what == "rekey" and not taken else []:
-        model.put(number, (*values, *model.rows[number].values[width:]))
-

@@ -16,7 +16,8 @@ from psycopg import Connection
 
 from fuzz.sequences.ground import Ground, Seen
 from fuzz.sequences.model import Account, Failed, Key, Record, Run, Table, Values
-from fuzz.sequences.others import Others, Place
+from fuzz.sequences.others import Others
+from fuzz.sequences.place import Place
 from fuzz.sequences.runs import Outcome, Steps, in_threads
 from fuzz.sequences.script import Deliver, Line, Pair, Script, Write
 from include.ingest.dataset import Dataset
@@ -118,10 +119,6 @@ class _Game:
         if order.door != "steps":
             self._settle(place, run, steps.whole())
             return
-        during = list(order.during)
-        self._settle_steps(place, run, steps, during)
-
-    def _settle_steps(self, place: Place, run: Run, steps: Steps, during: list[tuple[str, Write]]) -> None:
         outcome = Outcome(steps.run_id)
         settled = False
         for moment, step in (("planned", steps.plan), ("loaded", steps.load), ("", steps.merge)):
@@ -133,24 +130,26 @@ class _Game:
             if steps.early and not settled:
                 self._settle(place, run, outcome)
                 settled = True
-            for when, write in during:
-                if when == moment:
-                    self.others.do(write, self._places[write.table])
+            self._write_during(order, moment)
         self._end(place, run, steps, outcome, settled=settled)
+
+    def _write_during(self, order: Deliver, moment: str) -> None:
+        for when, write in order.during:
+            if when == moment:
+                self.others.do(write, self._places[write.table])
 
     def _end(self, place: Place, run: Run, steps: Steps, outcome: Outcome, *, settled: bool = False) -> None:
         """The last step of every run. What others did to its table since has no part in it."""
         if not settled:
             if outcome.error is None:
                 self._settle(place, run, outcome)
-            error = steps.close()
+            fault = steps.close()
             if outcome.error is not None:
                 self._settle(place, run, outcome)
-                return
-            if error is not None:
-                raise Different(f"close: {error}")
-        elif (error := outcome.error or steps.close()) is not None:
-            raise Different(f"after a plan with nothing to do: {error!r}")
+            elif fault is not None:
+                raise Different(f"close: {fault}")
+        elif (left := outcome.error or steps.close()) is not None:
+            raise Different(f"after a plan with nothing to do: {left!r}")
 
     def _prepare(self, order: Deliver) -> tuple[Place, Run, Steps]:
         place = self._places[order.table]
@@ -196,12 +195,11 @@ class _Game:
         first, second = self._prepare(pair.one), self._prepare(pair.other)
         if pair.threads:
             self._note("threads")
-            outcomes = in_threads(self._ground.dsn, first[2], second[2])
-            self._settle_both(first, second, outcomes)
+            self._settle_both(first, second, in_threads(self._ground.dsn, first[2], second[2]))
             return
         self._note("interleaved")
         runs = (first, second)
-        outcomes = tuple(Outcome(steps.run_id) for _, _, steps in runs)
+        outcomes = [Outcome(steps.run_id) for _, _, steps in runs]
         settled = [False, False]
         for name, numbers in (("plan", (0, 1)), ("load", (0, 1)), ("merge", (1, 0))):
             for number in numbers:
@@ -215,16 +213,13 @@ class _Game:
                 if outcomes[number].error is None and not settled[number] and (steps.early or name == "merge"):
                     self._settle(place, run, outcomes[number])
                     settled[number] = True
-                moment = {"plan": "planned", "load": "loaded"}.get(name)
-                for when, write in steps.order.during:
-                    if when == moment:
-                        self.others.do(write, self._places[write.table])
+                self._write_during(steps.order, {"plan": "planned", "load": "loaded"}.get(name, ""))
         for number, (place, run, steps) in enumerate(runs):
-            error = steps.close()
+            fault = steps.close()
             if not settled[number]:
                 self._settle(place, run, outcomes[number])
-            elif outcomes[number].error or error:
-                raise Different(f"after the run had ended: {outcomes[number].error or error!r}")
+            elif outcomes[number].error or fault:
+                raise Different(f"after the run had ended: {outcomes[number].error or fault!r}")
 
     def _settle_both(self, first: Any, second: Any, outcomes: tuple[Outcome, Outcome]) -> None:
         """Either may have come first; where the outcome is open, either way."""
@@ -269,9 +264,7 @@ class _Game:
             raise Different(f"run {run.name} is {status} with {account}, the model says: {fault}") from None
         self._accounts[outcome.run_id] = account, run.content
 
-    def _apply(
-        self, place: Place, run: Run, run_id: UUID, status: str, account: Account, guess: bool | None
-    ) -> None:
+    def _apply(self, place: Place, run: Run, run_id: UUID, status: str, account: Account, guess: bool | None) -> None:
         model = place.model
         if place.misfit:
             raise Failed("a column is renamed, so that the table does not fit")

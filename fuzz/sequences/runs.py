@@ -95,7 +95,7 @@ class Steps:
     def plan(self) -> None:
         """Plan, and say whether nothing is left to do."""
         self._step("plan")
-        self.early = self._planned is not None and self._planned.skipped or self._is_done()
+        self.early = (self._planned is not None and self._planned.skipped) or self._is_done()
 
     def load(self) -> None:
         """Load all chunks."""
@@ -198,7 +198,7 @@ class Steps:
             code = main([*arguments, *(["--force"] if order.force else [])])
         said = err.getvalue().strip()
         shown = json.loads(out.getvalue()) if out.getvalue() else {}
-        error = None if code == 0 else IngestError(said) if code in (1, 3) else RuntimeError(f"exit code {code}: {said}")
+        error = None if code == 0 else IngestError(said) if code in (1, 3) else RuntimeError(f"exit {code}: {said}")
         return Outcome(UUID(shown["run_id"]) if shown else self.run_id, error, shown.get("status") == "skipped")
 
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 from fuzz.sequences.model import Key
 from fuzz.sequences.script import Deliver, File, Pair, Script, Step, Write
 
-SECONDS = 60.0
+SECONDS = 45.0
 _S = TypeVar("_S", Write, Deliver, Pair)
 
 

@@ -25,8 +25,8 @@ from tests.stack.here import REPOSITORY, run
 from tests.waiting import until
 
 COMMANDS = (
-    "setup", "demo", "up", "down", "status", "cluster", "secrets", "airflow", "psql", "test", "campaign",
-    "check", "bench", "lock",
+    "setup", "demo", "up", "down", "status", "cluster", "secrets", "airflow", "psql", "test", "fuzz",
+    "campaign", "check", "bench", "lock",
 )  # fmt: skip
 PARTS = ("postgres", "databases", "airflow tables", "api-server", "scheduler", "dag-processor", "triggerer")
 
