@@ -105,8 +105,8 @@ class _Author:
         if self.others and chance.random() < 0.6:
             moments = [chance.choice(["planned", "loaded"]) for _ in range(chance.choice([1, 1, 2]))]
             writes = [(moment, self.write(order.table)) for moment in sorted(moments, reverse=True)]
-            # A file that is taken away under a run fails it; files are not what this is about.
-            order = replace(order, during=tuple(each for each in writes if each[1].kind != "unlink"))
+            # A file taken away, or a type changed, under a run fails it, and should.
+            order = replace(order, during=tuple(each for each in writes if each[1].kind not in ("unlink", "retype")))
         return order
 
     def file(self, table: int) -> File:
