@@ -38,6 +38,7 @@ class _Author:
     def __init__(self, chance: random.Random, shapes: tuple[Shape, ...], others: bool) -> None:
         self.chance, self.shapes, self.others = chance, shapes, others
         self.universe = chance.choice([8, 20, 45])
+        self.wavering = chance.choice([0.0, 0.0, 0.3])  # another rule for duplicates is another dataset
         self.day = 1
         self.open: set[int] = set()
         self.runs: list[list[Deliver]] = [[] for _ in shapes]
@@ -94,7 +95,7 @@ class _Author:
         door = chance.choices(["run", "steps", "command"], [55, 42, 3])[0]
         order = replace(
             order, chunk_bytes=chunk, door=door, force=chance.random() < 0.12,
-            duplicates=chance.choices(["last", "first", "reject"], [80, 10, 10])[0],
+            duplicates=chance.choice(["first", "reject", "last"]) if chance.random() < self.wavering else "last",
             backwards=self.shapes[order.table].key == "compound" and chance.random() < 0.3,
         )  # fmt: skip
         if door != "steps":
@@ -104,9 +105,9 @@ class _Author:
             order = replace(order, death=(chance.choice(["plan", "load", "merge"]), how, chance.randrange(45)))
         if self.others and chance.random() < 0.6:
             moments = [chance.choice(["planned", "loaded"]) for _ in range(chance.choice([1, 1, 2]))]
-            writes = [(moment, self.write(order.table)) for moment in sorted(moments, reverse=True)]
-            # A file that is taken away under a run fails it; files are not what this is about.
-            order = replace(order, during=tuple(each for each in writes if each[1].kind != "unlink"))
+            writes = [(moment, self.write_during(order.table)) for moment in sorted(moments, reverse=True)]
+            # A file taken away, or a type changed, under a run fails it, and should.
+            order = replace(order, during=tuple(each for each in writes if each[1].kind not in ("unlink", "retype")))
         return order
 
     def file(self, table: int) -> File:
@@ -202,6 +203,11 @@ class _Author:
             quiet = chance.choice(QUIET if keyed else QUIET[:-1])
             return Write(quiet, table=table, slot=chance.randrange(3))
         return Write(chance.choice(ROUGH), self.changes(table)[:1], table=table, slot=chance.randrange(3))
+
+    def write_during(self, table: int) -> Write:
+        if self.chance.random() < 0.5:
+            return self.write(table)
+        return Write("change", self.changes(table), self.chance.choice(MANNERS), table=table)
 
     def changes(self, table: int) -> tuple[tuple[str, tuple[str, ...], tuple[str | None, ...]], ...]:
         chance, shape = self.chance, self.shapes[table]
