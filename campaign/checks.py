@@ -44,7 +44,8 @@ SELECT format('session %s %s since %s: %s', pid, state, xact_start, left(query, 
 WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start < now() - interval '5 seconds'
 """
 LEFT_RUNS = """
-SELECT format('run %s is still %s', airflow_run, status) FROM millrace.ingest_run WHERE status = 'planned'
+SELECT format('run %s is still %s', airflow_run, status) FROM millrace.ingest_run
+WHERE status IN ('waiting', 'planned')
 """
 
 

@@ -106,7 +106,7 @@ class Round:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             found = self._ledger(self.runs[0])
-            if found:
+            if found and found[0] != "waiting":
                 return found[0] == "planned"
             time.sleep(0.1)
         return False

@@ -41,16 +41,14 @@ def ingest_csv(dataset: Dataset) -> DAG:
     """The DAG of one dataset."""
     table = Asset(f"{dataset.postgres_conn_id}.{dataset.schema_name}.{dataset.table_name}")
 
-    # `check_wait` ends the wait in plain words; the sensor's own time-out is only a net below it.
+    # `look` ends the wait in plain words; the sensor's own time-out is only a net below it.
     @task.sensor(mode="reschedule", poke_interval=30, timeout=dataset.wait_timeout_seconds + 600, priority_weight=2)
     def plan() -> PokeReturnValue:
         from include.ingest import plan as planning
         from include.ingest import run as running
 
-        order = ingest.order(dataset)
-        if not ingest.has_come(order):
-            ingest.check_wait(dataset, order.path)
-            bridge.report("waiting", file=order.path, timeout_seconds=dataset.wait_timeout_seconds)
+        order = ingest.look(dataset)
+        if order is None:
             return PokeReturnValue(is_done=False)
         with ingest.warehouse(dataset) as connection:
             planned = planning.plan(connection, ingest.with_params(dataset), order)
@@ -89,10 +87,11 @@ def ingest_csv(dataset: Dataset) -> DAG:
         from include.ingest.run import close
 
         with ingest.warehouse(dataset) as connection:
-            result = close(connection, ingest.run_id(), ingest.storage()).as_dict()
-        bridge.report("account", **result)
-        bridge.publish(table, result)
-        return result
+            result = close(connection, ingest.run_id(), ingest.storage())
+        bridge.report("account", **result.as_dict())
+        bridge.warn(result.warning())
+        bridge.publish(table, result.as_dict())
+        return result.as_dict()
 
     @dag(
         dag_id=f"ingest_{dataset.name}",

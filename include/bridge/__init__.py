@@ -29,6 +29,12 @@ def report(step: str, **values: object) -> None:
     log.info("%s %s", step, " ".join(f"{name}={value}" for name, value in values.items()))
 
 
+def warn(text: str | None) -> None:
+    """A line in the task's log that stands out, where there is something to warn of."""
+    if text:
+        log.warning(text)
+
+
 def publish(asset: Any, extra: dict[str, Any]) -> None:
     """Attach a task's outcome to the asset's event, for the DAGs downstream."""
     get_current_context()["outlet_events"][asset].extra = extra

@@ -11,19 +11,22 @@ from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import psycopg
-from airflow.sdk import get_current_context
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk import get_current_context, timezone
+from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException, AirflowRuntimeError, ErrorType
+from jinja2 import TemplateError
 
-from include.bridge import connected
-from include.ingest import ledger
+from include.bridge import connected, log, report
+from include.ingest import interval, ledger
 from include.ingest.dataset import Dataset, RejectLimit
 from include.ingest.dataset_file import load_dataset
-from include.ingest.errors import DatasetError, IngestError, SourceMissing
+from include.ingest.errors import DatasetError, IngestError, SourceLate, SourceMissing, SourceUnnamed
+from include.ingest.interval import Interval
 
 if TYPE_CHECKING:
     from include.ingest.plan import Order, Plan
     from include.ingest.source.storage import Storage
 
+MISSING = (ErrorType.VARIABLE_NOT_FOUND, ErrorType.CONNECTION_NOT_FOUND)
 DATASETS = Path(__file__).parents[1] / "datasets"
 
 
@@ -44,24 +47,91 @@ def run_id() -> UUID:
     return uuid5(NAMESPACE_URL, f"airflow:{dag_run.dag_id}/{dag_run.run_id}")
 
 
-def order(dataset: Dataset) -> Order:
-    """What this run is asked to ingest: the form's path, or the dataset's source for the data interval."""
+def look(dataset: Dataset) -> Order | None:
+    """What this run is asked to ingest; None while its file has not come. The ledger has the run from now on.
+
+    A warehouse that is away for a while does not end the wait.
+    """
+    from include.ingest.plan import begin
+
+    order, fault = _order(dataset)
+    try:
+        with warehouse(dataset) as connection:
+            begin(connection, dataset, order)
+            if fault is not None:
+                raise fault
+            if has_come(order):
+                return order
+            _check_wait(dataset, order)
+    except psycopg.OperationalError as error:
+        if fault is not None or has_come(order):
+            raise
+        log.warning("the ledger does not know that the run waits, as the warehouse is away: %s", error)
+    report("waiting", file=order.path, timeout_seconds=dataset.wait_timeout_seconds)
+    return None
+
+
+def _order(dataset: Dataset) -> tuple[Order, SourceUnnamed | None]:
+    """The form's path, or the dataset's source for the data interval; and why that has no name, where it has none.
+
+    The interval is that of the dataset's schedule, not what Airflow inferred: for a run by hand that depends on the
+    door it came through. A run without a logical date has the version of the last complete interval.
+    """
     from include.ingest.plan import Order  # here, as DAG files import this module and need no engine
     from include.ingest.source.storage import place_of
 
-    context: dict[str, Any] = dict(get_current_context())
-    params, dag_run = context["params"], context["dag_run"]
-    # The logical date, as `ds` has it: a run by hand for a day has the same version as that day's scheduled run.
-    version = dag_run.logical_date or dag_run.run_after
-    if params["path"]:
-        path = params["path"]
-    elif dag_run.logical_date is None:
-        raise AirflowFailException("this run has no logical date, so its file has no name: give a date or a path")
+    context = get_current_context()
+    dag_run, params = context["dag_run"], context["params"]
+    if dag_run.logical_date is None:
+        found = interval.last_complete(dataset.schedule, dag_run.run_after)
     else:
-        inbox = os.environ.get("MILLRACE_INBOX", "/var/lib/millrace/inbox")
-        path = context["task"].render_template(dataset.source, {**context, "inbox": inbox})
+        found = interval.holding(dataset.schedule, dag_run.logical_date)
+    place, fault = params["path"], None
+    try:
+        if not place and dag_run.logical_date is None:
+            raise SourceUnnamed("this run has no logical date, so its file has no name: give a date or a path")
+        place = place_of(place or _rendered(dataset, found))
+    except SourceUnnamed as error:
+        place, fault = dataset.source, error
     name = f"{dag_run.dag_id}/{dag_run.run_id}"
-    return Order(run_id(), place_of(path), version, params["force"], name, storage())
+    return Order(run_id(), place, found.start, params["force"], name, storage()), fault
+
+
+def _rendered(dataset: Dataset, found: Interval) -> str:
+    """The source for an interval, by Airflow's own templates."""
+    context: dict[str, Any] = dict(get_current_context())
+    inbox = os.environ.get("MILLRACE_INBOX", "/var/lib/millrace/inbox")
+    try:
+        return str(context["task"].render_template(dataset.source, {**context, **_dates(found), "inbox": inbox}))
+    except Exception as error:
+        if not _is_final(error):
+            raise
+        raise SourceUnnamed(
+            f"dataset {dataset.name}: source {dataset.source!r} can't be rendered: {error}. Mend the field `source`"
+        ) from error
+
+
+def _is_final(error: Exception) -> bool:
+    """Whether rendering once more would fail in the same way, unlike when Airflow's API can't be reached."""
+    if isinstance(error, AirflowRuntimeError):
+        return error.error.error in MISSING
+    known = (TemplateError, TypeError, ValueError, LookupError, AttributeError, AirflowNotFoundException)
+    return isinstance(error, known)
+
+
+def _dates(found: Interval) -> dict[str, Any]:
+    """The interval under Airflow's names for it; the logical date is its start, as in a scheduled run."""
+    start, end = timezone.coerce_datetime(found.start), timezone.coerce_datetime(found.end)
+    return {
+        "logical_date": start,
+        "data_interval_start": start,
+        "data_interval_end": end,
+        "ds": f"{start:%Y-%m-%d}",
+        "ds_nodash": f"{start:%Y%m%d}",
+        "ts": start.isoformat(),
+        "ts_nodash": f"{start:%Y%m%dT%H%M%S}",
+        "ts_nodash_with_tz": start.isoformat().replace("-", "").replace(":", ""),
+    }
 
 
 def storage() -> Storage:
@@ -81,13 +151,13 @@ def has_come(order: Order) -> bool:
     return True
 
 
-def check_wait(dataset: Dataset, path: str | Path) -> None:
-    """Fail the task when the run has waited for its file as long as the dataset says."""
+def _check_wait(dataset: Dataset, order: Order) -> None:
+    """Raise SourceLate when the run has waited for its file as long as the dataset says."""
     began = get_current_context()["dag_run"].start_date
     if began is not None and datetime.now(UTC) - began >= timedelta(seconds=dataset.wait_timeout_seconds):
-        raise AirflowFailException(
-            f"{path} did not come within {dataset.wait_timeout_seconds:,} seconds (wait_timeout_seconds of dataset"
-            f" {dataset.name}): deliver it and clear task `plan`, or trigger a run with another path"
+        raise SourceLate(
+            f"{order.path} did not come within {dataset.wait_timeout_seconds:,} seconds (wait_timeout_seconds of"
+            f" dataset {dataset.name}): deliver it and clear task `plan`, or trigger a run with another path"
         )
 
 

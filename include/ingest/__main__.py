@@ -1,6 +1,6 @@
-"""Try a dataset without Airflow: `python -m include.ingest run include/datasets/orders.yaml orders.csv`.
+"""Run a dataset without Airflow: `python -m include.ingest run include/datasets/orders.yaml orders.csv`.
 
-Exit code: 0 done, 3 over the reject limit, 2 bad usage or a wrong dataset file, 1 anything else.
+Exit code: 0 done, 3 over the reject limit or the delete limit, 2 bad usage or a wrong dataset file, 1 anything else.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from include.ingest import ledger
+from include.ingest import interval, ledger
 from include.ingest.dataset import Dataset
 from include.ingest.dataset_file import load_dataset
 from include.ingest.errors import DatasetError, IngestError, RejectLimitExceeded
@@ -45,7 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(connection: psycopg.Connection, dataset: Dataset, options: argparse.Namespace) -> int:
-    order = Order(uuid4(), options.file, options.version, options.force, storage=Storage(scratch_of(os.environ)))
+    version = _version(dataset, options.date)
+    order = Order(uuid4(), options.file, version, options.force, storage=Storage(scratch_of(os.environ)))
     try:
         account = run(connection, dataset, order)
     except IngestError as error:
@@ -55,7 +56,16 @@ def _run(connection: psycopg.Connection, dataset: Dataset, options: argparse.Nam
         print(error, file=sys.stderr)
         return 3 if isinstance(error, RejectLimitExceeded) else 1
     _show(account, as_json=options.json)
+    if account.warning():
+        print(f"warning: {account.warning()}", file=sys.stderr)
     return 0
+
+
+def _version(dataset: Dataset, date: datetime | None) -> datetime:
+    """The start of the data interval of the logical date; without one, that of the scheduler's latest run."""
+    if date is not None:
+        return interval.holding(dataset.schedule, date).start
+    return interval.last_complete(dataset.schedule, datetime.now(UTC)).start
 
 
 def _failed_account(connection: psycopg.Connection, run_id: UUID) -> Account | None:
@@ -73,7 +83,10 @@ def _show(account: Account, *, as_json: bool) -> None:
 
 
 def _instant(text: str) -> datetime:
-    instant = datetime.fromisoformat(text)
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is no date such as 2026-03-01 or 2026-03-01T06:30") from None
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
@@ -97,8 +110,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--dsn", default="", help="the warehouse (default: libpq's environment variables)")
     command.add_argument("--chunk-bytes", type=_size, metavar="N", help="size of a chunk, instead of the dataset's")
     command.add_argument(
-        "--version", type=_instant, default=datetime.now(UTC), metavar="TIME",
-        help="date of the file's data interval (default: now): rows of a newer version are not overwritten",
+        "--date", type=_instant, metavar="YYYY-MM-DD[THH:MM]",
+        help="logical date, in UTC unless it has an offset: the run has the version of the data interval that holds it"
+        " (default: the last complete interval by the dataset's schedule, as the scheduler's latest run; without a"
+        " schedule: now). Rows of a newer version are not overwritten",
     )  # fmt: skip
     command.add_argument("--force", action="store_true", help="also when the same file was ingested before")
     command.add_argument("--json", action="store_true", help="print the account as one JSON object")

@@ -12,12 +12,12 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from include.ingest import interval, template
 from include.ingest.columns import _ORDERED, Column, CrossFaults, CsvFormat, Model, Path_
 from include.ingest.sqltypes import JSONS
 
 RESERVED = ("processed_at", "source_version")
 SYSTEM_COLUMNS = ("ctid", "tableoid", "xmin", "xmax", "cmin", "cmax")
-PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
 IDENTIFIER = r"[A-Za-z_][A-Za-z0-9_]{0,62}"
 MEBIBYTE = 1 << 20
 
@@ -97,19 +97,17 @@ class Dataset(Model):
     @field_validator("source")
     @classmethod
     def _renders(cls, value: str) -> str:
-        from jinja2 import Environment, TemplateSyntaxError
-
-        try:
-            Environment(autoescape=True).parse(value)
-        except TemplateSyntaxError as error:
-            raise ValueError(f"not a template: {error}") from None
+        template.check(value)
         return value
 
     @field_validator("schedule")
     @classmethod
     def _known_schedule(cls, value: str | None) -> str | None:
-        if value is not None and value not in PRESETS and not re.fullmatch(r"[\w*/,#?-]+( +[\w*/,#?-]+){4,5}", value):
-            raise ValueError(f"must be a cron expression of 5 fields or one of {', '.join(PRESETS)}")
+        if value is None:
+            return value
+        if value not in interval.PRESETS and not re.fullmatch(r"[\w*/,#?-]+( +[\w*/,#?-]+){4,5}", value):
+            raise ValueError(f"must be a cron expression of 5 fields or one of {', '.join(interval.PRESETS)}")
+        interval.check(value)
         return value
 
     @model_validator(mode="after")

@@ -19,6 +19,14 @@ class SourceMissing(IngestError):
     retryable = True
 
 
+class SourceLate(IngestError):
+    """The file did not come while the run waited for it."""
+
+
+class SourceUnnamed(IngestError):
+    """The run's file has no name: there is no logical date, or the dataset's `source` can't be rendered."""
+
+
 class SourceChanged(IngestError):
     """The file is not the one that was planned: its size, time or content differs."""
 
@@ -45,6 +53,10 @@ class OrderUnknown(IngestError):
 
 class RejectLimitExceeded(IngestError):
     """More rows were rejected than the dataset allows. Nothing touched the target."""
+
+
+class DeleteLimitExceeded(IngestError):
+    """Mode `replace` would delete more rows than the dataset allows. Nothing touched the target."""
 
 
 class AccountMismatch(IngestError):

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, LiteralString
 from uuid import UUID
 
 import numpy as np
-from psycopg import Cursor
+from psycopg import Cursor, sql
 from psycopg.rows import dict_row
 
 from include.ingest.dataset import Dataset
 from include.ingest.errors import IngestError
 from include.ingest.records import Chunk
-from include.ingest.rows import NO_LOSERS, Losers, Reject
+from include.ingest.rows import NO_LOSERS, Losers, Reject, readable
 from include.ingest.source import Source, files_of
 
 # The transaction that merged a run. It is drawn under the lock of the target, so runs are ordered by it as their merges
 # were; clocks of several machines, and one that is set back, order them otherwise.
 MERGED_BY: LiteralString = "written_by[cardinality(written_by)]"
-COUNTS = ("read", "inserted", "updated", "unchanged", "superseded", "rejected", "deleted")
+COUNTS = ("read", "inserted", "updated", "unchanged", "superseded", "stale", "rejected", "deleted")
+OUTCOME = ("status", "reason", "finished_at", "file", "version", *COUNTS)  # of an attempt, see `begin_run`
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Account:
     dataset: str
     target: str
     file: str
+    version: str  # start of the data interval, ISO 8601
     status: str  # done, skipped or failed
     reason: str | None
     bytes: int
@@ -42,6 +44,7 @@ class Account:
     updated: int
     unchanged: int
     superseded: int
+    stale: int  # those of superseded that are older than the table's
     rejected: int
     deleted: int
     seconds: float
@@ -49,6 +52,53 @@ class Account:
     def as_dict(self) -> dict[str, Any]:
         """The account as plain values."""
         return asdict(self)
+
+    def warning(self) -> str | None:
+        """What is odd about a run that is done, in words; None where nothing is."""
+        return oddity(asdict(self)) if self.status == "done" else None
+
+
+def oddity(counts: Mapping[str, int]) -> str | None:
+    """What should not pass in silence about the counts of a run that went well; None where nothing is odd."""
+    if not counts["read"]:
+        return "the file holds no rows" + (f"; {counts['deleted']:,} rows were deleted" if counts["deleted"] else "")
+    if counts["stale"]:
+        return f"{counts['stale']:,} of {counts['read']:,} rows are older than the table's, and changed nothing"
+    return None
+
+
+def begin_run(cursor: Cursor, values: dict[str, Any]) -> None:
+    """Have the run in the ledger from its first look on, as waiting for its file.
+
+    What an attempt came to that was done or skipped moves to `earlier`, from where `recall_run` brings it back when the
+    cleared run finds that its content is in.
+    """
+    held = sql.SQL(", ").join(sql.SQL("{0}, r.{1}").format(name, sql.Identifier(name)) for name in OUTCOME)
+    cursor.execute(
+        sql.SQL(
+            "INSERT INTO millrace.ingest_run AS r (run_id, dataset, target, airflow_run, file, version, forced, status)"
+            " VALUES (%(run_id)s, %(dataset)s, %(target)s, %(airflow_run)s, %(file)s, %(version)s, %(forced)s,"
+            " 'waiting')"
+            " ON CONFLICT (run_id) DO UPDATE SET status = 'waiting', reason = NULL, finished_at = NULL,"
+            " earlier = CASE WHEN r.status IN ('done', 'skipped') THEN jsonb_build_object({held}) ELSE r.earlier END,"
+            " file = excluded.file, version = excluded.version, {gone}"
+        ).format(held=held, gone=sql.SQL(", ").join(sql.SQL("{} = NULL").format(sql.Identifier(n)) for n in COUNTS)),
+        values,
+    )
+
+
+def recall_run(cursor: Cursor, run_id: UUID) -> bool:
+    """Give a cleared run the outcome back that an earlier attempt of it had; False when there was none."""
+    names = sql.SQL(", ").join(map(sql.Identifier, OUTCOME))
+    cursor.execute(
+        sql.SQL(
+            "UPDATE millrace.ingest_run r SET earlier = NULL, ({0}) ="
+            " (SELECT {0} FROM jsonb_populate_record(NULL::millrace.ingest_run, r.earlier))"
+            " WHERE run_id = %s AND earlier IS NOT NULL"
+        ).format(names),
+        [run_id],
+    )
+    return cursor.rowcount > 0
 
 
 def start_run(cursor: Cursor, values: dict[str, Any]) -> None:
@@ -73,21 +123,21 @@ def run_of(cursor: Cursor, run_id: UUID) -> dict[str, Any]:
 
 
 def status_of(cursor: Cursor, run_id: UUID) -> str | None:
-    """planned, done, failed or skipped; None when the run is unknown."""
+    """waiting, planned, done, failed or skipped; None when the run is unknown."""
     row = cursor.execute("SELECT status FROM millrace.ingest_run WHERE run_id = %s", [run_id]).fetchone()
     return None if row is None else str(row[0])
 
 
 def ended_of(cursor: Cursor, run_ids: Iterable[UUID]) -> set[UUID]:
     """Those of the runs that are done, skipped or failed."""
-    query = "SELECT run_id FROM millrace.ingest_run WHERE run_id = ANY(%s) AND status <> 'planned'"
+    query = "SELECT run_id FROM millrace.ingest_run WHERE run_id = ANY(%s) AND status NOT IN ('waiting', 'planned')"
     return {row[0] for row in cursor.execute(query, [list(run_ids)]).fetchall()}
 
 
 def plan_of(cursor: Cursor, run_id: UUID) -> dict[str, Any]:
     """The plan that the run's `plan` step recorded. Raises IngestError when there is none."""
     row = cursor.execute("SELECT plan FROM millrace.ingest_run WHERE run_id = %s", [run_id]).fetchone()
-    if row is None:
+    if row is None or row[0] is None:
         raise IngestError(f"run {run_id} has no plan in millrace.ingest_run: clear its `plan` task")
     return dict(row[0])
 
@@ -302,7 +352,8 @@ def finish_run(
 def note_reason(cursor: Cursor, run_id: UUID, reason: str) -> None:
     """Keep why a step failed for which nothing is tried again."""
     cursor.execute(
-        "UPDATE millrace.ingest_run SET reason = %s WHERE run_id = %s AND status = 'planned'", [reason, run_id]
+        "UPDATE millrace.ingest_run SET reason = %s WHERE run_id = %s AND status IN ('waiting', 'planned')",
+        [storable(reason), run_id],
     )
 
 
@@ -311,8 +362,13 @@ def fail_run(cursor: Cursor, run_id: UUID, reason: str) -> None:
     cursor.execute(
         "UPDATE millrace.ingest_run SET status = 'failed', reason = coalesce(reason, %s),"
         " finished_at = clock_timestamp() WHERE run_id = %s AND status NOT IN ('done', 'skipped')",
-        [reason, run_id],
+        [storable(reason), run_id],
     )
+
+
+def storable(text: str) -> str:
+    """The text as PostgreSQL can hold it: paths and messages may have NULs, and bytes that are no UTF-8."""
+    return readable(text.encode(errors="surrogateescape"))
 
 
 def account(cursor: Cursor, run_id: UUID) -> Account:
@@ -320,8 +376,9 @@ def account(cursor: Cursor, run_id: UUID) -> Account:
     row = run_of(cursor, run_id)
     ended: datetime | None = row["finished_at"]
     values: dict[str, Any] = {
-        **{name: row[name] for name in ("dataset", "target", "file", "status", "reason", "bytes", "chunks")},
-        **{name: row[name] or 0 for name in COUNTS},
+        **{name: row[name] for name in ("dataset", "target", "file", "status", "reason")},
+        **{name: row[name] or 0 for name in ("bytes", "chunks", *COUNTS)},
+        "version": row["version"].astimezone(UTC).isoformat(),
     }
     seconds = round((ended - row["started_at"]).total_seconds(), 3) if ended else 0.0
     return Account(run_id=str(run_id), seconds=seconds, **values)

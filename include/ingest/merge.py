@@ -108,7 +108,8 @@ def _merge(cursor: Cursor, dataset: Dataset, plan: Plan) -> None:
     target = targets.describe(cursor, dataset)
     assert target is not None
     after = {"oid": target.oid, "rows": applied.target_rows, "shape": targets.shape(cursor, dataset)}
-    ledger.finish_run(cursor, plan.run_id, counts, after, seconds=time.monotonic() - started)
+    seconds = time.monotonic() - started
+    ledger.finish_run(cursor, plan.run_id, counts, after, seconds=seconds, reason=ledger.oddity(counts))
     note_version(cursor, plan.run_id, target.oid)
     if counts["unchanged"] and targets.SOURCE_VERSION in targets.system_columns(dataset):
         _keep_keys(cursor, dataset, plan, target.oid)

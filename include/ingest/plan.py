@@ -101,6 +101,7 @@ def plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Plan
     Raises SourceMissing, SourceChanged, SourceDamaged, HeaderMismatch, TargetMismatch or HookError.
     """
     started = time.monotonic()
+    begin(connection, dataset, order)
     hook = load_hook(dataset.clean)
     found = find_files(order.storage, str(order.path), order.run_id, dataset, dialect_of(dataset))
     idle = Plan(
@@ -108,27 +109,24 @@ def plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Plan
         storage=order.storage,
     )  # fmt: skip
     values = {
-        "run_id": order.run_id,
-        "dataset": dataset.name,
-        "target": f"{dataset.schema_name}.{dataset.table_name}",
-        "airflow_run": order.airflow_run,
-        "file": str(order.path),
+        **_first_values(dataset, order),
         "bytes": found.size,
         "fingerprint": found.digest,
         "dataset_fingerprint": fingerprint(dataset, code_of(hook)),
-        "version": order.version,
-        "forced": order.force,
         "chunks": len(found.chunks),
         "plan": Jsonb(idle.as_dict()),
         "plan_seconds": time.monotonic() - started,
     }
     with connection.transaction(), connection.cursor() as cursor:
         target = _target(cursor, dataset, order)
+        recalled = ledger.recall_run(cursor, order.run_id)
         hashes = partial(_hashes, cursor, dataset, idle, found.chunks)
         if target is not None and confirm.is_in(cursor, dataset, target, values, hashes):
             check_unchanged(idle)
             order.storage.forget(order.run_id)
             return idle
+        if recalled:  # the content is another one, or has to be loaded again: what was done before stays aside
+            ledger.begin_run(cursor, _first_values(dataset, order))
         base = find_base(cursor, dataset, target, values, order.storage) if target is not None else None
     planned = replace(idle, chunks=found.chunks, skipped=False)
     keys = read_keys(idle.text, reader_for(dataset, idle), found.chunks, base)
@@ -148,6 +146,25 @@ def plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Plan
         if base is not None:
             staging.save_known(cursor, order.run_id, keys.known)
     return planned
+
+
+def begin(connection: psycopg.Connection, dataset: Dataset, order: Order) -> None:
+    """Have the run in the ledger, as waiting for its file."""
+    with connection.cursor() as cursor:
+        ledger.begin_run(cursor, _first_values(dataset, order))
+
+
+def _first_values(dataset: Dataset, order: Order) -> dict[str, Any]:
+    """What the ledger says of a run before its file was looked at."""
+    return {
+        "run_id": order.run_id,
+        "dataset": dataset.name,
+        "target": f"{dataset.schema_name}.{dataset.table_name}",
+        "airflow_run": order.airflow_run,
+        "file": ledger.storable(str(order.path)),
+        "version": order.version,
+        "forced": order.force,
+    }
 
 
 def _target(cursor: psycopg.Cursor, dataset: Dataset, order: Order) -> targets.Target | None:
@@ -170,9 +187,10 @@ def _hashes(
 def is_small(plan: Plan, order: Order) -> bool:
     """Whether the steps after the plan are not worth tasks of their own.
 
-    Not of a forced run: planned once more after its merge, it would count its own rows as unchanged.
+    Not of a forced run: planned once more after its merge, it would count its own rows as unchanged. One without rows
+    has none to count, and no chunk whose load would be followed by a merge.
     """
-    return not (plan.skipped or order.force) and len(plan.chunks) <= 1 and plan.size <= SMALL_BYTES
+    return not (plan.skipped or (order.force and plan.chunks)) and len(plan.chunks) <= 1 and plan.size <= SMALL_BYTES
 
 
 def read_plan(connection: psycopg.Connection, run_id: UUID, storage: Storage = LOCAL) -> Plan:

@@ -58,11 +58,18 @@ def close(connection: psycopg.Connection, run_id: UUID, storage: Storage = LOCAL
     with connection.cursor() as cursor:
         status = ledger.status_of(cursor, run_id)
     if status is None:
-        raise IngestError("the run ended before its file was planned: see the log of task `plan`")
+        raise IngestError("the run is not in the ledger, as the warehouse was away: see the log of task `plan`")
     if status not in ("done", "skipped"):
-        abandon(connection, run_id, "a step failed: see the log of the failed task")
+        abandon(connection, run_id, _unexplained(status))
     with connection.cursor() as cursor:
         result = ledger.account(cursor, run_id)
     if result.status == "failed":
-        raise IngestError(f"{result.file} was not ingested: {result.reason}")
+        reason = result.reason or ""
+        raise IngestError(reason if result.file in reason else f"{result.file} was not ingested: {reason}")
     return result
+
+
+def _unexplained(status: str) -> str:
+    if status == "waiting":
+        return "the run ended before its file was planned: see the log of task `plan`"
+    return "a step failed: see the log of the failed task"
