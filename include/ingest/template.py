@@ -32,7 +32,7 @@ def check(source: str) -> None:
     try:
         names = meta.find_undeclared_variables(environment.parse(source)) - set(DEFAULT_NAMESPACE)
     except TemplateSyntaxError as error:  # also for a filter that there is not
-        raise ValueError(f"not a template: {error}") from None
+        raise ValueError(f"not a template: {error.message}") from None
     faults = [_fault(name) for name in sorted(names - set(NAMES))]
     if faults:
         raise ValueError("; ".join(faults))
