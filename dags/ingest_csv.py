@@ -127,18 +127,41 @@ def _midnight(day: date) -> datetime:
 
 def _form(dataset: Dataset) -> dict[str, Param]:
     limit = dataset.reject_limit
-    return {
-        "path": Param(None, type=["null", "string"], title="File",
-                      description=f"Path or URL of a file. Empty: the file of the logical date, {dataset.source}"),
+    form = {
+        "path": Param(None, type=["null", "string"], title="File", description=_which_file(dataset)),
         "force": Param(False, type="boolean", title="Force",
                        description="Ingest the file even if the same content is in the table already"),
         "chunk_bytes": Param(None, type=["null", "integer"], minimum=1, title="Chunk size in bytes",
                              description=f"Empty: {dataset.chunk_bytes:,}"),
-        "reject_rows": Param(None, type=["null", "integer"], minimum=0, title="Reject limit, rows",
-                             description=f"Empty: {limit.rows if limit.rows is not None else 'no limit'}"),
-        "reject_ratio": Param(None, type=["null", "number"], minimum=0, maximum=1, title="Reject limit, ratio",
-                              description=f"0 to 1. Empty: {limit.ratio if limit.ratio is not None else 'no limit'}"),
+        "reject_rows": _rows_limit("Reject limit, rows", limit.rows),
+        "reject_ratio": _ratio_limit("Reject limit, ratio", limit.ratio),
     }  # fmt: skip
+    if dataset.mode == "replace":
+        form["delete_rows"] = _rows_limit("Delete limit, rows", dataset.delete_limit.rows)
+        form["delete_ratio"] = _ratio_limit("Delete limit, ratio", dataset.delete_limit.ratio)
+    return form
+
+
+def _which_file(dataset: Dataset) -> str:
+    held = f"the data interval ({dataset.schedule}, UTC) that holds the logical date" if dataset.schedule else (
+        "the logical date itself"
+    )  # fmt: skip
+    return (
+        f"Path or URL of a file. Empty: {dataset.source}, with the dates of {held}. Its rows have the version of that"
+        " interval in any case, so files of newer intervals win over them"
+    )
+
+
+def _rows_limit(title: str, rows: int | None) -> Param:
+    said = "no limit" if rows is None else f"{rows:,}"
+    return Param(None, type=["null", "integer"], minimum=0, title=title, description=f"Empty: {said}")
+
+
+def _ratio_limit(title: str, ratio: float | None) -> Param:
+    said = "no limit" if ratio is None else f"{ratio:g}"
+    return Param(
+        None, type=["null", "number"], minimum=0, maximum=1, title=title, description=f"0 to 1. Empty: {said}"
+    )
 
 
 for found in ingest.read_datasets()[0]:

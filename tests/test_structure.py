@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from include.ingest.columns import Column, CsvFormat
-from include.ingest.dataset import Dataset, RejectLimit, UnpackLimit
+from include.ingest.dataset import Dataset, DeleteLimit, RejectLimit, UnpackLimit
 
 REPOSITORY = Path(__file__).parents[1]
 INCLUDE = REPOSITORY / "include"
@@ -46,7 +46,7 @@ def test_a_dag_file_is_a_manual_and_wiring(file: Path) -> None:
     assert not {name.split(".")[0] for name in imports(file)} & {"psycopg", "pyarrow", "pandas"}
 
 
-@pytest.mark.parametrize("model", [Dataset, Column, CsvFormat, RejectLimit, UnpackLimit])
+@pytest.mark.parametrize("model", [Dataset, Column, CsvFormat, RejectLimit, DeleteLimit, UnpackLimit])
 def test_the_reference_names_every_field(model: type[Dataset]) -> None:
     reference = (REPOSITORY / "docs" / "datasets.md").read_text()
     for name, field in model.model_fields.items():

@@ -17,7 +17,7 @@ from jinja2 import TemplateError
 
 from include.bridge import connected, log, report
 from include.ingest import interval, ledger
-from include.ingest.dataset import Dataset, RejectLimit
+from include.ingest.dataset import Dataset, DeleteLimit, RejectLimit
 from include.ingest.dataset_file import load_dataset
 from include.ingest.errors import DatasetError, IngestError, SourceLate, SourceMissing, SourceUnnamed
 from include.ingest.interval import Interval
@@ -164,13 +164,17 @@ def _check_wait(dataset: Dataset, order: Order) -> None:
 def with_params(dataset: Dataset) -> Dataset:
     """The dataset with what the trigger form overrides."""
     params = get_current_context()["params"]
-    limit = dataset.reject_limit
+    limit, deletes = dataset.reject_limit, dataset.delete_limit
     return dataset.model_copy(
         update={
             "chunk_bytes": params["chunk_bytes"] or dataset.chunk_bytes,
             "reject_limit": RejectLimit(
                 rows=limit.rows if params["reject_rows"] is None else params["reject_rows"],
                 ratio=limit.ratio if params["reject_ratio"] is None else params["reject_ratio"],
+            ),
+            "delete_limit": DeleteLimit(  # the form has these in mode `replace` only
+                rows=deletes.rows if params.get("delete_rows") is None else params["delete_rows"],
+                ratio=deletes.ratio if params.get("delete_ratio") is None else params["delete_ratio"],
             ),
         }
     )

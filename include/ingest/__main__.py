@@ -16,9 +16,9 @@ from uuid import UUID, uuid4
 import psycopg
 
 from include.ingest import interval, ledger
-from include.ingest.dataset import Dataset
+from include.ingest.dataset import Dataset, DeleteLimit
 from include.ingest.dataset_file import load_dataset
-from include.ingest.errors import DatasetError, IngestError, RejectLimitExceeded
+from include.ingest.errors import DatasetError, DeleteLimitExceeded, IngestError, RejectLimitExceeded
 from include.ingest.ledger import Account
 from include.ingest.plan import Order
 from include.ingest.run import run
@@ -34,14 +34,27 @@ def main(arguments: list[str] | None = None) -> int:
     except DatasetError as error:
         print(error, file=sys.stderr)
         return 2
-    changes = {"chunk_bytes": options.chunk_bytes} if options.chunk_bytes else {}
     try:
         with psycopg.connect(options.dsn, autocommit=True) as connection:
             migrate.apply(connection)
-            return _run(connection, dataset.model_copy(update=changes), options)
+            return _run(connection, _changed(dataset, options), options)
     except psycopg.OperationalError as error:
         print(f"the warehouse can't be reached: {error}. Give --dsn or set PGHOST and PGDATABASE.", file=sys.stderr)
         return 1
+
+
+def _changed(dataset: Dataset, options: argparse.Namespace) -> Dataset:
+    """The dataset with what the options override."""
+    limit = dataset.delete_limit
+    changes: dict[str, object] = {
+        "delete_limit": DeleteLimit(
+            rows=limit.rows if options.delete_rows is None else options.delete_rows,
+            ratio=limit.ratio if options.delete_ratio is None else options.delete_ratio,
+        )
+    }
+    if options.chunk_bytes:
+        changes["chunk_bytes"] = options.chunk_bytes
+    return dataset.model_copy(update=changes)
 
 
 def _run(connection: psycopg.Connection, dataset: Dataset, options: argparse.Namespace) -> int:
@@ -54,7 +67,7 @@ def _run(connection: psycopg.Connection, dataset: Dataset, options: argparse.Nam
         if failed is not None:
             _show(failed, as_json=options.json)
         print(error, file=sys.stderr)
-        return 3 if isinstance(error, RejectLimitExceeded) else 1
+        return 3 if isinstance(error, RejectLimitExceeded | DeleteLimitExceeded) else 1
     _show(account, as_json=options.json)
     if account.warning():
         print(f"warning: {account.warning()}", file=sys.stderr)
@@ -102,6 +115,20 @@ def _size(text: str) -> int:
     return size
 
 
+def _rows(text: str) -> int:
+    rows = int(text)
+    if rows < 0:
+        raise argparse.ArgumentTypeError("must be 0 or more")
+    return rows
+
+
+def _ratio(text: str) -> float:
+    ratio = float(text)
+    if not 0 <= ratio <= 1:
+        raise argparse.ArgumentTypeError("must be from 0 to 1")
+    return ratio
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m include.ingest", description=__doc__)
     command = parser.add_subparsers(dest="command", required=True).add_parser("run", help="ingest one file")
@@ -116,6 +143,13 @@ def _parser() -> argparse.ArgumentParser:
         " schedule: now). Rows of a newer version are not overwritten",
     )  # fmt: skip
     command.add_argument("--force", action="store_true", help="also when the same file was ingested before")
+    command.add_argument(
+        "--delete-rows", type=_rows, metavar="N",
+        help="most rows of the table that mode replace may delete, instead of the dataset's limit",
+    )  # fmt: skip
+    command.add_argument(
+        "--delete-ratio", type=_ratio, metavar="0..1", help="most of the table that it may delete; 1: all of it"
+    )
     command.add_argument("--json", action="store_true", help="print the account as one JSON object")
     return parser
 

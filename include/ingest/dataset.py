@@ -38,6 +38,24 @@ class RejectLimit(Model):
         return None
 
 
+class DeleteLimit(Model):
+    """How many rows of the table a run in mode `replace` may delete. Over either limit it fails before it does."""
+
+    rows: int | None = Field(None, ge=0, description="The greatest number of rows that a run may delete.")
+    ratio: float | None = Field(
+        0.5, ge=0, le=1, description="The greatest share of the table's rows that a run may delete, from 0 to 1."
+    )
+
+    def exceeded(self, before: int, deleted: int) -> str | None:
+        """A sentence that says which limit is exceeded, or None."""
+        said = f"{deleted:,} of the table's {before:,} rows would be deleted: over the limit of"
+        if self.rows is not None and deleted > self.rows:
+            return f"{said} {self.rows:,} rows"
+        if self.ratio is not None and deleted > self.ratio * before:
+            return f"{said} {self.ratio * 100:g} %"
+        return None
+
+
 class UnpackLimit(Model):
     """The most that a packed file may hold."""
 
@@ -76,6 +94,10 @@ class Dataset(Model):
     parallel: int = Field(2, ge=1, le=64, description="How many chunks load at once.")
     reject_limit: RejectLimit = Field(
         default_factory=lambda: RejectLimit.model_validate({}), description="How many rejected rows a run may have."
+    )
+    delete_limit: DeleteLimit = Field(
+        default_factory=lambda: DeleteLimit.model_validate({}),
+        description="How many rows of the table a run in mode replace may delete.",
     )
     unpack_limit: UnpackLimit = Field(
         default_factory=lambda: UnpackLimit.model_validate({}), description="How much a packed file may hold."

@@ -16,7 +16,7 @@ import yaml
 from pydantic import ValidationError
 
 from include.ingest.columns import Column, CrossFaults, CsvFormat, Model, Path_
-from include.ingest.dataset import Dataset, RejectLimit, nearest
+from include.ingest.dataset import Dataset, DeleteLimit, RejectLimit, UnpackLimit, nearest
 from include.ingest.errors import DatasetError
 
 SCHEMA_FILE = Path(__file__).resolve().parent.parent / "datasets" / "dataset.schema.json"
@@ -141,7 +141,8 @@ def _message(fault: Mapping[str, Any], where: Path_) -> str:
 
 
 def _known_fields(where: Path_) -> Iterable[str]:
-    models: dict[str, type[Model]] = {"csv": CsvFormat, "columns": Column, "reject_limit": RejectLimit}
+    limits = {"reject_limit": RejectLimit, "delete_limit": DeleteLimit, "unpack_limit": UnpackLimit}
+    models: dict[str, type[Model]] = {"csv": CsvFormat, "columns": Column, **limits}
     return models.get(str(where[0]) if where else "", Dataset).model_fields
 
 

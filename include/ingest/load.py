@@ -149,6 +149,9 @@ class _Loader:
         self._loaded.rejected += len(rows.rejects)
         self._loaded.superseded += rows.superseded
         self._loaded.staged += copy_rows(self._cursor, self._table, rows.table, self._reader.dataset)
+        if rows.rejected_keys is not None:
+            rejected = staging.rejected_table(self._plan.run_id)
+            copy_rows(self._cursor, rejected, rows.rejected_keys, self._reader.dataset)
         if rows.rejects:
             ledger.save_rejects(self._cursor, self._plan.run_id, self._plan.text, self._chunk.number, rows.rejects)
         if self._hashed:

@@ -16,7 +16,7 @@ from psycopg import Cursor, sql
 from include.ingest import ledger, promote, staging
 from include.ingest import target as targets
 from include.ingest.dataset import Dataset
-from include.ingest.errors import AccountMismatch, RejectLimitExceeded, StagingLost, TargetRefused
+from include.ingest.errors import AccountMismatch, DeleteLimitExceeded, RejectLimitExceeded, StagingLost, TargetRefused
 from include.ingest.gap import find_gap
 from include.ingest.kept_keys import file_hashes, keep_file, keep_staged, newest_version, note_version, thin_out
 from include.ingest.known import can_be_base
@@ -187,18 +187,34 @@ def _apply_rows(cursor: Cursor, dataset: Dataset, plan: Plan, staged: int, known
     if newest is not None and newest > version and targets.SOURCE_VERSION in targets.system_columns(dataset):
         withdraw_confirmed(cursor, dataset, plan, target.oid, version)
     kinds: dict[str, int] = dict(cursor.execute(statements.count_changes()).fetchall())
+    absent = _check_absent(cursor, dataset, plan, statements) if dataset.mode == "replace" else 0
     applied = Applied(
         inserted=_run(cursor, statements.insert_surely_new()) + _run(cursor, statements.insert_new()),
         updated=_update(cursor, statements),
         unchanged=staged - sum(kinds.values()),
         stale=kinds.get("stale", 0),
-        deleted=_run(cursor, statements.delete_absent()) if dataset.mode == "replace" else 0,
+        deleted=_run(cursor, statements.delete_absent()) if absent else 0,
     )
     rows = known and plan.base and ledger.target_rows(cursor, plan.base) + applied.inserted
     applied = replace(applied, target_rows=rows or _count(cursor, dataset, plan, target))
     if (applied.inserted, applied.updated) != (kinds.get("new", 0), kinds.get("changed", 0)):
         raise AccountMismatch(f"run {plan.run_id}: found {kinds}, but the target took {applied}")
     return applied
+
+
+def _check_absent(cursor: Cursor, dataset: Dataset, plan: Plan, statements: _Statements) -> int:
+    """Rows of the target that are to be deleted. Raises DeleteLimitExceeded, before any row is touched."""
+    _run(cursor, sql.SQL("ANALYZE {}").format(statements.rejected))
+    (absent,) = cursor.execute(statements.count_absent()).fetchone() or (0,)
+    (before,) = (absent and cursor.execute(statements.count_target()).fetchone()) or (0,)
+    over = dataset.delete_limit.exceeded(before, absent)
+    if over:
+        raise DeleteLimitExceeded(
+            f"{plan.path}: {over}. Nothing was changed. If the file is right, let one run do it by `delete_rows` and"
+            f" `delete_ratio` in the trigger form (--delete-rows and --delete-ratio on the command line), or raise"
+            f" `delete_limit` in {dataset.name}.yaml; then clear `plan`"
+        )
+    return int(absent)
 
 
 def _count(cursor: Cursor, dataset: Dataset, plan: Plan, target: targets.Target) -> int | None:
@@ -251,6 +267,7 @@ class _Statements:
     def __init__(self, dataset: Dataset, plan: Plan) -> None:
         self.dataset = dataset
         self.rows = staging.rows_table(plan.run_id)
+        self.rejected = staging.rejected_table(plan.run_id)
         self.changes = staging.change_table(plan.run_id)
         self.target = targets.identifier(dataset)
         self.surely_new: sql.Composable = sql.SQL("false")  # condition on rows that need not be looked up, see `gap`
@@ -326,10 +343,19 @@ class _Statements:
             " WHERE t.ctid = s.millrace_row AND t.tableoid = s.millrace_table"
         ).format(self.target, sql.SQL(", ").join(values), self.changes)
 
+    def count_target(self) -> sql.Composed:
+        return sql.SQL("SELECT count(*) FROM {}").format(self.target)
+
+    def count_absent(self) -> sql.Composed:
+        return sql.SQL("SELECT count(*) FROM {} t WHERE {}").format(self.target, self._absent())
+
     def delete_absent(self) -> sql.Composed:
-        return sql.SQL("DELETE FROM {} t WHERE NOT EXISTS (SELECT FROM {} s WHERE {})").format(
-            self.target, self.rows, self.same_key
-        )
+        return sql.SQL("DELETE FROM {} t WHERE {}").format(self.target, self._absent())
+
+    def _absent(self) -> sql.Composed:
+        """Condition on target row `t`: the file holds its key neither in a good record nor in a rejected one."""
+        held = sql.SQL("NOT EXISTS (SELECT FROM {} s WHERE {})")
+        return sql.SQL(" AND ").join(held.format(table, self.same_key) for table in (self.rows, self.rejected))
 
 
 _DIFFERS = "s.{0} IS DISTINCT FROM t.{0}"

@@ -11,7 +11,7 @@ import csv
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +25,7 @@ from include.ingest.records import Block
 if TYPE_CHECKING:
     import pandas as pd
 
+    from include.ingest.columns import Column
     from include.ingest.dataset import Dataset
 
 RAW_LIMIT = 64 << 10  # characters of a rejected record that are kept; the byte offset finds the rest
@@ -82,6 +83,7 @@ class Rows:
     lines: np.ndarray  # int64: physical line of each row's record
     rejects: list[Reject] = field(default_factory=list)
     superseded: int = 0  # records left out because another one of the same key wins
+    rejected_keys: pa.Table | None = None  # of rejects whose key can be read; in mode `replace` only
 
     @property
     def read(self) -> int:
@@ -156,18 +158,22 @@ def read_rows(block: Block, reader: Reader, losers: Losers = NO_LOSERS) -> Rows:
     table = pa.table(columns, schema=reader.schema)
     good = np.ones(len(kept), dtype=bool)
     good[list(bad)] = False
+    keys = _rejected_keys(records, reader, cells, kept, list(bad)) if reader.dataset.mode == "replace" else []
     if reader.clean is not None and good.any():
         from include.ingest.hook import apply_hook
 
-        table, kept = table.filter(pa.array(good)), kept[good]
-        table, chosen, dropped = apply_hook(reader.clean, table, records.lines[kept], reader.dataset)
+        before, kept = table.filter(pa.array(good)), kept[good]
+        table, chosen, dropped = apply_hook(reader.clean, before, records.lines[kept], reader.dataset)
+        keys.append(before.take(pa.array([row for row, *_ in dropped], pa.int64())))
         rejects += [records.reject(int(kept[row]), column, value, *why) for row, column, value, *why in dropped]
         kept = kept[chosen]
         good = np.ones(len(kept), dtype=bool)
     lost, first_lines = losers.among(records.offsets[kept])
     good[lost] = False
     if reader.dataset.duplicates == "reject":
-        rejects += _repeated(records, reader, table.take(pa.array(lost)), kept[lost], first_lines)
+        repeated = table.take(pa.array(lost))
+        rejects += _repeated(records, reader, repeated, kept[lost], first_lines)
+        keys.append(repeated)
         lost = lost[:0]
     if not good.all():
         table, kept = table.filter(pa.array(good)), kept[good]
@@ -178,7 +184,45 @@ def read_rows(block: Block, reader: Reader, losers: Losers = NO_LOSERS) -> Rows:
         records.lines[kept],
         rejects,
         len(lost),
+        _joined_keys(keys, reader) if reader.dataset.mode == "replace" else None,
     )
+
+
+def _rejected_keys(
+    records: _Records, reader: Reader, cells: list[pa.Array], kept: np.ndarray, bad: list[int]
+) -> list[pa.Table]:
+    """Keys of the records that are rejected for a cell or for their width; null where a part can't be read."""
+    names, key = list(reader.dataset.columns), reader.dataset.key
+    faulty = [cells[names.index(name)].take(pa.array(bad, pa.int64())) for name in key]
+    places = [reader.positions[names.index(name)] for name in key]
+    ragged = np.setdiff1d(np.arange(len(records.starts)), kept).tolist()
+    raws = [bytes(_transcode(records.raw(number), reader.dataset.csv.encoding)) for number in ragged]
+    rows = [row for row in _python_rows(raws, reader.dialect) if len(row) > max(places)]
+    short = [pa.array([row[at] for row in rows], pa.binary()) for at in places]
+    return [_cast_keys(reader, faulty), _cast_keys(reader, short)]
+
+
+_NO_RULES: dict[str, Any] = dict.fromkeys(("min", "max", "min_length", "max_length", "pattern", "allowed"))
+
+
+def _cast_keys(reader: Reader, cells: list[pa.Array]) -> pa.Table:
+    """Key cells as values; a key that breaks a rule of its column is one all the same."""
+    columns = [_without_rules(reader.dataset.columns[name]) for name in reader.dataset.key]
+    nulls = reader.dataset.csv.nulls
+    values = [cast_column(cell, column, nulls)[0] for cell, column in zip(cells, columns, strict=True)]
+    return pa.table(values, names=reader.dataset.key)
+
+
+def _without_rules(column: Column) -> Column:
+    """The column made anew, as a copy would keep what it has cached of its rules."""
+    fields = {name: getattr(column, name) for name in type(column).model_fields}
+    return type(column).model_construct(**{**fields, **_NO_RULES})
+
+
+def _joined_keys(keys: list[pa.Table], reader: Reader) -> pa.Table:
+    """The keys without those that lack a part."""
+    schema = pa.schema([reader.schema.field(name) for name in reader.dataset.key])
+    return pa.concat_tables([table.select(schema.names).cast(schema) for table in keys]).drop_null()
 
 
 def _repeated(

@@ -8,7 +8,8 @@ A run has one table of rows, filled by all chunks side by side. It takes one of 
 * `merge`: an unlogged table of the dataset's columns, whose rows are merged into the target.
 
 The chunk table has the same persistence as the rows, so a crash that empties one empties both. In form `merge`,
-a third table holds which records need no load (see `known`); when a crash empties it, all are loaded.
+a third table holds which records need no load (see `known`); when a crash empties it, all are loaded. In mode
+`replace`, a table holds the keys of rejected records, whose rows stay.
 """
 
 from __future__ import annotations
@@ -46,6 +47,11 @@ def known_table(run_id: UUID) -> sql.Identifier:
     return sql.Identifier(SCHEMA, f"known_{run_id.hex}")
 
 
+def rejected_table(run_id: UUID) -> sql.Identifier:
+    """Keys of rejected records, as far as they can be read. In mode `replace` only."""
+    return sql.Identifier(SCHEMA, f"rejected_{run_id.hex}")
+
+
 def change_table(run_id: UUID) -> sql.Identifier:
     """The rows that differ from the target. Lives inside the merge's transaction only."""
     return sql.Identifier(SCHEMA, f"changes_{run_id.hex}")
@@ -65,11 +71,9 @@ def create(cursor: Cursor, run_id: UUID, dataset: Dataset, form: Form, version: 
     if form == "promote":
         _create_like_target(cursor, rows, dataset, version)
     else:
-        columns = sql.SQL(", ").join(
-            sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(column.sql_type.name))
-            for name, column in dataset.columns.items()
-        )
-        cursor.execute(sql.SQL("CREATE UNLOGGED TABLE {} ({}) WITH (autovacuum_enabled = off)").format(rows, columns))
+        _create_bare(cursor, rows, dataset, dataset.columns)
+    if dataset.mode == "replace":
+        _create_bare(cursor, rejected_table(run_id), dataset, dataset.key, lasting=form == "promote")
     chunks = chunk_table(run_id)
     cursor.execute(
         sql.SQL("CREATE {} TABLE {} (chunk integer PRIMARY KEY, hashes bytea)").format(
@@ -83,6 +87,17 @@ def create(cursor: Cursor, run_id: UUID, dataset: Dataset, form: Form, version: 
         sql.SQL("CREATE UNLOGGED TABLE {} (chunk integer PRIMARY KEY, bits bytea, hashes bytea)").format(known)
     )
     cursor.execute(sql.SQL("ALTER TABLE {} ALTER COLUMN hashes SET STORAGE EXTERNAL").format(known))
+
+
+def _create_bare(
+    cursor: Cursor, table: sql.Identifier, dataset: Dataset, names: Iterable[str], *, lasting: bool = False
+) -> None:
+    """Create a table of some of the dataset's columns; one that is not lasting is emptied by a crash."""
+    columns = sql.SQL(", ").join(
+        sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(dataset.columns[name].sql_type.name)) for name in names
+    )
+    statement = sql.SQL("CREATE {} TABLE {} ({}) WITH (autovacuum_enabled = off)")
+    cursor.execute(statement.format(sql.SQL("" if lasting else "UNLOGGED"), table, columns))
 
 
 def first_to_mark(cursor: Cursor, run_id: UUID, file_bytes: int) -> int | None:
@@ -170,7 +185,7 @@ def _create_like_target(cursor: Cursor, rows: sql.Identifier, dataset: Dataset, 
 
 def drop(cursor: Cursor, run_id: UUID) -> None:
     """Drop whatever there is of a run's tables."""
-    for name in (rows_table, chunk_table, known_table, change_table):
+    for name in (rows_table, chunk_table, known_table, rejected_table, change_table):
         table = name(run_id)
         cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 from urllib.parse import quote
 
 import psutil
@@ -38,7 +38,7 @@ LOGS = "logs/tasks"  # bucket and prefix
 DAILY = "daily.png"  # lies in the inbox before the first daily run
 DATASET = """
 name: {name}
-source: "{{{{ inbox }}}}/{name}/{name}_{{{{ ds }}}}.csv"
+source: "{{{{ inbox }}}}/{name}/{name}_{{{{ {date} }}}}.csv"
 target: public.{name}
 key: [id]
 columns:
@@ -64,9 +64,10 @@ class Airflow:
         self.api = AirflowApi(self.settings)
         self.api.login()
 
-    def add_dataset(self, name: str, more: str = "schedule: null") -> str:
-        """Write a dataset file, wait for its DAG, and unpause it. Returns the DAG's id."""
-        (self.folder / "include" / "datasets" / f"{name}.yaml").write_text(DATASET.format(name=name, more=more))
+    def add_dataset(self, name: str, more: str = "schedule: null", date: str = "ds") -> str:
+        """Write a dataset file, wait for its DAG, and unpause it. `date` names the day's file. Returns the DAG's id."""
+        text = DATASET.format(name=name, more=more, date=date)
+        (self.folder / "include" / "datasets" / f"{name}.yaml").write_text(text)
         dag = f"ingest_{name}"
         appeared(self.api, dag)
         self.api.patch(f"dags/{dag}", {"is_paused": False})
@@ -84,6 +85,18 @@ class Airflow:
         """Start a run by hand, as the trigger form does."""
         body = {"logical_date": f"{day}T00:00:00Z" if day else None, "conf": conf}
         return str(self.api.post(f"dags/{dag}/dagRuns", body)["dag_run_id"])
+
+    def trigger_at(self, dag: str, instant: str) -> str:
+        """Start a run by hand for a logical date at any time of a day."""
+        return str(self.api.post(f"dags/{dag}/dagRuns", {"logical_date": instant, "conf": {}})["dag_run_id"])
+
+    def ledger(self, dag: str, run_id: str, columns: LiteralString = "status, file, reason") -> tuple[Any, ...]:
+        """What the warehouse's ledger says of a run."""
+        query = f"SELECT {columns} FROM millrace.ingest_run WHERE airflow_run = %s"
+        with self.warehouse() as connection:
+            rows = connection.execute(query, [f"{dag}/{run_id}"]).fetchall()
+        assert len(rows) == 1
+        return rows[0]
 
     def outcome(self, dag: str, run_id: str) -> str:
         """Wait for a run's end and return its state."""

@@ -62,6 +62,73 @@ def test_a_run_without_date_and_path_says_so(airflow: Airflow) -> None:
     dag = airflow.add_dataset("dateless")
     run = airflow.trigger(dag)
     assert airflow.outcome(dag, run) == "failed"
+    words = "this run has no logical date, so its file has no name: give a date or a path"
+    assert airflow.ledger(dag, run) == ("failed", "{{ inbox }}/dateless/dateless_{{ ds }}.csv", words)
+    assert words in airflow.log(dag, run, "account")
+
+
+def test_a_date_is_one_file_and_one_version_through_every_door(airflow: Airflow) -> None:
+    file = airflow.deliver("doors", "2026-03-03", HEADER + "1,scheduled,1\n")
+    airflow.deliver("doors", "2026-03-02", HEADER + "1,older,1\n")
+    dag = airflow.add_dataset(
+        "doors", 'schedule: "@daily"\ncatchup: true\nend_date: 2026-03-02', "data_interval_end | ds"
+    )
+    until(lambda: states(airflow, dag, "scheduled") == ["success"] * 2, "two scheduled runs")
+    by_hand = [airflow.trigger_at(dag, "2026-03-02T11:30:00Z")]  # as the form's "now" is, at any time of a day
+    airflow.command("dags", "trigger", "--logical-date", "2026-03-02T15:00:00+00:00", "--run-id", "by_command", dag)
+    by_hand.append("by_command")
+    scheduled = next(
+        run["dag_run_id"] for run in airflow.api.get(f"dags/{dag}/dagRuns")["dag_runs"]
+        if run["logical_date"].startswith("2026-03-02T00:00:00")
+    )  # fmt: skip
+    for run in by_hand:
+        assert airflow.outcome(dag, run) == "success"
+    for run in [scheduled, *by_hand]:
+        assert airflow.ledger(dag, run, "file, version::text") == (str(file), "2026-03-02 00:00:00+00")
+    older = airflow.trigger_at(dag, "2026-03-01T23:59:59Z")
+    assert airflow.outcome(dag, older) == "success"
+    assert airflow.ledger(dag, older, "version::text") == ("2026-03-01 00:00:00+00",)
+    with_path = airflow.trigger(dag, path=str(file))
+    assert airflow.outcome(dag, with_path) == "success"
+    yesterday = "version = date_trunc('day', started_at, 'UTC') - interval '1 day'"
+    assert airflow.ledger(dag, with_path, yesterday) == (True,), "the last complete interval"
+
+
+def test_rows_that_are_stale_are_warned_of(airflow: Airflow) -> None:
+    dag = airflow.add_dataset("warned")
+    for day in ("2026-03-02", "2026-03-01"):
+        airflow.deliver("warned", day, HEADER + f"1,{day},1\n")
+        run = airflow.trigger(dag, day)
+        assert airflow.outcome(dag, run) == "success"
+    words = "1 of 1 rows are older than the table's, and changed nothing"
+    assert airflow.ledger(dag, run, "status, stale, reason") == ("done", 1, words)
+    assert words in airflow.log(dag, run, "account")
+    events = airflow.api.get("assets/events", source_dag_id=dag)["asset_events"]
+    told = sorted((event["extra"]["stale"], event["extra"]["reason"] or "") for event in events)
+    assert told == [(0, ""), (1, words)]
+
+
+def test_a_source_that_can_not_be_rendered_fails_at_once(airflow: Airflow) -> None:
+    dag = airflow.add_dataset("unnamed", date="var.value.no_such_variable")
+    run = airflow.trigger(dag, "2026-03-05")
+    assert airflow.outcome(dag, run) == "failed"
+    status, _, reason = airflow.ledger(dag, run)
+    assert (status, "dataset unnamed: source" in reason, "no_such_variable" in reason) == ("failed", True, True)
+    assert [task["try_number"] for task in airflow.tasks(dag, run) if task["task_id"] == "plan"] == [1]
+
+
+def test_the_form_lifts_the_delete_limit(airflow: Airflow) -> None:
+    dag = airflow.add_dataset("whole", "schedule: null\nmode: replace")
+    airflow.deliver("whole", "2026-03-01", HEADER + "1,a,1\n2,a,1\n3,a,1\n")
+    airflow.deliver("whole", "2026-03-02", HEADER + "1,a,1\n")
+    assert airflow.outcome(dag, airflow.trigger(dag, "2026-03-01")) == "success"
+    run = airflow.trigger(dag, "2026-03-02")
+    assert airflow.outcome(dag, run) == "failed"
+    assert "2 of the table's 3 rows would be deleted" in airflow.ledger(dag, run)[2]
+    file = str(airflow.settings.inbox / "whole" / "whole_2026-03-02.csv")
+    lifted = airflow.trigger(dag, "2026-03-03", path=file, delete_ratio=1)
+    assert airflow.outcome(dag, lifted) == "success"
+    assert airflow.account(dag, lifted)["deleted"] == 2
 
 
 def test_the_daily_schedule_takes_each_days_file(airflow: Airflow) -> None:
@@ -90,6 +157,8 @@ def test_a_missing_file_is_waited_for(airflow: Airflow) -> None:
     run = airflow.trigger(dag, "2026-03-05")
     plan = lambda: airflow.tasks(dag, run)[0]  # noqa: E731
     until(lambda: plan()["state"] == "up_for_reschedule", "the wait to begin")
+    file = str(airflow.settings.inbox / "awaited" / "awaited_2026-03-05.csv")
+    assert airflow.ledger(dag, run) == ("waiting", file, None)
     airflow.deliver("awaited", "2026-03-05", HEADER + "1,late,1\n")
     assert airflow.outcome(dag, run) == "success"
     assert airflow.account(dag, run)["inserted"] == 1
@@ -102,6 +171,8 @@ def test_a_file_that_does_not_come_is_named(airflow: Airflow) -> None:
     run = airflow.trigger(dag, "2026-03-05")
     assert airflow.outcome(dag, run) == "failed"
     assert "absent_2026-03-05.csv did not come within 0 seconds" in airflow.log(dag, run, "plan")
+    status, file, reason = airflow.ledger(dag, run)
+    assert (status, reason.startswith(f"{file} did not come within 0 seconds")) == ("failed", True)
     assert [task["try_number"] for task in airflow.tasks(dag, run) if task["task_id"] == "plan"] == [1]
 
 
