@@ -101,7 +101,8 @@ def ingest_csv(dataset: Dataset) -> DAG:
         doc_md=__doc__,
         schedule=CronDataIntervalTimetable(dataset.schedule, timezone="UTC") if dataset.schedule else None,
         start_date=_midnight(dataset.start_date),
-        end_date=_midnight(dataset.end_date) if dataset.end_date else None,
+        # Its last moment: a run for a later one would do nothing and be a success.
+        end_date=_midnight(dataset.end_date) + timedelta(days=1, microseconds=-1) if dataset.end_date else None,
         catchup=dataset.catchup,
         max_active_runs=4,  # a file that is late does not hold up the others; merges queue by themselves
         tags=["ingest", *dataset.tags],
