@@ -16,12 +16,14 @@ A file of up to 16 MB is loaded and merged by `plan` itself, as that takes less 
 **Rerun:** always safe. Any task may be retried or cleared at any time; clearing `plan` starts the run anew.
 A run that is done stays done unless `force` is ticked.
 
-**By hand:** the trigger form takes another path, chunk size and reject limit. **Backfill:**
+**By hand:** the trigger form takes another path, chunk size and limits. A logical date stands for the data interval
+that holds it: the run has the file and the version of that interval's scheduled run. **Backfill:**
 `airflow backfill create --dag-id ingest_orders --from-date 2026-01-01 --to-date 2026-01-31`.
 An older file never overwrites rows of a newer one.
 
-**When it fails:** read the last line of the failed task. It names the file and line, or the difference, and the way
-out. The target is as it was before the run. Rejected rows are in `millrace.rejected_row` under the run's id.
+**When it fails:** read the last line of the failed task, or `reason` in `millrace.ingest_run`. It names the file and
+line, or the difference, and the way out. The target is as it was before the run. Rejected rows are in
+`millrace.rejected_row` under the run's id.
 """
 
 from __future__ import annotations
@@ -99,7 +101,8 @@ def ingest_csv(dataset: Dataset) -> DAG:
         doc_md=__doc__,
         schedule=CronDataIntervalTimetable(dataset.schedule, timezone="UTC") if dataset.schedule else None,
         start_date=_midnight(dataset.start_date),
-        end_date=_midnight(dataset.end_date) if dataset.end_date else None,
+        # Its last moment: a run for a later one would do nothing and be a success.
+        end_date=_midnight(dataset.end_date) + timedelta(days=1, microseconds=-1) if dataset.end_date else None,
         catchup=dataset.catchup,
         max_active_runs=4,  # a file that is late does not hold up the others; merges queue by themselves
         tags=["ingest", *dataset.tags],

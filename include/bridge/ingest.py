@@ -52,16 +52,16 @@ def look(dataset: Dataset) -> Order | None:
 
     A warehouse that is away for a while does not end the wait.
     """
-    from include.ingest.plan import begin
+    from include.ingest.plan import begun, wait
 
     order, fault = _order(dataset)
     try:
-        with warehouse(dataset) as connection:
-            begin(connection, dataset, order)
+        with warehouse(dataset) as connection, begun(connection, dataset, order):
             if fault is not None:
                 raise fault
             if has_come(order):
                 return order
+            wait(connection, dataset, order)
             _check_wait(dataset, order)
     except psycopg.OperationalError as error:
         if fault is not None or has_come(order):

@@ -23,7 +23,7 @@ from include.ingest.source import Source, files_of
 # were; clocks of several machines, and one that is set back, order them otherwise.
 MERGED_BY: LiteralString = "written_by[cardinality(written_by)]"
 COUNTS = ("read", "inserted", "updated", "unchanged", "superseded", "stale", "rejected", "deleted")
-OUTCOME = ("status", "reason", "finished_at", "file", "version", *COUNTS)  # of an attempt, see `begin_run`
+OUTCOME = ("status", "reason", "finished_at", "file", "version", *COUNTS)  # of an attempt, see `set_aside`
 
 
 @dataclass(frozen=True)
@@ -70,25 +70,36 @@ def oddity(counts: Mapping[str, int]) -> str | None:
 def begin_run(cursor: Cursor, values: dict[str, Any]) -> None:
     """Have the run in the ledger from its first look on, as waiting for its file.
 
-    What an attempt came to that was done or skipped moves to `earlier`, from where `recall_run` brings it back when the
-    cleared run finds that its content is in.
+    A run that is done or skipped, and is tried again, stays so at first: it holds as long as nothing else is known.
     """
-    held = sql.SQL(", ").join(sql.SQL("{0}, r.{1}").format(name, sql.Identifier(name)) for name in OUTCOME)
     cursor.execute(
-        sql.SQL(
-            "INSERT INTO millrace.ingest_run AS r (run_id, dataset, target, airflow_run, file, version, forced, status)"
-            " VALUES (%(run_id)s, %(dataset)s, %(target)s, %(airflow_run)s, %(file)s, %(version)s, %(forced)s,"
-            " 'waiting')"
-            " ON CONFLICT (run_id) DO UPDATE SET status = 'waiting', reason = NULL, finished_at = NULL,"
-            " earlier = CASE WHEN r.status IN ('done', 'skipped') THEN jsonb_build_object({held}) ELSE r.earlier END,"
-            " file = excluded.file, version = excluded.version, {gone}"
-        ).format(held=held, gone=sql.SQL(", ").join(sql.SQL("{} = NULL").format(sql.Identifier(n)) for n in COUNTS)),
+        "INSERT INTO millrace.ingest_run AS r (run_id, dataset, target, airflow_run, file, version, forced, status)"
+        " VALUES (%(run_id)s, %(dataset)s, %(target)s, %(airflow_run)s, %(file)s, %(version)s, %(forced)s, 'waiting')"
+        " ON CONFLICT (run_id) DO UPDATE SET status = 'waiting', reason = NULL, finished_at = NULL,"
+        " file = excluded.file, version = excluded.version WHERE r.status NOT IN ('done', 'skipped')",
         values,
     )
 
 
-def recall_run(cursor: Cursor, run_id: UUID) -> bool:
-    """Give a cleared run the outcome back that an earlier attempt of it had; False when there was none."""
+def set_aside(cursor: Cursor, values: dict[str, Any]) -> None:
+    """Have a run that is done or skipped, was cleared, and now waits or fails, as waiting.
+
+    What it came to moves to `earlier`, from where `recall_run` brings it back.
+    """
+    held = sql.SQL(", ").join(sql.SQL("{}, {}").format(name, sql.Identifier(name)) for name in OUTCOME)
+    gone = sql.SQL(", ").join(sql.SQL("{} = NULL").format(sql.Identifier(name)) for name in COUNTS)
+    cursor.execute(
+        sql.SQL(
+            "UPDATE millrace.ingest_run SET earlier = jsonb_build_object({}), status = 'waiting', reason = NULL,"
+            " finished_at = NULL, file = %(file)s, version = %(version)s, {}"
+            " WHERE run_id = %(run_id)s AND status IN ('done', 'skipped')"
+        ).format(held, gone),
+        values,
+    )
+
+
+def recall_run(cursor: Cursor, run_id: UUID) -> None:
+    """Give a run the outcome back that was set aside."""
     names = sql.SQL(", ").join(map(sql.Identifier, OUTCOME))
     cursor.execute(
         sql.SQL(
@@ -98,7 +109,6 @@ def recall_run(cursor: Cursor, run_id: UUID) -> bool:
         ).format(names),
         [run_id],
     )
-    return cursor.rowcount > 0
 
 
 def start_run(cursor: Cursor, values: dict[str, Any]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import cached_property, partial
@@ -101,8 +102,12 @@ def plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Plan
 
     Raises SourceMissing, SourceChanged, SourceDamaged, HeaderMismatch, TargetMismatch or HookError.
     """
+    with begun(connection, dataset, order):
+        return _plan(connection, dataset, order)
+
+
+def _plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Plan:
     started = time.monotonic()
-    begin(connection, dataset, order)
     hook = load_hook(dataset.clean)
     path = storable(str(order.path))
     found = find_files(order.storage, path, order.run_id, dataset, dialect_of(dataset))
@@ -121,14 +126,12 @@ def plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Plan
     }
     with connection.transaction(), connection.cursor() as cursor:
         target = _target(cursor, dataset, order)
-        recalled = ledger.recall_run(cursor, order.run_id)
+        ledger.recall_run(cursor, order.run_id)
         hashes = partial(_hashes, cursor, dataset, idle, found.chunks)
         if target is not None and confirm.is_in(cursor, dataset, target, values, hashes):
             check_unchanged(idle)
             order.storage.forget(order.run_id)
             return idle
-        if recalled:  # the content is another one, or has to be loaded again: what was done before stays aside
-            ledger.begin_run(cursor, _first_values(dataset, order))
         base = find_base(cursor, dataset, target, values, order.storage) if target is not None else None
     planned = replace(idle, chunks=found.chunks, skipped=False)
     keys = read_keys(idle.text, reader_for(dataset, idle), found.chunks, base)
@@ -150,10 +153,23 @@ def plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Plan
     return planned
 
 
-def begin(connection: psycopg.Connection, dataset: Dataset, order: Order) -> None:
-    """Have the run in the ledger, as waiting for its file."""
+@contextmanager
+def begun(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Iterator[None]:
+    """Have the run in the ledger, as waiting. Where the block fails, it is no longer done, if it was before."""
     with connection.cursor() as cursor:
         ledger.begin_run(cursor, _first_values(dataset, order))
+    try:
+        yield
+    except Exception:
+        with suppress(psycopg.OperationalError):
+            wait(connection, dataset, order)
+        raise
+
+
+def wait(connection: psycopg.Connection, dataset: Dataset, order: Order) -> None:
+    """Have a run that has begun as waiting in the ledger, also if it was done before and was cleared."""
+    with connection.cursor() as cursor:
+        ledger.set_aside(cursor, _first_values(dataset, order))
 
 
 def _first_values(dataset: Dataset, order: Order) -> dict[str, Any]:

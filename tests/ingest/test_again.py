@@ -14,7 +14,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from include.ingest.dataset import RejectLimit
+from include.ingest.dataset import DeleteLimit, RejectLimit
 from include.ingest.errors import RejectLimitExceeded, SourceChanged
 from include.ingest.hook import code_of, load_hook
 from include.ingest.load import load_chunk
@@ -59,7 +59,7 @@ def test_a_correction_taken_back_stands_also_where_another_day_came_between(
 def test_replace_an_older_file_changes_nothing(
     warehouse: psycopg.Connection[Any], tmp_path: Path, emptied: str, force: bool
 ) -> None:
-    dataset = make_dataset(tmp_path, mode="replace")
+    dataset = make_dataset(tmp_path, mode="replace", delete_limit=DeleteLimit(ratio=None))
     ingest(warehouse, dataset, A, tmp_path, version=day(1))
     ingest(warehouse, dataset, emptied, tmp_path, version=day(3))
     before = rows(warehouse)

@@ -12,9 +12,10 @@ import psycopg
 import pytest
 
 from include.ingest import ledger
+from include.ingest.dataset import Dataset
 from include.ingest.errors import HeaderMismatch, IngestError, SourceMissing, TargetMismatch
 from include.ingest.load import load_chunk
-from include.ingest.plan import Order, begin, plan, read_plan
+from include.ingest.plan import Order, begun, plan, read_plan, wait
 from include.ingest.run import close, run
 from tests.ingest.loading import DAY, HEADER, counts, ingest, make_dataset, rows, staging_tables
 
@@ -31,7 +32,7 @@ def test_a_run_waits_then_is_planned_then_done(warehouse: psycopg.Connection, tm
     dataset, file = make_dataset(tmp_path, chunk_bytes=20), tmp_path / "file.csv"
     order = Order(uuid4(), file, DAY, airflow_run="ingest_items/manual")
     for _ in range(2):  # looks
-        begin(warehouse, dataset, order)
+        look(warehouse, dataset, order)
         assert said(warehouse, order.run_id) == ("waiting", str(file), None)
     with pytest.raises(IngestError, match="has no plan"):
         read_plan(warehouse, order.run_id)
@@ -44,6 +45,12 @@ def test_a_run_waits_then_is_planned_then_done(warehouse: psycopg.Connection, tm
     assert said(warehouse, order.run_id) == ("done", str(file), None)
     row = warehouse.execute("SELECT dataset, target, airflow_run, version FROM millrace.ingest_run").fetchall()
     assert row == [("items", "public.items", "ingest_items/manual", DAY)]
+
+
+def look(connection: psycopg.Connection, dataset: Dataset, order: Order) -> None:
+    """A look of the DAG that does not find the file."""
+    with begun(connection, dataset, order):
+        wait(connection, dataset, order)
 
 
 FAULTS = {
@@ -75,11 +82,11 @@ def test_a_run_that_fails_before_its_plan_says_why(warehouse: psycopg.Connection
 
 def test_a_run_that_ends_while_it_waits_is_failed(warehouse: psycopg.Connection, tmp_path: Path) -> None:
     dataset, order = make_dataset(tmp_path), Order(uuid4(), tmp_path / "file.csv", DAY)
-    begin(warehouse, dataset, order)
+    look(warehouse, dataset, order)
     with pytest.raises(IngestError, match="ended before its file was planned"):
         close(warehouse, order.run_id)
     assert said(warehouse, order.run_id)[0] == "failed"
-    begin(warehouse, dataset, order)
+    look(warehouse, dataset, order)
     with warehouse.cursor() as cursor:
         ledger.note_reason(cursor, order.run_id, f"{order.path} did not come within 9 seconds")
     with pytest.raises(IngestError, match="did not come within 9 seconds"):
@@ -98,20 +105,36 @@ def test_a_cleared_run_that_waits_or_fails_keeps_what_it_did(
     done = run(warehouse, dataset, order)
     before = warehouse.execute("SELECT to_jsonb(r) FROM millrace.ingest_run r").fetchone()
     Path(order.path).rename(tmp_path / "away")
-    begin(warehouse, dataset, order)
+    look(warehouse, dataset, order)
     if ended == "failed":
         with pytest.raises(IngestError):
             close(warehouse, order.run_id)
-        begin(warehouse, dataset, order)
+        look(warehouse, dataset, order)
         with pytest.raises(SourceMissing):
             run(warehouse, dataset, order)
     assert said(warehouse, order.run_id)[0] == ended
-    assert warehouse.execute("SELECT read, inserted FROM millrace.ingest_run").fetchall() == [(None, None)]
+    kept = "SELECT read, inserted, earlier ->> 'status', (earlier ->> 'inserted')::int FROM millrace.ingest_run"
+    assert warehouse.execute(kept).fetchall() == [(None, None, "done", 1)]
     (tmp_path / "away").rename(order.path)
-    assert plan(warehouse, dataset, order).skipped
-    assert close(warehouse, order.run_id) == done
-    assert warehouse.execute("SELECT to_jsonb(r) FROM millrace.ingest_run r").fetchone() == before
+    again = run(warehouse, dataset, order)
+    if mode == "append":
+        assert again == done, "it has appended already"
+        assert warehouse.execute("SELECT to_jsonb(r) FROM millrace.ingest_run r").fetchone() == before
+    else:
+        assert counts(again) == {"read": 2, "unchanged": 1, "rejected": 1}
     assert rows(warehouse, "id") == [(1,)]
+
+
+def test_a_run_that_is_done_and_planned_again_is_as_it_was(warehouse: psycopg.Connection, tmp_path: Path) -> None:
+    """Its task died after the commit. The row in the ledger is not written, as it is what proves the table's rows."""
+    dataset, order = make_dataset(tmp_path), Order(uuid4(), tmp_path / "file.csv", DAY)
+    Path(order.path).write_text(HEADER + "1,a,1\n2,b,-2\n")
+    done = run(warehouse, dataset, order)
+    row = "SELECT xmin::text, to_jsonb(r) FROM millrace.ingest_run r"
+    before = warehouse.execute(row).fetchone()
+    assert plan(warehouse, dataset, order).skipped
+    assert warehouse.execute(row).fetchone() == before
+    assert close(warehouse, order.run_id) == done
 
 
 def test_a_cleared_run_whose_new_file_is_wrong_is_failed_and_not_done(
@@ -131,7 +154,7 @@ def test_a_cleared_run_whose_new_file_is_wrong_is_failed_and_not_done(
 
 def test_what_is_unpacked_for_a_run_that_waits_stays(warehouse: psycopg.Connection, tmp_path: Path) -> None:
     dataset, order = make_dataset(tmp_path), Order(uuid4(), tmp_path / "file.csv", DAY)
-    begin(warehouse, dataset, order)
+    look(warehouse, dataset, order)
     with warehouse.cursor() as cursor:
         assert ledger.ended_of(cursor, [order.run_id]) == set()
         ledger.fail_run(cursor, order.run_id, "why")
