@@ -34,7 +34,7 @@ KINDS = [
     *map(Kind, ("boolean", "date", "time", "timestamp", "timestamptz", "uuid", "json", "jsonb", "bytea")),
     *(Kind("timestamptz", zone) for zone in ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe")),
 ]
-SLIPS = [*"0123456789+-.,:eExXoOb_ TtZz/\\\"'{}[]nafiu\t\n\r\0\u00a0\u0663é😀\ufeff"]
+SLIPS: list[str] = [*"0123456789+-.,:eExXoOb_ TtZz/\\\"'{}[]nafiu\t\n\r\0\u00a0\u0663é😀\ufeff"]
 
 
 def make_cells(kind: Kind, count: int, chance: Random) -> list[bytes]:

@@ -50,7 +50,7 @@ def prepare(connection: psycopg.Connection[Any], kinds: Sequence[Kind]) -> None:
     """Make the functions that read cells."""
     for name in {kind.name: kind for kind in kinds}:
         kind = Kind(name)
-        connection.execute(sql.SQL(READER).format(name=reader_of(kind), kind=sql.SQL(name)))  # type: ignore[arg-type]
+        connection.execute(sql.SQL(READER).format(name=reader_of(kind), kind=sql.SQL(name)))
 
 
 def judge(

@@ -17,10 +17,14 @@ FIXED_DIGITS = {"real": 6, "double": 15}  # before the point, up to which Postgr
 
 def printed(values: pa.Array | pa.ChunkedArray, sql_type: SqlType) -> list[str | None]:
     """Each value's text; None for null. A timestamptz is printed in UTC."""
-    show = _SHOW.get(sql_type.kind, lambda value, _: str(value))
+    show = _SHOW.get(sql_type.kind, _plain)
     if sql_type.kind in MOMENTS:
         values = values.cast(pa.string())  # Python has no years after 9999, and a hook may give them
     return [None if value is None else show(value, sql_type) for value in values.to_pylist()]
+
+
+def _plain(value: Any, sql_type: SqlType) -> str:
+    return str(value)
 
 
 def _decimal(value: Decimal, sql_type: SqlType) -> str:
