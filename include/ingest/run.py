@@ -67,7 +67,7 @@ def close(connection: psycopg.Connection, run_id: UUID, storage: Storage = LOCAL
     with connection.cursor() as cursor:
         status = ledger.status_of(cursor, run_id)
     if status is None:
-        raise IngestError("the run is not in the ledger, as the warehouse was away: see the log of task `plan`")
+        raise IngestError("the run ended before its first look for a file: see the log of task `plan`")
     if status not in ("done", "skipped"):
         abandon(connection, run_id, _unexplained(status))
     with connection.cursor() as cursor:

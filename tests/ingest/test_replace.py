@@ -6,12 +6,15 @@ import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
 
 from include.ingest.dataset import Dataset, DeleteLimit
 from include.ingest.errors import DeleteLimitExceeded
+from include.ingest.plan import Order, plan
+from include.ingest.run import finish
 from tests.ingest.loading import DAY, HEADER, ITEMS, counts, ingest, make_dataset, rows, staging_tables
 from tests.ingest.test_command import run
 
@@ -168,6 +171,21 @@ def test_rejected_records_count_for_the_limit_as_held(warehouse: psycopg.Connect
     account = ingest(warehouse, dataset, HEADER + "1,a,x\n2,a,x\n3,a,x\n", tmp_path, version=NEXT)
     assert counts(account) == {"read": 3, "rejected": 3}
     assert len(rows(warehouse)) == 3
+
+
+def test_rows_that_others_insert_during_a_first_load_count_too(warehouse: psycopg.Connection, tmp_path: Path) -> None:
+    dataset, order = replacing(tmp_path), Order(uuid4(), tmp_path / "file.csv", DAY)
+    ingest(warehouse, dataset, items(1), tmp_path, version=DAY - timedelta(days=1))
+    warehouse.execute("DELETE FROM items")
+    Path(order.path).write_text(items(1, label="new") + "2,bad,x\n")
+    planned = plan(warehouse, dataset, order)
+    assert planned.form == "promote"
+    warehouse.execute("INSERT INTO items (id, label) VALUES (2, 'theirs'), (3, 'theirs'), (4, 'theirs')")
+    with pytest.raises(DeleteLimitExceeded, match="2 of the table's 3 rows"):
+        finish(warehouse, dataset, planned)
+    finish(warehouse, replacing(tmp_path, delete_limit=ANY), planned)
+    assert rows(warehouse, "id, label") == [(1, "new"), (2, "theirs")]
+    assert staging_tables(warehouse) == []
 
 
 def test_the_command_line_lifts_the_limit(dsn: str, tmp_path: Path) -> None:
