@@ -1,8 +1,7 @@
 """A model of a table: what runs and the writes of others make of its rows, in plain Python.
 
-It follows `docs/datasets.md` and shares no code with the ingest. Values are texts as PostgreSQL prints them, None for
-NULL; versions are whole numbers, later ones are greater. Where the promises leave the outcome open (a row that
-somebody deleted and put back has the version it had, or none) the model goes with what the table shows.
+It shares no code with the ingest. Values are texts as PostgreSQL prints them, None for NULL; versions are whole numbers.
+Where the promises leave the outcome open (`docs/fuzz.md`), the model goes with what the table shows.
 """
 
 from __future__ import annotations

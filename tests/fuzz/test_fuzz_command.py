@@ -27,11 +27,11 @@ def fuzz(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 def test_a_few_cases_end_with_a_table_and_a_report(tmp_path: Path) -> None:
     page = tmp_path / "report.md"
-    done = fuzz("--only", "sequences", "--cases", 2, "--seed", 3, "--report", page)
+    done = fuzz("--only", "sequences", "--cases", 2, "--seed", 1, "--report", page)
     assert (done.returncode, done.stderr) == (0, "")
     assert "| sequences | 2 | 0 | none |" in done.stdout
     written = page.read_text()
-    assert "`./run fuzz --only sequences --seed 3 --report report.md` wrote this page" in written
+    assert "`./run fuzz --only sequences --seed 1 --report report.md` wrote this page" in written
     assert "| sequences | 2 | 0 | none |" in written
     assert "| steps | " in written
 
