@@ -17,24 +17,27 @@ LANES = 2
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run it; 0 when nothing differs, 1 when something does, 2 for wrong usage."""
+    """Run it; 0 when nothing differs, 1 when something does, 2 for wrong usage, 130 when it is interrupted."""
     options = _options(arguments)
     names = [options.only] if options.only else present()
     tallies = {name: Tally(name) for name in names}
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    ended = 0
     minutes = options.minutes if options.minutes is not None or options.cases else 10.0
     try:
         with Lanes(LANES) as lanes:
+            _say(f"{', '.join(names)}: seeds from {options.seed} on")
             work(lanes, tallies, seed=options.seed, minutes=minutes, cases=options.cases, say=_say)
     except KeyboardInterrupt:
         _say("interrupted")
+        ended = 130
     except StackError as fault:
         print(f"run: {fault}", file=sys.stderr)
         return 1
     _say(table_of(tallies.values()))
     if options.report:
         write(options.report, tallies.values(), seed=options.seed)
-    return 1 if any(tally.differences for tally in tallies.values()) else 0
+    return 1 if any(tally.differences for tally in tallies.values()) else ended
 
 
 def _say(text: str) -> None:

@@ -1,8 +1,7 @@
 """A model of a table: what runs and the writes of others make of its rows, in plain Python.
 
-It follows `docs/datasets.md` and shares no code with the ingest. Values are texts as PostgreSQL prints them, None for
-NULL; versions are whole numbers, later ones are greater. Where the promises leave the outcome open (a row that
-somebody deleted and put back has the version it had, or none) the model goes with what the table shows.
+It shares no code with the ingest. Values are texts as PostgreSQL prints them, None for NULL; versions are whole numbers.
+Where the promises leave the outcome open (`docs/fuzz.md`), the model goes with what the table shows.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from typing import Any, Literal
 
 Key = tuple[str, ...]
 Values = tuple[str | None, ...]
+Took = Callable[[Key, Values], bool]
 NEVER = -1  # older than every version
 
 
@@ -30,7 +30,7 @@ class Record:
 class Run:
     """What is asked for. `records` is None for a file without its header."""
 
-    name: str  # the run's identity: one that is cleared has it again
+    name: str  # a run that is cleared has it again
     version: int
     records: tuple[Record, ...] | None
     content: bytes = b""
@@ -53,11 +53,6 @@ class Account:
     stale: int = 0
     rejected: int = 0
     deleted: int = 0
-
-    @property
-    def writes(self) -> bool:
-        """Whether the table changes."""
-        return bool(self.inserted or self.updated or self.deleted)
 
 
 @dataclass(frozen=True)
@@ -90,7 +85,7 @@ class Table:
     appended: dict[str, tuple[int, tuple[object, ...]]] = field(default_factory=dict)  # run -> rows, path and content
     unsure: bool = False  # mode append: the rows may not be provable any more
 
-    def load(self, run: Run, took: Callable[[Key, Values], bool] = lambda *_: False, *, stale: bool = False) -> Account:
+    def load(self, run: Run, took: Took = lambda *_: False, *, stale: bool = False) -> Account:
         """Apply a run that loads its file. `took` and `stale` say what the table shows where the outcome is open."""
         read, winners, spared, lost, rejected = _winners(run, keyed=self.mode != "append")
         if rejected > run.most_rejected:
@@ -114,15 +109,14 @@ class Table:
                 rows = {key: row for key, row in rows.items() if key not in gone}
                 counts["deleted"] = len(gone)
         self.rows = rows
-        self._completed(run)
+        self.newest = (max(self.newest[0], run.version), max(self.newest[1], run.version))
+        self.seen |= {(run.dataset, run.content)}
         if counts["inserted"] and self.mode == "append":
-            self.appended[run.name] = (counts["inserted"], _content(run))
-        superseded = lost + counts["stale"]
-        return Account(read=read, superseded=superseded, rejected=rejected, **counts)
+            self.unsure |= run.name in self.appended  # forced: rows of both times are there
+            self.appended[run.name] = (counts["inserted"], (run.dataset, run.path, run.content))
+        return Account(read=read, superseded=lost + counts["stale"], rejected=rejected, **counts)
 
-    def _upsert(
-        self, row: Row | None, key: Key, values: Values, version: int, took: Callable[[Key, Values], bool]
-    ) -> tuple[str, Row]:
+    def _upsert(self, row: Row | None, key: Key, values: Values, version: int, took: Took) -> tuple[str, Row]:
         if row is None:
             return "inserted", Row(values, version, version, version)
         if row.values == values:
@@ -131,7 +125,7 @@ class Table:
             return "stale", replace(row, low=row.high if row.low <= version else row.low)
         return "updated", Row(values, version, version, version)
 
-    def _is_older(self, row: Row, key: Key, values: Values, version: int, took: Callable[[Key, Values], bool]) -> bool:
+    def _is_older(self, row: Row, key: Key, values: Values, version: int, took: Took) -> bool:
         if self.column is not None:
             mine, its = values[self.column], row.values[self.column]
             return mine is not None and its is not None and int(its) > int(mine)
@@ -139,15 +133,15 @@ class Table:
 
     def skip(self, run: Run) -> None:
         """Apply a run that says that its content is in the table. Raises Failed where that is not so."""
-        if (run.dataset, run.content) not in self.seen:
-            raise Failed("skipped, but this content never came before")
         if self.mode == "append":
-            if self.must_load(run) and self.copy().load(run).writes:
+            if self.must_load(run) and self.copy().load(run).inserted:
                 raise Failed("skipped, but its rows are not in the table")
             return
-        if self.copy().load(run, stale=True).writes:
+        if (run.dataset, run.content) not in self.seen:
+            raise Failed("skipped, but this content never came before")
+        account = self.load(run, stale=True)
+        if account.inserted or account.updated or account.deleted:
             raise Failed("skipped, but a load would change the table")
-        self.load(run, stale=True)
 
     def must_load(self, run: Run) -> bool:
         """Mode append: neither an earlier run of this path and content has its rows there, nor this run, cleared."""
@@ -157,30 +151,15 @@ class Table:
         """Mode append: it is certain that the run has nothing to do."""
         return not (run.force or self.unsure) and self._holds(run, cleared=True)
 
-    def may_refuse(self, run: Run) -> bool:
-        """Whether the file may be refused, as nobody can know what a newer one confirmed."""
-        return self.mode == "upsert" and self.column is None and run.version < self.retyped
-
     def _holds(self, run: Run, *, cleared: bool) -> bool:
-        here = Counter(row.owner for row in self.rows.values())
-        return any(
-            here[name] == number and (content == _content(run) or (cleared and name == run.name))
-            for name, (number, content) in self.appended.items()
-        )
-
-    def _completed(self, run: Run) -> None:
-        self.newest = (max(self.newest[0], run.version), max(self.newest[1], run.version))
-        self.seen |= {(run.dataset, run.content)}
-
-    # The writes of others.
+        here, mine = Counter(row.owner for row in self.rows.values()), (run.dataset, run.path, run.content)
+        found = [name for name, (number, _) in self.appended.items() if here[name] == number]
+        return any(self.appended[name][1] == mine or (cleared and name == run.name) for name in found)
 
     def put(self, key: Any, values: Values, source: int = NEVER) -> None:
         """Somebody inserts or updates a row. An updated row keeps its versions."""
-        row = self.rows.get(key)
-        if row is not None:
-            self.rows[key] = replace(row, values=values, owner=None)
-        else:
-            self.rows[key] = Row(values, source, source, max(source, self.ghosts.get(key, NEVER)))
+        new = Row(values, source, source, max(source, self.ghosts.get(key, NEVER)))
+        self.rows[key] = replace(self.rows.get(key, new), values=values, owner=None)
 
     def next_number(self) -> int:
         """Mode append: what names the next row."""
@@ -188,15 +167,12 @@ class Table:
 
     def remove(self, keys: Iterable[Any]) -> None:
         """Somebody deletes rows."""
-        for key in list(keys):
-            row = self.rows.pop(key, None)
-            if row is not None:
-                self.ghosts[key] = max(row.high, self.ghosts.get(key, NEVER))
+        for key in self.rows.keys() & set(keys):
+            self.ghosts[key] = max(self.rows.pop(key).high, self.ghosts.get(key, NEVER))
 
     def drop(self) -> None:
         """Somebody drops the table; one made anew has no past."""
-        self.rows, self.ghosts, self.appended, self.seen = {}, {}, {}, frozenset()
-        self.newest, self.retyped, self.unsure = (NEVER, NEVER), NEVER, False
+        self.__init__(self.mode, self.column, self.delete_ratio)  # type: ignore[misc]
 
     def copy(self) -> Table:
         """Another table in the same state."""
@@ -208,23 +184,16 @@ class Table:
         self.ghosts, self.newest, self.unsure = {}, (NEVER, self.newest[1]), True
 
 
-def _content(run: Run) -> tuple[object, ...]:
-    return (run.dataset, run.path, run.content)
-
-
 def _winners(run: Run, *, keyed: bool) -> tuple[int, list[tuple[Key, Values]], set[Key], int, int]:
     """Records read, winners, keys of rejected records, records that lost, records rejected. Raises Failed."""
     if run.records is None:
         raise Failed("a file without its header")
-    good = [record for record in run.records if not record.bad and record.key is not None]
+    good = [(record.key, record.values) for record in run.records if not record.bad and record.key is not None]
     spared = {record.key for record in run.records if record.bad and record.key is not None}
     if not keyed:
-        return len(run.records), [(r.key, r.values) for r in good], spared, 0, len(run.records) - len(good)
-    found: dict[Key, Values] = {}
-    times: dict[Key, int] = {}
-    for record in reversed(good) if run.duplicates == "first" else good:
-        found[record.key] = record.values
-        times[record.key] = times.get(record.key, 0) + 1
+        return len(run.records), good, spared, 0, len(run.records) - len(good)
+    times = Counter(key for key, _ in good)
+    found = dict(reversed(good) if run.duplicates == "first" else good)
     repeated = {key for key, number in times.items() if number > 1} if run.duplicates == "reject" else set()
     rejected = len(run.records) - len(good) + sum(times[key] for key in repeated)
     winners = [(key, values) for key, values in found.items() if key not in repeated]

@@ -52,7 +52,7 @@ class Others:
 
     def _run(self, place: Place, *texts: str) -> None:
         for text in texts:
-            self._connection.execute(sql.SQL(text).format(table=place.table))  # type: ignore[arg-type]
+            self._connection.execute(sql.SQL(text).format(table=place.table))
 
     # Rows.
 
@@ -69,7 +69,7 @@ class Others:
         if write.manner == "savepoint":
             connection.execute("SAVEPOINT early")
         insert = "INSERT INTO public.elsewhere VALUES (1);"
-        connection.execute(PLPGSQL.format(insert) if write.manner == "plpgsql" else insert)  # type: ignore[call-overload]
+        connection.execute(PLPGSQL.format(insert) if write.manner == "plpgsql" else insert)
 
     def _finish(self, write: Write, place: Place) -> None:
         """The open transaction writes the table at last and ends."""
@@ -100,7 +100,7 @@ class Others:
 
     def _create(self, place: Place) -> None:
         columns = [
-            sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(place.type_of(name, kind)))  # type: ignore[arg-type]
+            sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(place.type_of(name, kind)))
             for name, kind in (*place.shape.key_columns, *place.shape.value_columns)
         ]
         if place.shape.mode != "append":

@@ -306,7 +306,8 @@ class _Game:
         except Failed:
             self._note("failed")
             return
-        if not place.model.may_refuse(run):
+        # Nobody can know what a newer file confirmed before the key's type was changed.
+        if not (place.model.mode == "upsert" and not place.shape.by_column and run.version < place.model.retyped):
             raise Different(f"run {run.name} failed, and should not: {type(error).__name__}: {error}")
         self._note("refused")
 

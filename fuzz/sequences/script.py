@@ -10,6 +10,7 @@ from fuzz.sequences.model import Key, Record, Values
 from fuzz.sequences.shapes import Shape
 
 Moment = Literal["planned", "loaded"]
+Door = Literal["run", "steps", "command"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Deliver:
     duplicates: Literal["last", "first", "reject"] = "last"
     force: bool = False
     backwards: bool = False  # the key's columns listed in the other order
-    door: Literal["run", "steps", "command"] = "run"
+    door: Door = "run"
     during: tuple[tuple[Moment, Write], ...] = ()
     death: tuple[str, str, int] | None = None  # which step, how, after how many statements or milliseconds
     table: int = 0

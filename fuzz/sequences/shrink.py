@@ -5,13 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TypeVar
 
 from fuzz.sequences.model import Key
 from fuzz.sequences.script import Deliver, File, Pair, Script, Step, Write
 
 SECONDS = 45.0
-_S = TypeVar("_S", Write, Deliver, Pair)
 
 
 def shrink(script: Script, fails: Callable[[Script], bool], seconds: float = SECONDS) -> Script:
@@ -70,13 +68,19 @@ def _keys(step: Step) -> Iterator[Key]:
         yield from (key for _, write in step.during for key in _keys(write))
 
 
-def _without_key(step: _S, key: Key) -> _S:
+def _without_key(step: Step, key: Key) -> Step:
     if isinstance(step, Pair):
-        return replace(step, one=_without_key(step.one, key), other=_without_key(step.other, key))
-    if isinstance(step, Write):
-        return replace(step, changes=tuple(change for change in step.changes if change[1] != key))
+        return replace(step, one=_shorter(step.one, key), other=_shorter(step.other, key))
+    return _fewer_changes(step, key) if isinstance(step, Write) else _shorter(step, key)
+
+
+def _fewer_changes(write: Write, key: Key) -> Write:
+    return replace(write, changes=tuple(change for change in write.changes if change[1] != key))
+
+
+def _shorter(step: Deliver, key: Key) -> Deliver:
     lines = tuple(line for line in step.file.lines if line.record.key != key)
-    during = tuple((moment, _without_key(write, key)) for moment, write in step.during)
+    during = tuple((moment, _fewer_changes(write, key)) for moment, write in step.during)
     return replace(step, file=replace(step.file, lines=lines), during=during)
 
 
@@ -125,7 +129,7 @@ def _fewer_lines(script: Script, place: int) -> Script | None:
                 at, width = cuts[place]
                 lines = order.file.lines[:at] + order.file.lines[at + width :]
                 shorter = replace(order, file=replace(order.file, lines=lines))
-                new = shorter if isinstance(step, Deliver) else replace(step, **{field: shorter})
+                new: Step = shorter if isinstance(step, Deliver) else replace(step, **{field: shorter})  # type: ignore[arg-type]
                 return replace(script, steps=(*script.steps[:number], new, *script.steps[number + 1 :]))
             place -= len(cuts)
     return None

@@ -6,12 +6,14 @@ import random
 from dataclasses import replace
 
 from fuzz.sequences.model import Record
-from fuzz.sequences.script import Deliver, File, Line, Pair, Script, Step, Write
+from fuzz.sequences.script import Deliver, Door, File, Line, Moment, Pair, Script, Step, Write
 from fuzz.sequences.shapes import KEYS, Shape
 
 LEAST_STEPS = 20
 QUIET = ("vacuum full", "freeze", "analyze", "add column", "trigger", "dump", "publish")
 ROUGH = ("truncate", "drop", "remake", "swap", "restore data", "restore table", "retype", "rename", "unlink")
+DOORS: tuple[Door, ...] = ("run", "steps", "command")
+MOMENTS: tuple[Moment, ...] = ("planned", "loaded")
 MANNERS = ("plain", "transaction", "savepoint", "savepoint", "plpgsql", "undone")
 
 
@@ -92,7 +94,7 @@ class _Author:
         chance = self.chance
         size = len(order.file.lines) * 40 + 20
         chunk = chance.choices([1 << 20, max(1, size // 3), 1], [70, 25, 5 if len(order.file.lines) < 12 else 0])[0]
-        door = chance.choices(["run", "steps", "command"], [55, 42, 3])[0]
+        door: Door = chance.choices(DOORS, [55, 42, 3])[0]
         order = replace(
             order, chunk_bytes=chunk, door=door, force=chance.random() < 0.12,
             duplicates=chance.choice(["first", "reject", "last"]) if chance.random() < self.wavering else "last",
@@ -104,8 +106,8 @@ class _Author:
             how = chance.choices(["statement", "again", "terminated", "killed", "replanned"], [55, 20, 10, 5, 10])[0]
             order = replace(order, death=(chance.choice(["plan", "load", "merge"]), how, chance.randrange(45)))
         if self.others and chance.random() < 0.6:
-            moments = [chance.choice(["planned", "loaded"]) for _ in range(chance.choice([1, 1, 2]))]
-            writes = [(moment, self.write_during(order.table)) for moment in sorted(moments, reverse=True)]
+            moments = chance.sample(MOMENTS, chance.choice([1, 1, 2]))
+            writes = [(moment, self.write_during(order.table)) for moment in MOMENTS if moment in moments]
             # A file taken away, or a type changed, under a run fails it, and should.
             order = replace(order, during=tuple(each for each in writes if each[1].kind not in ("unlink", "retype")))
         return order

@@ -261,8 +261,11 @@ def without(rows: Rows, block: Block, refused: Mapping[int, tuple[str | None, st
         rejects.append(records.reject(place, column, value if value is None else value[:VALUE_LIMIT], rule, reason))
     good = np.ones(rows.table.num_rows, dtype=bool)
     good[numbers] = False
+    keys = rows.rejected_keys
+    if keys is not None:
+        keys = pa.concat_tables([keys, rows.table.select(keys.schema.names).take(pa.array(numbers))])
     table, rejects = rows.table.filter(pa.array(good)), sorted(rejects, key=lambda reject: reject.byte_offset)
-    return Rows(table, rows.offsets[good], rows.lines[good], rejects, rows.superseded)
+    return Rows(table, rows.offsets[good], rows.lines[good], rejects, rows.superseded, keys)
 
 
 def _first_at(reader: Reader, line: int) -> str:
