@@ -126,17 +126,15 @@ def run(
 
 def try_mutant(bench: Bench, mutant: Mutant, tests: Sequence[str], usual: Mapping[str, float], seconds: float) -> Tried:
     """Run the tests on the mutant, in this order, up to the first that fails; after `seconds` no other one is begun."""
-    tried, began = Tried(mutant), time.monotonic()
+    tried, began, left = Tried(mutant), time.monotonic(), seconds
     file = bench.tree / mutant.file
     with planted(file, mutant.apply(file.read_bytes())):
-        for part in (tests[:FIRST], tests[FIRST:]):
-            left = seconds - (time.monotonic() - began)
-            if not part:
-                continue
+        for part in filter(None, (tests[:FIRST], tests[FIRST:])):
             if left <= 0:
                 tried.left += len(part)
                 continue
             outcome = run_tests(bench, _files(part), part, usual, seconds=left)
+            left -= outcome.seconds
             tried.ran += outcome.passed
             if outcome.killer:
                 tried.killer, tried.how = outcome.killer, outcome.how
@@ -199,10 +197,10 @@ def _files(tests: Iterable[str]) -> list[str]:
 
 def _ordered(reach: Reach, sources: Sources, mutant: Mutant) -> list[str]:
     """The tests that reach the line: those named after its module first, and the quick before the slow."""
-    stem = Path(mutant.file).stem
-    stem = Path(mutant.file).parent.name if stem == "__init__" else stem
+    path = Path(mutant.file)
+    named = tuple(f"/test_{name}" for name in (path.stem, path.parent.name) if name not in ("__init__", "ingest"))
     reached = reach.tests(sources, mutant.file, mutant.line) & reach.seconds.keys()
-    return sorted(reached, key=lambda test: (f"test_{stem}" not in test, reach.seconds[test], test))
+    return sorted(reached, key=lambda test: (not any(map(test.__contains__, named)), reach.seconds[test], test))
 
 
 def _each(pool: ProcessPoolExecutor, do: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
