@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import random
 import re
+import signal
 import sys
 import tempfile
 import time
@@ -159,6 +160,7 @@ _place: list[Bench] = []
 
 
 def _take_place(places: Sequence[Bench], queue: multiprocessing.SimpleQueue[Path]) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     end_with_parent()
     tree = queue.get()
     _place[:] = [place for place in places if place.tree == tree]
