@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -27,6 +28,7 @@ def main() -> int:
     mutants, found = choose(options.seed, options.count, options.only)
     if not mutants:
         parser.error(f"no mutant matches {options.only}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # or servers and copies would stay behind
     print(f"seed {options.seed}: {len(mutants)} of {found.possible} mutants", flush=True)
     run(
         mutants, found, jobs=options.jobs, test_seconds=options.test_seconds, minutes=options.minutes,

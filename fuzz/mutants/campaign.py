@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import random
 import re
+import signal
 import sys
 import tempfile
 import time
@@ -126,17 +127,15 @@ def run(
 
 def try_mutant(bench: Bench, mutant: Mutant, tests: Sequence[str], usual: Mapping[str, float], seconds: float) -> Tried:
     """Run the tests on the mutant, in this order, up to the first that fails; after `seconds` no other one is begun."""
-    tried, began = Tried(mutant), time.monotonic()
+    tried, began, left = Tried(mutant), time.monotonic(), seconds
     file = bench.tree / mutant.file
     with planted(file, mutant.apply(file.read_bytes())):
-        for part in (tests[:FIRST], tests[FIRST:]):
-            left = seconds - (time.monotonic() - began)
-            if not part:
-                continue
+        for part in filter(None, (tests[:FIRST], tests[FIRST:])):
             if left <= 0:
                 tried.left += len(part)
                 continue
             outcome = run_tests(bench, _files(part), part, usual, seconds=left)
+            left -= outcome.seconds
             tried.ran += outcome.passed
             if outcome.killer:
                 tried.killer, tried.how = outcome.killer, outcome.how
@@ -161,6 +160,7 @@ _place: list[Bench] = []
 
 
 def _take_place(places: Sequence[Bench], queue: multiprocessing.SimpleQueue[Path]) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     end_with_parent()
     tree = queue.get()
     _place[:] = [place for place in places if place.tree == tree]
@@ -199,10 +199,10 @@ def _files(tests: Iterable[str]) -> list[str]:
 
 def _ordered(reach: Reach, sources: Sources, mutant: Mutant) -> list[str]:
     """The tests that reach the line: those named after its module first, and the quick before the slow."""
-    stem = Path(mutant.file).stem
-    stem = Path(mutant.file).parent.name if stem == "__init__" else stem
+    path = Path(mutant.file)
+    named = tuple(f"/test_{name}" for name in (path.stem, path.parent.name) if name not in ("__init__", "ingest"))
     reached = reach.tests(sources, mutant.file, mutant.line) & reach.seconds.keys()
-    return sorted(reached, key=lambda test: (f"test_{stem}" not in test, reach.seconds[test], test))
+    return sorted(reached, key=lambda test: (not any(map(test.__contains__, named)), reach.seconds[test], test))
 
 
 def _each(pool: ProcessPoolExecutor, do: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:

@@ -31,7 +31,7 @@ UNWRITTEN = "ignore::pytest.PytestAssertRewriteWarning"  # plugins are imported 
 
 @dataclass
 class Outcome:
-    """What came of a run of tests. `killer` is the test that failed or hung."""
+    """What came of a run of tests. `killer` is the test that failed or hung; `seconds` leaves the collection out."""
 
     passed: dict[str, float] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
@@ -79,12 +79,11 @@ def run_tests(
 ) -> Outcome:
     """Run tests of `files` on the bench's tree: `wanted` in this order up to the first that fails, or all of them.
 
-    `usual` is how long each test took, and says when it hangs. After `seconds` no other test is begun. `reach` is the
-    folder for what each test runs.
+    `usual` is how long each test took, and says when it hangs. `seconds` after the first one no other test is begun.
+    `reach` is the folder for what each test runs.
     """
     shutil.rmtree(bench.scratch, ignore_errors=True)
     bench.scratch.mkdir()
-    began = time.monotonic()
     inside, outside = os.pipe()
     child = os.fork()
     if child == 0:
@@ -92,14 +91,14 @@ def run_tests(
         _run_child(bench, files, wanted, outside, reach)
     os.close(outside)
     try:
-        outcome = _follow(inside, usual, began + seconds, first=wanted is not None)
+        outcome = _follow(inside, usual, seconds, first=wanted is not None)
     finally:
         os.close(inside)
         _end(child)
         log = _tail(bench.scratch / "log")
         shutil.rmtree(bench.scratch, ignore_errors=True)
         bench.tidy()
-    outcome.seconds, outcome.log = time.monotonic() - began, log
+    outcome.log = log
     return outcome
 
 
@@ -123,8 +122,8 @@ def _end(child: int) -> None:
     os.waitpid(child, 0)
 
 
-def _follow(pipe: int, usual: Mapping[str, float], stop_at: float, *, first: bool) -> Outcome:
-    outcome, running, rest = Outcome(), "", b""
+def _follow(pipe: int, usual: Mapping[str, float], seconds: float, *, first: bool) -> Outcome:
+    outcome, running, rest, began = Outcome(), "", b"", 0.0
     deadline = time.monotonic() + COLLECT_SECONDS
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
@@ -140,7 +139,8 @@ def _follow(pipe: int, usual: Mapping[str, float], stop_at: float, *, first: boo
             for line in lines:
                 word, taken, name = line.decode().split("\t", 2)
                 if word == "start":
-                    if time.monotonic() > stop_at:
+                    began = began or time.monotonic()
+                    if time.monotonic() > began + seconds:
                         outcome.how = "out of time"
                         return outcome
                     running = name
@@ -152,6 +152,7 @@ def _follow(pipe: int, usual: Mapping[str, float], stop_at: float, *, first: boo
                         return outcome
                 elif word == "end":
                     outcome.passed[name] = float(taken)
+                    outcome.seconds = time.monotonic() - began
                     running, deadline = "", time.monotonic() + GRACE_SECONDS + 60
                 elif word == "exit":
                     if not outcome.how:

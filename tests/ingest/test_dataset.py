@@ -337,7 +337,6 @@ def test_what_is_not_one_printable_ascii_character_has_none(field: str, mark: st
     ({"delimiter": ";", "quote": ";"}, False),
     ({"delimiter": "\\", "escape": "\\"}, False),
     ({"delimiter": ";", "quote": "'", "escape": "'"}, True),
-    ({"quote": None, "escape": "\\"}, False),
     ({"quote": None, "delimiter": "|"}, True),
 ])  # fmt: skip
 def test_marks_that_would_be_taken_for_one_another_are_refused(marks: dict[str, str | None], accepted: bool) -> None:
