@@ -33,7 +33,7 @@ EXPLAINED = {
     "quote inside": "a quote inside an unquoted field is text",
     "escape": "an escape makes any byte literal, outside quotes too",
     "newlines": "newlines may be mixed in a file",
-    "end mark": "a line that is \\. is a record like any other",
+    "end mark": "a line that is \\. is text like any other",
     "ignored column": "what the dataset does not name is not looked at",
     "UTF-16": "a file of UTF-16 or UTF-32 is refused as a whole",
 }
