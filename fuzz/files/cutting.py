@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from fuzz.files.case import Form
 
+END_MARK = re.compile(rb"(?:\A|[\r\n])\\\.(?=[\r\n]|\Z)")  # on a line of its own, within quotes too
 NEWLINE = re.compile(rb"\r\n|\r|\n")
 
 
@@ -63,7 +64,7 @@ def cut(body: bytes, form: Form, *, end_mark: bool) -> Cut:
                 return Cut(records, ("newlines", start, line))
             style, at = end, at - 1 + len(end)
             record = Record(body[start:at], line, start)
-            if end_mark and record.text == b"\\.":
+            if end_mark and END_MARK.search(record.raw):
                 return Cut(records, ("end mark", start, line))
             records.append(record)
             line += len(NEWLINE.findall(record.raw))
@@ -74,7 +75,7 @@ def cut(body: bytes, form: Form, *, end_mark: bool) -> Cut:
         return Cut(records, None, line + len(NEWLINE.findall(body[start:opened])))
     if start < len(body):
         last = Record(body[start:], line, start)
-        if end_mark and last.text == b"\\.":
+        if end_mark and END_MARK.search(last.raw):
             return Cut(records, ("end mark", start, line))
         records.append(last)
     return Cut(records)

@@ -33,7 +33,7 @@ EXPLAINED = {
     "quote inside": "a quote inside an unquoted field is text",
     "escape": "an escape makes any byte literal, outside quotes too",
     "newlines": "newlines may be mixed in a file",
-    "end mark": "a line that is \\. is a record like any other",
+    "end mark": "a line that is \\. is text like any other",
     "ignored column": "what the dataset does not name is not looked at",
     "UTF-16": "a file of UTF-16 or UTF-32 is refused as a whole",
 }
@@ -147,7 +147,8 @@ class FilesJudge:
                 explained["ignored column"] += 1
                 found[record.line] = judged(cells, case.form, fields, positions)
         first = next((number for number, row in enumerate(rows) if isinstance(row, str)), None)
-        if first is not None and not any(NEWLINE.search(record.text) for record in records):
+        # COPY counts one kind of line end within quotes, and complains of bytes that are no text before it counts.
+        if first is not None and TEXT not in rows and not any(NEWLINE.search(record.text) for record in records):
             assert line == first + 1, f"COPY names line {line} of the records, and not {first + 1}"
         return found
 
