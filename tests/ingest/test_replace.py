@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -203,3 +204,16 @@ def test_the_command_line_lifts_the_limit(dsn: str, tmp_path: Path) -> None:
     assert (lifted.returncode, json.loads(lifted.stdout)["deleted"]) == (0, 3)
     assert lifted.stderr == "warning: the file holds no rows; 3 rows were deleted\n"
     assert run(*command, "--delete-ratio", "2").returncode == 2
+
+
+def test_the_row_of_a_record_that_only_the_server_refuses_stays(
+    warehouse: psycopg.Connection, tmp_path: Path
+) -> None:
+    """Text that is too long for an index of the table's own; beside it a record that is refused by a rule."""
+    dataset = replacing(tmp_path, delete_limit=ANY)
+    ingest(warehouse, dataset, items(1, 2, 3), tmp_path)
+    warehouse.execute("CREATE INDEX ON items (label)")
+    long = "".join(map(chr, random.Random(1).choices(range(0x4E00, 0x9FFF), k=9000)))
+    account = ingest(warehouse, dataset, HEADER + f"1,{long},1\n2,b,-1\n", tmp_path, version=NEXT)
+    assert counts(account) == {"read": 2, "rejected": 2, "deleted": 1}
+    assert rows(warehouse, "id, label") == [(1, "a"), (2, "a")]
