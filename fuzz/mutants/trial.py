@@ -23,7 +23,7 @@ from fuzz.mutants.reach import ReachPlugin
 
 MEMORY_BYTES = 6 << 30
 FILE_BYTES = 2 << 30
-COLLECT_SECONDS = 240.0  # a compiled module is compiled anew
+COLLECT_SECONDS = 900.0  # a compiled module is compiled anew, which a busy machine takes minutes for
 PATIENCE, GRACE_SECONDS = 8.0, 20.0  # a test may take so many times what it took, and so much longer
 PR_SET_PDEATHSIG = 1
 UNWRITTEN = "ignore::pytest.PytestAssertRewriteWarning"  # plugins are imported before pytest begins
