@@ -23,11 +23,13 @@ def work(
     given = dict.fromkeys(tallies, 0)
     asked: dict[Future[tuple[Checked, float]], tuple[str, int, int]] = {}
     while True:
-        open_ = [name for name, tally in tallies.items() if cases is None or tally.cases < cases]
         late = minutes is not None and time.monotonic() - began > minutes * 60
-        while lanes.free and open_ and not late:
+        while lanes.free and not late:
             lane = lanes.free[0]
-            busy = [name for name, _, _ in asked.values()]
+            busy = [name for name, _, _ in asked.values()]  # a case each at least
+            open_ = [one for one, tally in tallies.items() if cases is None or tally.cases + busy.count(one) < cases]
+            if not open_:
+                break
             name = min(open_, key=lambda one: (busy.count(one), tallies[one].seconds))
             asked[lanes.submit(lane, name, seed + given[name])] = name, seed + given[name], lane
             given[name] += 1

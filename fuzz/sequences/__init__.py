@@ -35,10 +35,13 @@ class Sequences:
         found = self.player.play(script)
         checked = Checked(1, held=+self.player.seen)
         if found is not None:
-            checked.differences.append(Difference(seed, self.smallest(script)))
+            # Where much differs, the first cases tell enough.
+            self._shrunk += 1
+            seconds = SECONDS if self._shrunk <= 5 else SECONDS / 10
+            checked.differences.append(Difference(seed, self.smallest(script, seconds)))
         return checked
 
-    def smallest(self, script: Script) -> str:
+    def smallest(self, script: Script, seconds: float) -> str:
         """The failing script cut down, and what differs."""
         told: dict[Script, str] = {}
 
@@ -49,9 +52,7 @@ class Sequences:
             return found is not None
 
         fails(script)
-        # Where much differs, the first cases tell enough.
-        self._shrunk += 1
-        small = shrink(script, fails, SECONDS if self._shrunk <= 5 else SECONDS / 10)
+        small = shrink(script, fails, seconds)
         return f"{small}\n{told.get(small, 'it did not fail once more: it depends on the moment')}"
 
     def close(self) -> None:

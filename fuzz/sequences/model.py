@@ -1,6 +1,6 @@
 """A model of a table: what runs and the writes of others make of its rows, in plain Python.
 
-It shares no code with the ingest. Values are texts as PostgreSQL prints them, None for NULL; versions are numbers.
+It shares no code with the ingest. Values are texts as PostgreSQL prints them, or None; versions are whole numbers.
 Where the promises leave the outcome open (`docs/fuzz.md`), the model goes with what the table shows.
 """
 

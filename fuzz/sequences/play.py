@@ -274,13 +274,14 @@ class _Game:
             self._note("skipped")
             model.skip(run)
             return
-        if model.mode == "append" and stands and not model.must_load(run) and run.name in model.appended:
+        seen = self._ground.rows(place.name, place.shape) or {}
+        nothing = stands and len(seen) == len(model.rows) and run.name in model.appended
+        if model.mode == "append" and nothing and not model.must_load(run):
             self._note("append cleared")
             return
         if model.mode == "append" and model.must_skip(run):
             raise Failed("its rows are in the table already")
         trial = model.copy()
-        seen = self._ground.rows(place.name, place.shape) or {}
 
         def took(key: Key, values: Values) -> bool:
             return guess if guess is not None else key in seen and seen[key][0] == values

@@ -129,7 +129,7 @@ def test_a_failing_script_is_cut_down(judge: Sequences, monkeypatch: pytest.Monk
     monkeypatch.setattr(merge, "withdraw_confirmed", lambda *_: 0)
     noise = (Write("analyze"), Write("freeze"), deliver("x", 1, file(("7", "seven"))))
     steps = (*noise, OLDER[0], *noise[:2], replace(OLDER[1], duplicates="last"), *noise[:1], OLDER[2])
-    case = judge.smallest(Script((ITEMS,), steps))
+    case = judge.smallest(Script((ITEMS,), steps), seconds=120)
     assert case.count("\n") < 12
     assert "analyze" not in case
     assert "seven" not in case

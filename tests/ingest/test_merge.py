@@ -339,7 +339,7 @@ def test_the_order_of_ingestion_does_not_matter(
     assert rows(warehouse, "id, label") == [(1, "a"), (2, "a"), (3, "a"), (4, "b")]
 
 
-@pytest.mark.memory_budget("1 MB", warm=2)
+@pytest.mark.memory_budget("1 MB", warm=3)
 def test_a_file_a_day_leaves_nothing_behind(warehouse: psycopg.Connection, tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path)
     for day in range(2):
