@@ -192,7 +192,7 @@ class Steps:
     def _command(self) -> Outcome:
         order = self.order
         arguments = ["run", str(self.dataset_file), str(self.file), "--dsn", self.dsn, "--json"]
-        arguments += ["--version", instant(order.version).isoformat(), "--chunk-bytes", str(order.chunk_bytes)]
+        arguments += ["--date", instant(order.version).isoformat(), "--chunk-bytes", str(order.chunk_bytes)]
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = main([*arguments, *(["--force"] if order.force else [])])
