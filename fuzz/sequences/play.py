@@ -81,6 +81,7 @@ class _Game:
         self._player, self._ground, self._script = player, player._ground, script
         self._connection = connection
         self._accounts: dict[UUID, tuple[Account, bytes]] = {}
+        self._commands = 0
         self.others = Others(self._ground.dsn)
         self._limited = "delete_limit" in Dataset.model_fields
         self._places = []
@@ -163,8 +164,12 @@ class _Game:
         run_id = uuid5(NAMESPACE_OID, f"{order.table} {order.run}")
         shaping = f"{order.duplicates} {order.backwards} {sorted(place.types.items())}"
         records = None if order.file.empty else tuple(_record(line, place) for line in order.file.lines)
+        name = order.run
+        if order.door == "command":  # which begins a run of its own each time
+            self._commands += 1
+            name = f"{order.run} by command {self._commands}"
         run = Run(
-            order.run, order.version, records, order.file.text(place.shape), order.path, order.duplicates,
+            name, order.version, records, order.file.text(place.shape), order.path, order.duplicates,
             LIMIT, order.force, shaping,
         )  # fmt: skip
         steps = Steps(

@@ -179,7 +179,7 @@ class _Author:
         if how == "key":
             cells[0] = ""
             return Line(tuple(cells), Record(None, (), bad=True))
-        cells[amount] = chance.choice(["1.005", "much", "12345678"])
+        cells[amount] = chance.choice(["1.005", "much", "123456789012345"])
         return Line(tuple(cells), Record(key, (), bad=True))
 
     # What others do.
