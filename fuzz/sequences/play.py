@@ -162,7 +162,8 @@ class _Game:
         fresh.rename(file)
         place.last_file = file
         run_id = uuid5(NAMESPACE_OID, f"{order.table} {order.run}")
-        shaping = f"{order.duplicates} {order.backwards} {sorted(place.types.items())}"
+        backwards = order.backwards and place.shape.mode != "append"  # which has no key
+        shaping = f"{order.duplicates} {backwards} {sorted(place.types.items())}"
         records = None if order.file.empty else tuple(_record(line, place) for line in order.file.lines)
         name = order.run
         if order.door == "command":  # which begins a run of its own each time

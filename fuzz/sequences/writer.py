@@ -105,7 +105,8 @@ class _Author:
         if chance.random() < 0.25:
             how = chance.choices(["statement", "again", "terminated", "killed", "replanned"], [55, 20, 10, 5, 10])[0]
             order = replace(order, death=(chance.choice(["plan", "load", "merge"]), how, chance.randrange(45)))
-        if self.others and chance.random() < 0.6:
+        replanned = order.death is not None and order.death[1] == "replanned"  # it would be another run by then
+        if self.others and not replanned and chance.random() < 0.6:
             moments = chance.sample(MOMENTS, chance.choice([1, 1, 2]))
             writes = [(moment, self.write_during(order.table)) for moment in MOMENTS if moment in moments]
             # A file taken away, or a type changed, under a run fails it, and should.
