@@ -33,7 +33,7 @@ def change(connection: Connection[Any], write: Write, place: Place) -> None:
             return
     if write.manner == "plpgsql":
         body = sql.SQL("; ").join(statements).as_string(connection)
-        connection.execute(PLPGSQL.format(body + ";"))
+        connection.execute(PLPGSQL.format(f"{body or 'NULL'};"))
     elif write.manner in ("transaction", "savepoint"):
         with _transaction(connection):
             for statement in statements:

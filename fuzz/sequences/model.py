@@ -117,8 +117,8 @@ class Table:
         return Account(read=read, superseded=lost + counts["stale"], rejected=rejected, **counts)
 
     def _upsert(self, row: Row | None, key: Key, values: Values, version: int, took: Took) -> tuple[str, Row]:
-        if row is None:
-            return "inserted", Row(values, version, version, version)
+        if row is None:  # what newer files said of a row that others deleted may still be known
+            return "inserted", Row(values, version, version, max(version, self.ghosts.get(key, NEVER)))
         if row.values == values:
             return "unchanged", replace(row, low=max(row.low, version), high=max(row.high, version))
         if self.mode == "upsert" and self._is_older(row, key, values, version, took):
@@ -153,7 +153,7 @@ class Table:
 
     def _holds(self, run: Run, *, cleared: bool) -> bool:
         here, mine = Counter(row.owner for row in self.rows.values()), (run.dataset, run.path, run.content)
-        found = [name for name, (number, _) in self.appended.items() if here[name] == number]
+        found = [name for name, (number, _) in self.appended.items() if here[name] >= number]
         return any(self.appended[name][1] == mine or (cleared and name == run.name) for name in found)
 
     def put(self, key: Any, values: Values, source: int = NEVER) -> None:

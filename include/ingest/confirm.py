@@ -19,7 +19,7 @@ from include.ingest import target as targets
 from include.ingest.dataset import Dataset
 from include.ingest.kept_keys import keep_file, newest_version, note_version
 from include.ingest.source import files_of
-from include.ingest.untouched import intact_rows, is_untouched
+from include.ingest.untouched import appended_by, intact_rows, is_untouched
 
 # What the ledger keeps of the file's keys, without those of the records at some offsets.
 Hashes = Callable[[np.ndarray], Iterable[np.ndarray]]
@@ -34,19 +34,17 @@ def is_in(
     `values` are the run's row in the ledger. `hashes` is asked only where the content comes again for a newer version.
     """
     values = {**values, "target_oid": target.oid}
-    if dataset.mode == "append" and not values["forced"] and ledger.has_appended(cursor, values):
-        log.warning("%s: this run has appended already, so nothing is done; force it to append again", values["file"])
-        return True
-    # In mode `append` the same content under another name is new data.
-    earlier = ledger.earlier_run(cursor, values, by_name=dataset.mode == "append")
-    if earlier is None or (values["forced"] and dataset.mode == "append"):
+    if dataset.mode == "append":
+        return _is_appended(cursor, dataset, values)
+    earlier = ledger.earlier_run(cursor, values)
+    if earlier is None:
         return False
     rejects = ledger.rejected_offsets(cursor, earlier)
     if len(rejects) != earlier["rejected"]:
         return False
-    if values["forced"]:
-        # What is found of the table goes into an account, so no other run may write meanwhile.
-        targets.queue_up(cursor, dataset)
+    # What is found of the table is entered as true of it, so no other run may write meanwhile; nor would one that does
+    # see what this one confirms.
+    targets.queue_up(cursor, dataset)
     if not _changes_nothing(cursor, dataset, target, earlier, values):
         return False
     if earlier["run_id"] == values["run_id"]:
@@ -59,12 +57,28 @@ def is_in(
     return True
 
 
+def _is_appended(cursor: Cursor, dataset: Dataset, values: dict[str, Any]) -> bool:
+    """Whether the run itself, or one of the same file, has appended. The same content under another name is new data."""
+    if values["forced"]:
+        return False
+    if ledger.has_appended(cursor, values):
+        earlier, reason = values["run_id"], "this run has appended already: force it to append again"
+        log.warning("%s: %s", values["file"], reason)
+        if ledger.status_of(cursor, earlier) == "done":
+            return True  # its account stands
+    else:
+        earlier = appended_by(cursor, dataset, values)
+        reason = f"the same file was ingested by run {earlier}"
+    if earlier is None:
+        return False
+    ledger.start_run(cursor, {**values, "status": "skipped", "reason": reason, "confirms": earlier})
+    return True
+
+
 def _changes_nothing(
     cursor: Cursor, dataset: Dataset, target: targets.Target, earlier: dict[str, Any], values: dict[str, Any]
 ) -> bool:
     """Whether a load is proved to change nothing, and where the run is forced, to find each row unchanged."""
-    if dataset.mode == "append":
-        return _is_intact(cursor, dataset, earlier)
     newest = newest_version(cursor, target.oid)
     if dataset.mode == "replace" and values["forced"] and newest is not None and newest > values["version"]:
         return False  # an older file: its rows count as stale

@@ -175,23 +175,29 @@ def secret_of(cursor: Cursor, dataset: Dataset) -> bytes:
 def has_appended(cursor: Cursor, values: dict[str, Any]) -> bool:
     """Whether the run itself has appended rows to the same table, whatever its file held."""
     row = cursor.execute(
-        "SELECT inserted > 0 FROM millrace.ingest_run WHERE run_id = %(run_id)s AND status = 'done'"
-        " AND target_oid = %(target_oid)s",
-        values,
+        "SELECT 1 FROM millrace.appended_file WHERE run_id = %(run_id)s AND target_oid = %(target_oid)s", values
     ).fetchone()
-    return bool(row and row[0])
+    return row is not None
 
 
-def earlier_run(cursor: Cursor, values: dict[str, Any], *, by_name: bool) -> dict[str, Any] | None:
-    """The last run of the same content, dataset and table; `by_name`: and of a file of the same name."""
+def note_appended(cursor: Cursor, run_id: UUID) -> None:
+    """The run has appended rows, for good: clearing and forcing it does not take them back."""
+    cursor.execute(
+        "INSERT INTO millrace.appended_file SELECT run_id, target_oid, file, fingerprint, dataset_fingerprint,"
+        " target_shape, inserted, written_by FROM millrace.ingest_run WHERE run_id = %s AND inserted > 0",
+        [run_id],
+    )
+
+
+def earlier_run(cursor: Cursor, values: dict[str, Any]) -> dict[str, Any] | None:
+    """The last run that loaded the same content by the same dataset into the same table, if any."""
     return _record(
         cursor,
         "SELECT * FROM millrace.ingest_run WHERE status = 'done' AND confirms IS NULL"
         " AND target = %(target)s AND target_oid = %(target_oid)s"
         " AND fingerprint = %(fingerprint)s AND dataset_fingerprint = %(dataset_fingerprint)s"
-        " AND (file = %(file)s OR NOT %(by_name)s)"
         f" ORDER BY {MERGED_BY} DESC LIMIT 1",
-        {**values, "by_name": by_name},
+        values,
     )
 
 

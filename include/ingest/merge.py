@@ -126,6 +126,8 @@ def _merge(cursor: Cursor, dataset: Dataset, plan: Plan) -> None:
     seconds = time.monotonic() - started
     ledger.finish_run(cursor, plan.run_id, counts, after, seconds=seconds, reason=ledger.oddity(counts))
     note_version(cursor, plan.run_id, target.oid)
+    if dataset.mode == "append":
+        ledger.note_appended(cursor, plan.run_id)
     if counts["unchanged"] and targets.SOURCE_VERSION in targets.system_columns(dataset):
         _keep_keys(cursor, dataset, plan, target.oid)
     ledger.forget_older_losers(cursor, plan.run_id)

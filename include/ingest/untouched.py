@@ -21,7 +21,7 @@ A ledger that was restored from a dump speaks of another server's transactions. 
 
 from __future__ import annotations
 
-from typing import LiteralString
+from typing import Any, LiteralString
 from uuid import UUID
 
 from psycopg import Cursor, sql
@@ -69,6 +69,15 @@ _INTACT: LiteralString = (
 )
 
 
+_APPENDED: LiteralString = (
+    "WITH now AS (SELECT {now} AS xid), {written} SELECT run_id FROM millrace.appended_file a"
+    " WHERE target_oid = %(target_oid)s AND file = %(file)s AND fingerprint = %(fingerprint)s"
+    " AND dataset_fingerprint = %(dataset_fingerprint)s AND target_shape = {shape}"
+    " AND xmin = written_by[cardinality(written_by)]::xid AND inserted = (SELECT coalesce(sum(number), 0) FROM written"
+    "  WHERE writer IN (SELECT w::text::bigint FROM unnest(a.written_by) AS w)) LIMIT 1"
+)
+
+
 def is_untouched(cursor: Cursor, dataset: Dataset, run_id: UUID) -> bool:
     """Whether the target is as the run left it. Certain for good only under a lock that keeps writers out.
 
@@ -86,6 +95,17 @@ def intact_rows(cursor: Cursor, dataset: Dataset, run_id: UUID) -> tuple[int, in
     row = cursor.execute(_statement(cursor, _INTACT, dataset, run_id)).fetchone()
     assert row is not None
     return row[0], row[1]
+
+
+def appended_by(cursor: Cursor, dataset: Dataset, values: dict[str, Any]) -> UUID | None:
+    """A run that appended the same file, all of whose rows are there as it wrote them. `values` are the new run's."""
+    statement = sql.SQL(_APPENDED).format(
+        now=sql.SQL(_NOW),
+        written=sql.SQL(_WRITTEN).format(target=targets.identifier(dataset)),
+        shape=sql.Literal(targets.shape(cursor, dataset)),
+    )
+    row = cursor.execute(statement, values).fetchone()
+    return row[0] if row else None
 
 
 def _statement(cursor: Cursor, pattern: LiteralString, dataset: Dataset, run_id: UUID) -> sql.Composed:

@@ -110,6 +110,23 @@ def test_append_a_cleared_run_that_has_appended_does_nothing_unless_forced(
     assert sorted(labels(warehouse)) == ["a", "a", "b", "b"]
 
 
+def test_append_what_a_run_appended_is_known_also_when_it_was_cleared_and_forced(
+    warehouse: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    """Its row in the ledger speaks of the last try only."""
+    dataset, file, run_id = make_dataset(tmp_path, LOG), tmp_path / "one.csv", uuid4()
+    file.write_text(A)
+    ingest(warehouse, dataset, file, tmp_path, run_id=run_id)
+    strict = dataset.model_copy(update={"reject_limit": RejectLimit(rows=0)})
+    with pytest.raises(RejectLimitExceeded):
+        ingest(warehouse, strict, HEADER + "x,bad,1\n", tmp_path, run_id=run_id, force=True)
+    again = ingest(warehouse, dataset, B, tmp_path, run_id=run_id)
+    assert (again.status, again.reason) == ("skipped", "this run has appended already: force it to append again")
+    ingest(warehouse, dataset, HEADER, tmp_path, run_id=run_id, force=True)
+    assert ingest(warehouse, dataset, file, tmp_path).status == "skipped"
+    assert labels(warehouse) == ["a", "a"]
+
+
 def test_append_a_run_that_appended_nothing_may_be_cleared(warehouse: psycopg.Connection[Any], tmp_path: Path) -> None:
     dataset, run_id = make_dataset(tmp_path, LOG), uuid4()
     ingest(warehouse, dataset, HEADER, tmp_path, run_id=run_id)

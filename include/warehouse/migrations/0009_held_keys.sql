@@ -30,6 +30,23 @@ ALTER TABLE millrace.held_key ALTER COLUMN hashes SET STORAGE EXTERNAL;
 COMMENT ON TABLE millrace.held_key IS
 'Keys that a file of this version held in rows that it left as they were: keys of 8 bytes, or keyed hashes of 16.';
 
+CREATE TABLE millrace.appended_file (
+    run_id uuid NOT NULL,
+    target_oid oid NOT NULL REFERENCES millrace.held_version ON UPDATE CASCADE ON DELETE CASCADE,
+    file text NOT NULL,
+    fingerprint text NOT NULL,
+    dataset_fingerprint text NOT NULL,
+    target_shape text NOT NULL,
+    inserted bigint NOT NULL,
+    written_by xid8[] NOT NULL
+);
+
+CREATE INDEX appended_file_by_content ON millrace.appended_file (target_oid, fingerprint);
+CREATE INDEX appended_file_by_run ON millrace.appended_file (run_id);
+
+COMMENT ON TABLE millrace.appended_file IS
+'What runs in mode append have added to a table, also runs that were cleared and forced since.';
+
 CREATE TABLE millrace.ingest_stamp (
     run_id uuid PRIMARY KEY REFERENCES millrace.ingest_run ON DELETE CASCADE
 );
