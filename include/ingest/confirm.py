@@ -58,7 +58,7 @@ def is_in(
 
 
 def _is_appended(cursor: Cursor, dataset: Dataset, values: dict[str, Any]) -> bool:
-    """Whether the run itself, or one of the same file, has appended. The same content under another name is new data."""
+    """Whether the run itself, or one of the same file, has appended. Equal content of another name is new data."""
     if values["forced"]:
         return False
     if ledger.has_appended(cursor, values):

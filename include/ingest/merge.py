@@ -172,6 +172,8 @@ def _apply(cursor: Cursor, dataset: Dataset, plan: Plan, loaded: dict[str, int])
     staged = loaded["read"] - loaded["rejected"] - loaded["superseded"] - loaded["known"]
     version = ledger.run_of(cursor, plan.run_id)["version"]
     before = targets.describe(cursor, dataset)
+    if before is not None:
+        targets.check(before, dataset)
     newest = newest_version(cursor, before.oid) if before is not None else None
     if dataset.mode == "replace" and newest is not None and newest > version:
         return Applied(stale=staged)  # also where the newer file has left nothing
