@@ -218,4 +218,4 @@ def fingerprint(dataset: Dataset, hook_code: str = "") -> str:
     values["columns"] = list(values["columns"].items())
     values["csv"]["escape"] = dataset.csv.escape or dataset.csv.quote  # the default is the quote itself
     values["target"] = f"{dataset.schema_name}.{dataset.table_name}"
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]

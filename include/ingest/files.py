@@ -37,8 +37,10 @@ class Found(NamedTuple):
         return self.files[-1].end
 
 
-def find_files(storage: Storage, path: str, run_id: UUID, dataset: Dataset, dialect: Dialect) -> Found:
-    """Find the files of a path, pattern or folder, in the order of their names, and cut them.
+def find_files(
+    storage: Storage, path: str, run_id: UUID, dataset: Dataset, dialect: Dialect, seed: int = 0
+) -> Found:
+    """Find the files of a path, pattern or folder, in the order of their names, and cut them. `seed`: of their digests.
 
     Raises SourceMissing, SourceDamaged, HeaderMismatch, RecordNotEnded or RecordTooLong.
     """
@@ -54,6 +56,7 @@ def find_files(storage: Storage, path: str, run_id: UUID, dataset: Dataset, dial
             lanes=dataset.parallel,
             step=step,
             max_record_bytes=dataset.max_record_bytes,
+            seed=seed,
         )
 
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
@@ -68,7 +71,8 @@ def find_files(storage: Storage, path: str, run_id: UUID, dataset: Dataset, dial
         first = layout.chunks[0] if layout.chunks else Chunk(0, layout.size, 0, 1)
         files.append(File(name, mark, layout.digest, offset, layout.size, first.offset, first.first_line))
         offset += layout.size
-    return Found(tuple(files), _chunks(files, layouts, step), _one_header(dataset, files, headers), _digest(files))
+    header, digest = _one_header(dataset, files, headers), _digest(files, seed)
+    return Found(tuple(files), _chunks(files, layouts, step), header, digest)
 
 
 def _size(text: Source) -> int:
@@ -104,12 +108,12 @@ def _one_header(dataset: Dataset, files: Sequence[File], headers: Sequence[Heade
     return first
 
 
-def _digest(files: Sequence[File]) -> str:
+def _digest(files: Sequence[File], seed: int) -> str:
     """A digest of all content, in this order."""
     return (
         files[0].digest
         if len(files) == 1
-        else xxhash.xxh3_128_hexdigest(b" ".join(file.digest.encode() for file in files))
+        else xxhash.xxh3_128_hexdigest(b" ".join(file.digest.encode() for file in files), seed)
     )
 
 

@@ -86,7 +86,7 @@ def find_base(
     without_row = ledger.records_without_row(cursor, last)
     if without_row is None or not is_untouched(cursor, dataset, last["run_id"]):
         return None
-    text = _text_of(last, values["run_id"], storage)
+    text = _text_of(last, values["run_id"], storage, ledger.seed_of(cursor, dataset))
     if text is None:
         return None
     chunks = tuple(Chunk(**chunk) for chunk in plan["chunks"])
@@ -105,7 +105,7 @@ def _is_there(plan: dict[str, Any], storage: Storage) -> bool:
         return False
 
 
-def _text_of(last: dict[str, Any], run_id: UUID, storage: Storage) -> Source | None:
+def _text_of(last: dict[str, Any], run_id: UUID, storage: Storage, seed: int) -> Source | None:
     """The last run's files, unpacked for this run, if their content is still the same."""
     plan = last["plan"]
     files = files_of(plan)
@@ -114,7 +114,7 @@ def _text_of(last: dict[str, Any], run_id: UUID, storage: Storage) -> Source | N
             if storage.stored(file.path).proves:
                 continue
             text = storage.planned(plan["path"], [file], run_id)
-            if digest_of(text) != (file.digest or last["fingerprint"]):
+            if digest_of(text, seed=seed) != (file.digest or last["fingerprint"]):
                 return None
     except (IngestError, OSError) as fault:
         log.info("%s can't be compared with: %s", plan["path"], fault)

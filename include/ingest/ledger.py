@@ -172,6 +172,11 @@ def secret_of(cursor: Cursor, dataset: Dataset) -> bytes:
     return bytes(row[0])
 
 
+def seed_of(cursor: Cursor, dataset: Dataset) -> int:
+    """Of the digests of files: 64 bits of the target's secret, so that nobody can prepare two files that look alike."""
+    return int.from_bytes(secret_of(cursor, dataset)[8:], "little")
+
+
 def has_appended(cursor: Cursor, values: dict[str, Any]) -> bool:
     """Whether the run itself has appended rows to the same table, whatever its file held."""
     row = cursor.execute(

@@ -110,7 +110,9 @@ def _plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Pla
     started = time.monotonic()
     hook = load_hook(dataset.clean)
     path = storable(str(order.path))
-    found = find_files(order.storage, path, order.run_id, dataset, dialect_of(dataset))
+    with connection.cursor() as cursor:
+        seed = ledger.seed_of(cursor, dataset)
+    found = find_files(order.storage, path, order.run_id, dataset, dialect_of(dataset), seed)
     idle = Plan(
         order.run_id, dataset.name, path, found.size, found.files, *found.header, "merge", (), True,
         storage=order.storage,

@@ -68,20 +68,21 @@ def scan_file(
     segment_bytes: int = SEGMENT_BYTES,
     piece_bytes: int = PIECE_BYTES,
     max_record_bytes: int = MAX_RECORD_BYTES,
+    seed: int = 0,
 ) -> Layout:
     """Digest a file and cut its records into chunks of up to about `chunk_bytes`, in one pass and bounded memory.
 
     Chunks are of one size, and where there are several their number is a multiple of `lanes`, so that as many tasks
     at a time end together. A file that is worth it has one for each lane at least. They are made larger where there
     would be more than `max_chunks`. Where the file is one of many, `step` is the size of a chunk. The digest depends
-    on the content and on `segment_bytes`, which only tests change. Raises SourceDamaged for
-    what is no text, RecordNotEnded, and RecordTooLong for the header.
+    on the content, on `seed` (64 bits), and on `segment_bytes`, which only tests change. Raises SourceDamaged for what
+    is no text, RecordNotEnded, and RecordTooLong for the header.
     """
     grammar = grammar_of(dialect)
     with source.open() as opened:
         size, base = opened.size, _base(opened)
         check_text(str(source), opened.read(0, min(KIND_BYTES, size)))
-        survey = partial(_survey_segment, opened, grammar, segment_bytes, piece_bytes)
+        survey = partial(_survey_segment, opened, grammar, segment_bytes, piece_bytes, seed)
         with ThreadPoolExecutor(threads or source.lanes) as pool:
             segments = list(pool.map(survey, range(base, size, segment_bytes)))
         places = _places(opened, grammar, (piece for _, pieces in segments for piece in pieces), base)
@@ -89,7 +90,7 @@ def scan_file(
         head = _head(source, grammar, Chunk(0, base, size - base, 1), header, max_record_bytes)
         step = step or step_for(size - head.data.offset, chunk_bytes, max_chunks, lanes)
         cuts = _cuts(opened, grammar, places, head.data, step)
-    digest = _digest((part for part, _ in segments), base, size)
+    digest = _digest((part for part, _ in segments), base, size, seed)
     end = _Place(size, 0)
     chunks = tuple(
         Chunk(number, cut.offset, after.offset - cut.offset, cut.line)
@@ -98,19 +99,19 @@ def scan_file(
     return Layout(size, digest, head.offset, head.length, chunks)
 
 
-def digest_of(source: Source, *, segment_bytes: int = SEGMENT_BYTES) -> str:
+def digest_of(source: Source, *, seed: int = 0, segment_bytes: int = SEGMENT_BYTES) -> str:
     """The digest that `scan_file` gives, without looking for records."""
     with source.open() as opened, ThreadPoolExecutor(source.lanes) as pool:
         size, base = opened.size, _base(opened)
 
         def digest(offset: int) -> bytes:
-            return xxhash.xxh3_128_digest(opened.read(offset, min(segment_bytes, size - offset)))
+            return xxhash.xxh3_128_digest(opened.read(offset, min(segment_bytes, size - offset)), seed)
 
-        return _digest(pool.map(digest, range(base, size, segment_bytes)), base, size)
+        return _digest(pool.map(digest, range(base, size, segment_bytes)), base, size, seed)
 
 
-def _digest(segments: Iterable[bytes], base: int, size: int) -> str:
-    return xxhash.xxh3_128_hexdigest(b"".join(segments) + b"%d %d" % (base, size))
+def _digest(segments: Iterable[bytes], base: int, size: int, seed: int) -> str:
+    return xxhash.xxh3_128_hexdigest(b"".join(segments) + b"%d %d" % (base, size), seed)
 
 
 def _base(source: Opened) -> int:
@@ -148,7 +149,7 @@ class _Head(NamedTuple):
 
 
 def _survey_segment(
-    source: Opened, grammar: Grammar, segment_bytes: int, piece_bytes: int, offset: int
+    source: Opened, grammar: Grammar, segment_bytes: int, piece_bytes: int, seed: int, offset: int
 ) -> tuple[bytes, list[_Surveyed]]:
     """Digest a segment and judge its pieces."""
     margin = 1 if offset else 0
@@ -160,7 +161,7 @@ def _survey_segment(
         before = raw[low - 1] if low else LF
         exits, lines = _exits(text, low, high, before, grammar)
         surveyed.append(_Surveyed(offset + low - margin, high - low, lines, exits))
-    return xxhash.xxh3_128_digest(memoryview(raw)[margin : margin + length]), surveyed
+    return xxhash.xxh3_128_digest(memoryview(raw)[margin : margin + length], seed), surveyed
 
 
 def _exits(text: Text, low: int, high: int, before: int, grammar: Grammar) -> tuple[tuple[int, ...], int]:

@@ -249,11 +249,15 @@ def is_published(cursor: Cursor, dataset: Dataset) -> bool:
 
     So is what a run stages, where a publication is FOR ALL TABLES: only unlogged tables escape it.
     """
-    query = "SELECT EXISTS (SELECT FROM pg_publication WHERE puballtables)"
-    if cursor.execute("SELECT to_regclass('pg_catalog.pg_publication_namespace')").fetchone() != (None,):  # from 15 on
-        query += " OR EXISTS (SELECT FROM pg_publication_namespace WHERE pnnspid = to_regnamespace(%s))"
-    row = cursor.execute(query, [sql.Identifier(dataset.schema_name).as_string(cursor)][: query.count("%s")]).fetchone()
-    return bool(row and row[0])
+    query = "SELECT puballtables FROM pg_publication WHERE puballtables LIMIT 1"
+    if cursor.execute(query).fetchone() is not None:
+        return True
+    if cursor.connection.info.server_version < 15_00_00:  # which publishes no schemas
+        return False
+    query = (
+        "SELECT 1 FROM pg_publication_namespace p JOIN pg_namespace n ON n.oid = p.pnnspid WHERE n.nspname = %s LIMIT 1"
+    )
+    return cursor.execute(query, [dataset.schema_name]).fetchone() is not None
 
 
 def not_null(cursor: Cursor, target: Target) -> set[str]:
@@ -283,9 +287,9 @@ def add_system_columns(cursor: Cursor, dataset: Dataset, target: Target, table: 
 
 
 def shape(cursor: Cursor, dataset: Dataset) -> str:
-    """A digest of the target's columns: number, name and type. A column that is dropped and added anew differs."""
+    """The target's columns as text: number, name and type. A column that is dropped and added anew differs."""
     row = cursor.execute(
-        "SELECT md5(string_agg(format('%%s %%s %%s %%s', attnum, attname, atttypid, atttypmod), ',' ORDER BY attnum))"
+        "SELECT string_agg(format('%%s %%s %%s %%s', attnum, attname, atttypid, atttypmod), ',' ORDER BY attnum)"
         " FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped",
         [identifier(dataset).as_string(cursor)],
     ).fetchone()

@@ -198,3 +198,21 @@ def test_a_file_that_was_replaced_under_the_same_size_and_time_is_noticed(
     os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
     with pytest.raises(SourceChanged, match="changed since it was planned"):
         load_chunk(warehouse, dataset, planned, planned.chunks[0])
+
+
+def test_digests_of_files_are_seeded_by_a_secret_of_the_target(
+    warehouse: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    """So nobody can prepare two files, or two keys, that are taken for one another."""
+    file = tmp_path / "file.csv"
+    file.write_text(A)
+    one, other = make_dataset(tmp_path), make_dataset(tmp_path, ITEMS.replace("public.items", "public.others"))
+    for dataset in (one, one, other):
+        ingest(warehouse, dataset, file, tmp_path)
+    found = warehouse.execute("SELECT target, array_agg(DISTINCT fingerprint) FROM millrace.ingest_run GROUP BY 1")
+    ((_, mine), (_, theirs)) = sorted(found.fetchall())
+    assert len(mine) == len(theirs) == 1
+    assert mine != theirs
+    secrets = warehouse.execute("SELECT secret FROM millrace.ingest_target").fetchall()
+    assert [len(secret) for (secret,) in secrets] == [16, 16]
+    assert secrets[0] != secrets[1]
