@@ -47,7 +47,7 @@ class ReachPlugin:
         sys.settrace(self.tracer)
         yield
         sys.settrace(None)
-        threading.settrace(None)  # type: ignore[arg-type]
+        threading.settrace(None)
         self.tracer.close()
         del os.environ[FILE]
 
@@ -132,5 +132,5 @@ def _head_end(node: ast.stmt, line: int) -> int:
     """The last line of a statement, or of the head of one that has a body."""
     body = getattr(node, "body", None)
     if isinstance(body, list) and body:
-        return max(line, node.lineno, body[0].lineno - 1)
+        return int(max(line, node.lineno, body[0].lineno - 1))
     return node.end_lineno or node.lineno

@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,11 +115,9 @@ def _tail(log: Path) -> str:
 
 def _end(child: int) -> None:
     """The child, and whatever its tests started."""
-    for end in (lambda: os.killpg(child, signal.SIGKILL), lambda: os.kill(child, signal.SIGKILL)):
-        try:
-            end()
-        except ProcessLookupError:
-            continue
+    for end in (os.killpg, os.kill):
+        with suppress(ProcessLookupError):
+            end(child, signal.SIGKILL)
     os.waitpid(child, 0)
 
 

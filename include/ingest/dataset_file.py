@@ -141,7 +141,7 @@ def _message(fault: Mapping[str, Any], where: Path_) -> str:
 
 
 def _known_fields(where: Path_) -> Iterable[str]:
-    limits = {"reject_limit": RejectLimit, "delete_limit": DeleteLimit, "unpack_limit": UnpackLimit}
+    limits: dict[str, type[Model]] = {"reject_limit": RejectLimit, "delete_limit": DeleteLimit, "unpack_limit": UnpackLimit}
     models: dict[str, type[Model]] = {"csv": CsvFormat, "columns": Column, **limits}
     return models.get(str(where[0]) if where else "", Dataset).model_fields
 
