@@ -141,8 +141,13 @@ def _message(fault: Mapping[str, Any], where: Path_) -> str:
 
 
 def _known_fields(where: Path_) -> Iterable[str]:
-    limits: dict[str, type[Model]] = {"reject_limit": RejectLimit, "delete_limit": DeleteLimit, "unpack_limit": UnpackLimit}
-    models: dict[str, type[Model]] = {"csv": CsvFormat, "columns": Column, **limits}
+    models: dict[str, type[Model]] = {
+        "csv": CsvFormat,
+        "columns": Column,
+        "reject_limit": RejectLimit,
+        "delete_limit": DeleteLimit,
+        "unpack_limit": UnpackLimit,
+    }
     return models.get(str(where[0]) if where else "", Dataset).model_fields
 
 
