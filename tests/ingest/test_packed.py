@@ -31,6 +31,7 @@ from tests.ingest.packing import PACKINGS, bgzf, zstd
 NEXT = DAY + timedelta(days=1)
 LINES = [f'{number},"label\n{number}, {random.Random(number).random()}",{number % 97}' for number in range(3000)]
 TEXT = "\n".join(["id,label,price", *LINES, "7,again,1", "x,bad,1", "9000,low,-1", ""]).encode()
+SMALL = b"id,label,price\n1,another,1\n"
 
 
 @pytest.fixture
@@ -183,7 +184,7 @@ def test_another_machine_unpacks_for_itself(warehouse: psycopg.Connection, tmp_p
     account = merge(warehouse, dataset, read_plan(warehouse, run_id, storage))
     assert counts(account) == {"read": 3003, "inserted": 3000, "superseded": 1, "rejected": 2}
     assert [file.suffix for file in sorted((tmp_path / "other").iterdir())] == ["", ".lock"]
-    ingest(warehouse, tmp_path, other, "small.csv", TEXT[:200] + b"\n", version=NEXT)
+    ingest(warehouse, tmp_path, other, "small.csv", SMALL, version=NEXT)
     assert list((tmp_path / "other").iterdir()) == [], "the next load there has removed it, as the run is done"
 
 
@@ -193,7 +194,7 @@ def test_a_load_leaves_alone_what_other_runs_have_unpacked(
     file, dataset = tmp_path / "items.csv.gz", make_dataset(tmp_path)
     file.write_bytes(gzip.compress(TEXT))
     planned = plan(warehouse, dataset, Order(uuid4(), file, DAY, storage=storage))
-    ingest(warehouse, tmp_path, storage, "small.csv", TEXT[:200] + b"\n", version=NEXT)
+    ingest(warehouse, tmp_path, storage, "small.csv", SMALL, version=NEXT)
     assert storage.unpacked() == {planned.run_id}
     storage.forget(planned.run_id)
 
