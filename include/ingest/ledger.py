@@ -188,8 +188,10 @@ def has_appended(cursor: Cursor, values: dict[str, Any]) -> bool:
 def note_appended(cursor: Cursor, run_id: UUID) -> None:
     """The run has appended rows, for good: clearing and forcing it does not take them back."""
     cursor.execute(
-        "INSERT INTO millrace.appended_file SELECT run_id, target_oid, file, fingerprint, dataset_fingerprint,"
-        " target_shape, inserted, written_by FROM millrace.ingest_run WHERE run_id = %s AND inserted > 0",
+        "INSERT INTO millrace.appended_file (run_id, target_oid, file, fingerprint, dataset_fingerprint, target_shape,"
+        "  inserted, written_by)"
+        " SELECT run_id, target_oid, file, fingerprint, dataset_fingerprint, target_shape, inserted, written_by"
+        " FROM millrace.ingest_run WHERE run_id = %s AND inserted > 0",
         [run_id],
     )
 

@@ -31,6 +31,7 @@ COMMENT ON TABLE millrace.held_key IS
 'Keys that a file of this version held in rows that it left as they were: keys of 8 bytes, or keyed hashes of 16.';
 
 CREATE TABLE millrace.appended_file (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     run_id uuid NOT NULL,
     target_oid oid NOT NULL REFERENCES millrace.held_version ON UPDATE CASCADE ON DELETE CASCADE,
     file text NOT NULL,
