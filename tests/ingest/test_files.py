@@ -108,11 +108,17 @@ def test_only_the_quote_quotes_and_only_the_escape_escapes(
         assert load(warehouse, tmp_path, data, text, form=form, chunk_bytes=chunk) == wanted
 
 
-NOTHING = [b"", b"\xef\xbb\xbf", b"\n", b"\r\n\n", gzip.compress(b"")]
+NOTHING = {
+    "no bytes": b"",
+    "a byte order mark": b"\xef\xbb\xbf",
+    "a blank line": b"\n",
+    "blank lines": b"\r\n\n",
+    "gzip of nothing": gzip.compress(b""),
+}
 
 
 @pytest.mark.parametrize("mode", ["append", "upsert", "replace"])
-@pytest.mark.parametrize("data", NOTHING)
+@pytest.mark.parametrize("data", NOTHING.values(), ids=NOTHING)
 def test_a_file_without_its_header_is_refused(
     warehouse: psycopg.Connection, tmp_path: Path, mode: str, data: bytes
 ) -> None:
@@ -233,6 +239,7 @@ def test_a_column_that_is_ignored_may_hold_anything(warehouse: psycopg.Connectio
         (b"PAR1\x15\x04", "is Parquet"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is a workbook of Excel"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "data",  # gzip's time would be another in each worker
 )
 def test_what_is_no_text_is_named(warehouse: psycopg.Connection, tmp_path: Path, data: bytes, said: str) -> None:
     assert said in refused(warehouse, tmp_path, data)
