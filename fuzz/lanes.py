@@ -62,7 +62,16 @@ class Lanes:
     def submit(self, lane: int, name: str, seed: int) -> Future[tuple[Checked, float]]:
         """Judge a batch in a lane that is free; gives what came of it, and the seconds that it took."""
         self.free.remove(lane)
-        return self._pools[lane].submit(_check, name, seed)
+        # Ctrl-C waits until the pool knows the process that it starts: one that it does not know is never ended.
+        held: list[int] = []
+        before = signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+        try:
+            asked = self._pools[lane].submit(_check, name, seed)
+        finally:
+            signal.signal(signal.SIGINT, before)
+        if held:
+            raise KeyboardInterrupt
+        return asked
 
 
 _place: tuple[str, Path]
