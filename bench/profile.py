@@ -26,12 +26,12 @@ from stack.settings import REPOSITORY
 
 # Part: module, attribute. A part that calls another one does not count that one's time.
 PARTS = {
-    "scan and plan cuts": ("plan", "scan_file"),
+    "scan and plan cuts": ("plan", "find_files"),
     "find repeated keys": ("plan", "read_keys"),
     "cut records": ("load", "read_blocks"),
     "parse and cast": ("load", "read_rows"),
     "cast": ("rows", "cast_column"),
-    "hash keys": ("load", "hash_keys"),
+    "hash keys": ("load", "held_hashes"),
     "encode and send the others": ("load", "copy_rows"),
     "encode plain records": ("express.kernel", "encode_records"),
     "save rejects": ("ledger", "save_rejects"),
@@ -91,9 +91,7 @@ def install(watch: Stopwatch) -> None:
     """Put the watch around the parts."""
     for part, (module_name, name) in PARTS.items():
         module = importlib.import_module(f"include.ingest.{module_name}")
-        found = getattr(module, name, None)
-        if found is None:
-            continue
+        found = getattr(module, name)
         if name == "read_blocks":
             setattr(module, name, watch.iterated(part, found))
         else:

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.ingest.express import Express, can_express, nothing_plain
+from include.ingest.keys import is_among
 from include.ingest.known import Base, Known
 from include.ingest.records import Chunk
 from include.ingest.rows import FILE_SHIFT, NO_LOSERS, Losers, Reader, read_rows
@@ -94,7 +95,7 @@ def _out_of_order(spools: Sequence[Spool], pool: ThreadPoolExecutor) -> Places |
         twice[hits] = True
     repeated = looked_for[twice]
     rows = [
-        np.sort(np.append(hits, mine[_within(own, repeated)]))
+        np.sort(np.append(hits, mine[is_among(own, repeated)]))
         for (_, hits), mine, own in zip(found, late, keys, strict=True)
     ]
     return _joined([spool.places(part) for spool, part in zip(spools, rows, strict=True)])
@@ -119,14 +120,6 @@ def _find_keys(spool: Spool, late: np.ndarray, looked_for: np.ndarray) -> tuple[
     places = np.minimum(np.searchsorted(ordered, looked_for), len(ordered) - 1)
     hits = np.flatnonzero(ordered[places] == looked_for)
     return hits, places[hits] + np.searchsorted(late - np.arange(len(late)), places[hits], "right")
-
-
-def _within(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:
-    """Mask of the values that occur in `ordered`."""
-    if not len(ordered):
-        return np.zeros(len(values), dtype=bool)
-    found: np.ndarray = ordered[np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)] == values
-    return found
 
 
 def _joined(parts: Sequence[Places]) -> Places:
@@ -166,7 +159,7 @@ def _member(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:
     bits[ordered & np.uint64(0x3FFFFF)] = True
     hit = np.flatnonzero(bits[values & np.uint64(0x3FFFFF)])
     result = np.zeros(len(values), dtype=bool)
-    result[hit[_within(values[hit], ordered)]] = True
+    result[hit[is_among(values[hit], ordered)]] = True
     return result
 
 

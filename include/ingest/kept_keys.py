@@ -21,7 +21,7 @@ from psycopg import Connection, Cursor, sql
 from include.ingest import ledger, staging
 from include.ingest import target as targets
 from include.ingest.dataset import Dataset
-from include.ingest.keys import held_hashes, held_kind, key_shape
+from include.ingest.keys import held_hashes, held_kind, is_among, key_shape
 from include.ingest.records import Chunk
 from include.ingest.rows import Reader
 from include.ingest.source import Source
@@ -192,14 +192,6 @@ def _hashes(cursor: Cursor, dataset: Dataset, oid: int, versions: list[object]) 
             query = f"SELECT hashes FROM millrace.held_key WHERE {which} AND part = %s"
             row = cursor.connection.execute(query, [*place, part], binary=True).fetchone()
             yield np.frombuffer(row[0] if row else b"", held_kind(dataset))
-
-
-def is_among(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:
-    """Mask of the values that occur in `ordered`, which is ascending."""
-    if not len(ordered):
-        return np.zeros(len(values), dtype=bool)
-    found: np.ndarray = ordered[np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)] == values
-    return found
 
 
 def _table_hashes(cursor: Cursor, dataset: Dataset, secret: bytes) -> np.ndarray:

@@ -14,8 +14,8 @@ from psycopg import Cursor, sql
 from include.ingest import ledger, staging
 from include.ingest.dataset import Dataset
 from include.ingest.errors import OrderUnknown
-from include.ingest.kept_keys import is_among, newer_hashes, read_table_keys
-from include.ingest.keys import key_shape
+from include.ingest.kept_keys import newer_hashes, read_table_keys
+from include.ingest.keys import is_among, key_shape
 from include.ingest.plan import Plan
 
 
