@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import shutil
 import signal
@@ -81,6 +82,8 @@ _open: dict[str, Judge] = {}
 def _begin(dsn: str, scratch: Path) -> None:
     global _place
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    for name in ("psycopg", "millrace"):  # which tell of every connection that is cut; set here, where no test runs
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     _place = dsn, scratch
 
 

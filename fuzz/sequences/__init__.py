@@ -6,7 +6,6 @@ which they differ.
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 from fuzz.judging import Checked, Difference
@@ -24,8 +23,6 @@ class Sequences:
         self._ground = Ground(dsn)
         self.player = Player(self._ground, scratch)
         self._shrunk = 0
-        for name in ("psycopg", "millrace"):  # which tell of every connection that is cut
-            logging.getLogger(name).setLevel(logging.CRITICAL)
 
     def check(self, seed: int) -> Checked:
         """Play the script of the seed."""
