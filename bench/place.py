@@ -18,7 +18,7 @@ import psycopg
 from psycopg import sql
 
 from bench.measure import Pick, Snapshot, descendants, title
-from include.ingest.dataset import Dataset
+from include.ingest.dataset.definition import Dataset
 from include.ingest.dataset_file import load_dataset
 from samples.orders import Shape, write
 from stack import commands

@@ -14,15 +14,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import psutil
 
 from campaign.cargo import Day, make_day
 from campaign.ground import DISKS, WORKERS, Ground
-
-if TYPE_CHECKING:
-    from campaign.round import Round
 
 Undo = Callable[[], None]
 FIND_SECONDS = 30.0
@@ -33,6 +30,30 @@ GRACE_SECONDS = 60.0  # the databases' `stop_grace_period` in docker-compose.yam
 OOM_TRIES = 5
 # Which file counts the kills; by whether the interface is the kernel's first.
 OOM_COUNT = {True: "memory.oom_control", False: "memory.events"}
+
+
+class Work(Protocol):
+    """What a fault may see and do of the round that it strikes in: see `campaign.round.Round`."""
+
+    ground: Ground
+    chance: random.Random
+
+    @property
+    def day(self) -> Day:
+        """What the first run was delivered."""
+
+    @property
+    def file(self) -> Path:
+        """The file of the first run."""
+
+    def add_run(self) -> None:
+        """Deliver the next day's file and trigger its run."""
+
+    def await_plan(self, seconds: float) -> bool:
+        """Wait until the first run has planned its file."""
+
+    def spoil(self, other: Day | None) -> Day:
+        """Remember what takes the place of the first run's file."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +70,15 @@ class Fault:
     """A kind of fault. `strike` returns None when there was nothing to hit. One of `group` at most in a round."""
 
     name: str
-    strike: Callable[[Round], Hit | None]
+    strike: Callable[[Work], Hit | None]
     group: str = ""
 
 
-def _worker(work: Round) -> str:
+def _worker(work: Work) -> str:
     return f"worker-{work.chance.randint(1, WORKERS)}"
 
 
-def _found(find: Callable[[], list[psutil.Process]], work: Round) -> psutil.Process | None:
+def _found(find: Callable[[], list[psutil.Process]], work: Work) -> psutil.Process | None:
     """One of the processes that there are now, or will be soon."""
     deadline = time.monotonic() + FIND_SECONDS
     while time.monotonic() < deadline:
@@ -72,8 +93,8 @@ def _everywhere(of: Callable[[str], list[psutil.Process]]) -> list[psutil.Proces
     return [one for number in range(1, WORKERS + 1) for one in of(f"worker-{number}")]
 
 
-def _kill(find: Callable[[Ground], list[psutil.Process]], what: str) -> Callable[[Round], Hit | None]:
-    def strike(work: Round) -> Hit | None:
+def _kill(find: Callable[[Ground], list[psutil.Process]], what: str) -> Callable[[Work], Hit | None]:
+    def strike(work: Work) -> Hit | None:
         found = _found(lambda: find(work.ground), work)
         if found is None:
             return None
@@ -87,8 +108,8 @@ def _kill(find: Callable[[Ground], list[psutil.Process]], what: str) -> Callable
     return strike
 
 
-def _kill_host(host: str) -> Callable[[Round], Hit | None]:
-    def strike(work: Round) -> Hit | None:
+def _kill_host(host: str) -> Callable[[Work], Hit | None]:
+    def strike(work: Work) -> Hit | None:
         name = host or _worker(work)
         killed = work.ground.kill_host(name)
         return Hit(f"{killed} processes of {name}") if killed else None
@@ -96,8 +117,8 @@ def _kill_host(host: str) -> Callable[[Round], Hit | None]:
     return strike
 
 
-def _stop_database(host: str, number: signal.Signals) -> Callable[[Round], Hit | None]:
-    def strike(work: Round) -> Hit | None:
+def _stop_database(host: str, number: signal.Signals) -> Callable[[Work], Hit | None]:
+    def strike(work: Work) -> Hit | None:
         postmaster = work.ground.postmaster(host)
         if postmaster is None:
             return None
@@ -117,7 +138,7 @@ def _kill_after_grace(process: psutil.Process) -> None:
             process.kill()
 
 
-def _cut(work: Round) -> Hit | None:
+def _cut(work: Work) -> Hit | None:
     """The worker's cable is out, for less or more than Airflow waits for a sign of life."""
     host = _worker(work)
     work.ground.in_network(host, "ip", "link", "set", "eth0", "down")
@@ -126,7 +147,7 @@ def _cut(work: Round) -> Hit | None:
     )
 
 
-def _slow(work: Round) -> Hit | None:
+def _slow(work: Work) -> Hit | None:
     """Two megabits a second, and a queue of half a second."""
     host = _worker(work)
     shape = ("rate", "2mbit", "burst", "16kb", "latency", "500ms")
@@ -138,8 +159,8 @@ def _slow(work: Round) -> Hit | None:
     return Hit(host, undo, work.chance.uniform(5, 20))
 
 
-def _fill(volume: str) -> Callable[[Round], Hit | None]:
-    def strike(work: Round) -> Hit | None:
+def _fill(volume: str) -> Callable[[Work], Hit | None]:
+    def strike(work: Work) -> Hit | None:
         filler = work.ground.place.volumes / volume / "filler"
         place = os.statvfs(filler.parent)
         with filler.open("wb") as file, contextlib.suppress(OSError):
@@ -153,13 +174,13 @@ def _fill(volume: str) -> Callable[[Round], Hit | None]:
     return strike
 
 
-def _turn_clock(work: Round) -> Hit | None:
+def _turn_clock(work: Work) -> Hit | None:
     host, ahead = _worker(work), work.chance.choice([-86_400, -3_600, -90, 90, 3_600, 86_400])
     work.ground.turn_clock(host, ahead)
     return Hit(f"{host} by {ahead:+d} s", lambda: work.ground.turn_clock(host, 0), work.chance.uniform(5, 30))
 
 
-def _out_of_memory(work: Round) -> Hit | None:
+def _out_of_memory(work: Work) -> Hit | None:
     """The kernel kills a task, as its control group has no memory left. One that needs no more ends in peace."""
     for _ in range(OOM_TRIES):
         found = _found(lambda: _everywhere(work.ground.tasks), work)
@@ -177,7 +198,7 @@ def _out_of_memory(work: Round) -> Hit | None:
     return None
 
 
-def _memory_group(work: Round) -> Path:
+def _memory_group(work: Work) -> Path:
     """A control group of a few pages, by either version of the kernel's interface."""
     first = Path("/sys/fs/cgroup/memory")
     root, limit = (first, "memory.limit_in_bytes") if first.is_dir() else (first.parent, "memory.max")
@@ -198,25 +219,25 @@ def _remove(group: Path) -> None:
         time.sleep(0.1)
 
 
-def _replace(work: Round) -> Hit | None:
+def _replace(work: Work) -> Hit | None:
     if not work.await_plan(FIND_SECONDS):
         return None
     work.spoil(make_day(work.chance, 20_000)).deliver(work.file)
     return Hit(work.file.name)
 
 
-def _truncate(work: Round) -> Hit | None:
+def _truncate(work: Work) -> Hit | None:
     """What remains is a whole file to whoever sees it for the first time; of a packed one, half of it."""
     if not work.await_plan(FIND_SECONDS):
         return None
-    records = work.runs[0].day.records
+    records = work.day.records
     rest = work.spoil(Day.of(records[: work.chance.randrange(1, len(records))]))
-    whole = work.runs[0].day.data
+    whole = work.day.data
     os.truncate(work.file, len(whole) // 2 if whole.startswith(GZIP) else len(rest.data))
     return Hit(work.file.name)
 
 
-def _delete(work: Round) -> Hit | None:
+def _delete(work: Work) -> Hit | None:
     if not work.await_plan(FIND_SECONDS):
         return None
     work.spoil(None)
@@ -224,12 +245,12 @@ def _delete(work: Round) -> Hit | None:
     return Hit(work.file.name)
 
 
-def _second_run(work: Round) -> Hit | None:
+def _second_run(work: Work) -> Hit | None:
     work.add_run()
     return Hit("a later file")
 
 
-def _deploy(work: Round) -> Hit | None:
+def _deploy(work: Work) -> Hit | None:
     """The dataset file changes, and every service is told to end and starts anew, as `docker compose up` does."""
     lines = [line for line in work.ground.dataset.read_text().splitlines() if not line.startswith("description:")]
     work.ground.dataset.write_text("\n".join([*lines, f"description: release {work.chance.randrange(10**6)}", ""]))

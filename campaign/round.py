@@ -73,6 +73,11 @@ class Round:
         """The file of the first run."""
         return self.runs[0].file
 
+    @property
+    def day(self) -> Day:
+        """What the first run was delivered."""
+        return self.runs[0].day
+
     def play(self) -> None:
         """Everything, until the runs are done; StackError when they do not end."""
         began = time.monotonic()

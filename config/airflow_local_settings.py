@@ -13,7 +13,8 @@ from __future__ import annotations
 import os
 import sys
 
-from include.memory import agent, task, watch  # noqa: F401 (each task would import it anew)
+from include.memory.inside import agent
+from include.memory.watcher import watch
 
 __all__ = ()  # nothing here overrides a setting
 

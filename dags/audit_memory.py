@@ -50,7 +50,7 @@ def judge() -> list[dict[str, Any]]:
 @task(map_index_template="{{ label }}")
 def prove(process: dict[str, Any]) -> bool:
     from include.memory import audit
-    from include.memory.sample import Incarnation
+    from include.memory.watcher.sample import Incarnation
 
     params = memory.params()
     bridge.label(f"process {process['pid']} on {process['host']}")

@@ -36,7 +36,7 @@ from airflow.timetables.interval import CronDataIntervalTimetable
 
 from include import bridge, slots
 from include.bridge import clock, ingest
-from include.ingest.dataset import Dataset
+from include.ingest.dataset.definition import Dataset
 
 
 def ingest_csv(dataset: Dataset) -> DAG:

@@ -43,4 +43,3 @@ class Judge(Protocol):
 
     def close(self) -> None:
         """Let go of connections and files."""
-

@@ -13,7 +13,7 @@ from collections import deque
 from itertools import count
 from pathlib import Path
 
-from include.memory import agent
+from include.memory.inside import agent
 
 AT_ONCE = 10
 REMEMBERED: dict[str, list[Order] | deque[Order]] = {"leaky": [], "innocent": deque(maxlen=1000)}

@@ -46,7 +46,7 @@ def _run(options: argparse.Namespace) -> int:
     from stack import commands
 
     if options.command == "demo":
-        from stack.demo import demo
+        from stack.demo.run import demo
 
         return demo(options.mb, once=options.once)
     if options.command == "cluster":

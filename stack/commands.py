@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from include.memory import watch
+from include.memory.watcher import watch
 from stack.binaries import find_binaries
 from stack.environment import airflow_environment
 from stack.errors import StackError

@@ -23,7 +23,7 @@ from stack import databases
 from stack.ports import free_port
 from stack.postgres import PostgresServer
 
-pytest_plugins = ["include.memory.pytest_plugin", "pytester", "tests.tools"]
+pytest_plugins = ["include.memory.tasks.pytest_plugin", "pytester", "tests.tools"]
 TEMPLATE = "millrace_template"
 PASSWORDS = {"airflow": "airflow-secret", "ingest": "ingest-secret"}
 # A test's data need not survive the machine.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from include.images.encode import SMALL_PIXELS
+from include.images.engine.encode import SMALL_PIXELS
 from include.images.recipes import SUFFIX, Format, Quality, Recipe, Recipes
 
 SIDES = {"large": 1024, "medium": 512, "thumb": 128}

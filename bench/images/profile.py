@@ -20,8 +20,8 @@ from PIL import Image
 from bench.images import chain
 from bench.images.photos import KINDS, make
 from include.bridge import images as _task  # noqa: F401  # as large as a task's process
-from include.images import decode, render
-from include.images.sandbox import Sandbox
+from include.images.engine import decode, render
+from include.images.engine.sandbox import Sandbox
 from stack.settings import state_folder
 
 PICTURES, ROUNDS = 4, 3

@@ -13,7 +13,7 @@ from statistics import median
 from bench.figures import Figure
 from bench.memory.worker import stamps, working
 from bench.report import Sheet
-from include.memory import probe
+from include.memory.watcher import probe
 
 HOUR = 3600.0
 Say = Callable[[str], None]

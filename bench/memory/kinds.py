@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.memory.world import Trace, World
-from include.memory.bound import Bound
+from include.memory.verdict.cache_bound import Bound
 
 Make = Callable[[np.random.Generator], list[World]]
 

@@ -14,8 +14,8 @@ from statistics import median
 from bench.figures import Figure
 from bench.memory.programs import Program, running
 from bench.report import Sheet
-from include.memory import probe
-from include.memory.processes import Pattern, find, sample_all
+from include.memory.watcher import probe
+from include.memory.watcher.processes import Pattern, find, sample_all
 from stack.errors import StackError
 
 PROCESSES = 200

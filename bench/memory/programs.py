@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from include.memory import lapse
-from include.memory.sample import Incarnation, incarnation_of
+from include.memory.verdict import time_lapse
+from include.memory.watcher.sample import Incarnation, incarnation_of
 from stack.errors import StackError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -25,7 +25,7 @@ HEAD = """
     from collections import OrderedDict, deque
     from functools import lru_cache
     from pathlib import Path
-    from include.memory import agent
+    from include.memory.inside import agent
 
     class Order:
         def __init__(self, number):
@@ -164,9 +164,9 @@ class Program:
         return int((self.source.parent / "done").read_text())
 
     @property
-    def in_lapse(self) -> lapse.Program:
+    def in_lapse(self) -> time_lapse.Program:
         """Itself, to be watched in fast motion."""
-        return lapse.Program(self.incarnation, self.folder, lambda: self.done)
+        return time_lapse.Program(self.incarnation, self.folder, lambda: self.done)
 
     def line_of(self, text: str) -> int:
         """The number of the first line of the program that holds the text."""

@@ -15,7 +15,7 @@ from bench.memory.programs import Program, running
 from bench.peers import Absent, python_of
 from bench.report import Sheet
 from include.memory.errors import MemoryAuditError
-from include.memory.lapse import SECONDS, Audit, audit
+from include.memory.verdict.time_lapse import SECONDS, Audit, audit
 from stack.errors import StackError
 
 PINS = Path(__file__).parent / "pins.txt"

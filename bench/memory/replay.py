@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bench.memory.world import Trace
-from include.memory.judge import judge
-from include.memory.series import Judgement
+from include.memory.verdict.judge import judge
+from include.memory.verdict.series import Judgement
 
 
 @dataclass

@@ -21,12 +21,12 @@ from bench.figures import Figure
 from bench.memory.programs import Program, running
 from bench.memory.worker import FILL
 from bench.report import Sheet
-from include.memory import spool
-from include.memory.exchange import FOLDER
-from include.memory.processes import NAMED
-from include.memory.sample import TICKS_PER_SECOND, sample
-from include.memory.ship import CONNECTION
-from include.memory.watch import EVERY_SECONDS
+from include.memory.shipping.ship import CONNECTION
+from include.memory.watcher import spool
+from include.memory.watcher.exchange import FOLDER
+from include.memory.watcher.processes import NAMED
+from include.memory.watcher.sample import TICKS_PER_SECOND, sample
+from include.memory.watcher.watch import EVERY_SECONDS
 from stack import databases
 from stack.errors import StackError
 from stack.postgres import PostgresServer
@@ -35,12 +35,12 @@ from stack.settings import REPOSITORY
 ROUNDS, QUICK_ROUNDS = 20, 4
 PROCESSES = 8
 BENCH_EVERY_SECONDS = 3.0
-# As `python -m include.memory.watch` runs it, but as a child of this process, so that the kernel tells what it used,
-# and beside no other Airflow that happens to run on this machine.
+# As `python -m include.memory.watcher.watch` runs it, but as a child of this process, so that the kernel tells what it
+# used, and beside no other Airflow that happens to run on this machine.
 RUN = """
 import sys
 from pathlib import Path
-from include.memory import watch
+from include.memory.watcher import watch
 watch.AIRFLOW = ()
 folder = Path(sys.argv[1])
 (folder / watch.LOCK).touch()
@@ -58,7 +58,9 @@ HEAD = """
 TAIL = """
     lines = Path("/proc/self/status").read_text().splitlines()
     before = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
-    from include.memory import agent, task, watch
+    from include.memory.inside import agent
+    from include.memory.tasks import task
+    from include.memory.watcher import watch
     assert agent.install(Path(sys.argv[1]))
     (Path(sys.argv[1]).parent / "before").write_text(str(before))
     gc.freeze()  # as Airflow does before it forks its workers

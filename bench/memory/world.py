@@ -13,8 +13,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from include.memory.bound import Bound
-from include.memory.series import Floats, Looks, Series
+from include.memory.verdict.cache_bound import Bound
+from include.memory.verdict.series import Floats, Looks, Series
 
 LOOK_EVERY_HOURS = 1 / 6
 BYTES_A_BLOCK = 90.0

@@ -12,15 +12,15 @@ from uuid import uuid4
 import psycopg
 
 from fuzz.files.case import FIELDS, TEXT, Case, Form, Outcome, Row
-from include.ingest.dataset import Dataset
+from include.ingest.cast.rows import NO_LOSERS, Reader, read_rows
+from include.ingest.csv.records import Block, joined, read_blocks
+from include.ingest.csv.scan import RecordNotEnded, scan_file
+from include.ingest.dataset.definition import Dataset
 from include.ingest.errors import HeaderMismatch, IngestError, SourceDamaged
 from include.ingest.express import Express, can_express
 from include.ingest.files import find_files
 from include.ingest.plan import Order, dialect_of
-from include.ingest.records import Block, joined, read_blocks
-from include.ingest.rows import NO_LOSERS, Reader, read_rows
 from include.ingest.run import run
-from include.ingest.scan import RecordNotEnded, scan_file
 from include.ingest.source.storage import LOCAL
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)

@@ -47,7 +47,7 @@ def _form(random: Random) -> Form:
     delimiter, quote = ",", '"'
     if random.random() < 0.5:
         delimiter = random.choice(";|\t:^~ 'a0\\\"")
-        quote = random.choice([mark for mark in "\"\"\"'`|~$\\" if mark != delimiter])
+        quote = random.choice([mark for mark in '"""\'`|~$\\' if mark != delimiter])
     given = None if random.random() < 0.1 else quote
     escape = None
     if random.random() < 0.25:

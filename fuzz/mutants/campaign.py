@@ -229,7 +229,7 @@ def _reach(pool: ProcessPoolExecutor, keep: Path | None, say: Callable[[str], No
         files = [
             str(path.relative_to(ROOT))
             for part in TESTS
-            for path in sorted((ROOT / part).glob("test_*.py"))
+            for path in sorted((ROOT / part).rglob("test_*.py"))
             if path.name != OWN_TEST
         ]
         say(f"what do the tests of {len(files)} files reach?")

@@ -20,7 +20,7 @@ from fuzz.sequences.others import Others
 from fuzz.sequences.place import Place
 from fuzz.sequences.runs import Outcome, Steps, in_threads
 from fuzz.sequences.script import Deliver, Line, Pair, Script, Write
-from include.ingest.dataset import Dataset
+from include.ingest.dataset.definition import Dataset
 from include.ingest.dataset_file import load_dataset
 from include.ingest.errors import AccountMismatch, IngestError
 

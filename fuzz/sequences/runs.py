@@ -21,7 +21,7 @@ from psycopg import Connection
 from fuzz.sequences.ground import connected, instant
 from fuzz.sequences.script import Deliver
 from include.ingest.__main__ import main
-from include.ingest.dataset import Dataset
+from include.ingest.dataset.definition import Dataset
 from include.ingest.errors import IngestError
 from include.ingest.load import load_chunk
 from include.ingest.merge import merge

@@ -13,7 +13,7 @@ from psycopg import sql
 from fuzz.values.cells import Kind
 from fuzz.values.postgres import reader_of
 from include.ingest.cast import cast_column
-from include.ingest.columns import Column
+from include.ingest.dataset.columns import Column
 
 OPERATORS = {"min": ">=", "max": "<=", "allowed": "="}
 UNORDERED = ("text", "varchar", "uuid")  # which only `allowed` is for

@@ -15,13 +15,13 @@ from psycopg import sql
 
 from fuzz.values.cells import Kind
 from include.ingest.cast import cast_column
-from include.ingest.dataset import Dataset
+from include.ingest.cast.rows import NO_LOSERS, Reader
+from include.ingest.csv.records import Block
+from include.ingest.dataset.definition import Dataset
 from include.ingest.express import Express
 from include.ingest.plan import Order, dialect_of
-from include.ingest.records import Block
-from include.ingest.rows import NO_LOSERS, Reader
 from include.ingest.run import run
-from include.ingest.wire import copy_rows, copying
+from include.ingest.table.binary_copy import copy_rows, copying
 
 MINE = sql.Identifier("pg_temp", "mine")
 TARGET = sql.Identifier("public", "given")

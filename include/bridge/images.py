@@ -93,8 +93,9 @@ def take_in(connection: psycopg.Connection) -> dict[str, int]:
     A daily run also removes files that nobody needs any more.
     """
     from include.images import inbox as list_of_work
-    from include.images import sweep, tidy
+    from include.images import tidy
     from include.images.recipes import load_recipes
+    from include.images.upload import sweep
 
     context: dict[str, Any] = dict(get_current_context())
     params, daily = context["params"], context["dag_run"].run_type == "scheduled"

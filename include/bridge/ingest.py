@@ -16,11 +16,12 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundExceptio
 from jinja2 import TemplateError
 
 from include.bridge import connected, log, report
-from include.ingest import interval, ledger
-from include.ingest.dataset import Dataset, DeleteLimit, RejectLimit
+from include.ingest import ledger
+from include.ingest.dataset import interval
+from include.ingest.dataset.definition import Dataset, DeleteLimit, RejectLimit
+from include.ingest.dataset.interval import Interval
 from include.ingest.dataset_file import load_dataset
 from include.ingest.errors import DatasetError, IngestError, SourceLate, SourceMissing, SourceUnnamed
-from include.ingest.interval import Interval
 
 if TYPE_CHECKING:
     from include.ingest.plan import Order, Plan

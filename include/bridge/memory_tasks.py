@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from include.memory import task, watch
-from include.memory.task import Task
+from include.memory.tasks import task
+from include.memory.tasks.task import Task
+from include.memory.watcher import watch
 
 _instance: Any = None
 

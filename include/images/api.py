@@ -24,11 +24,11 @@ from include.images import catalogue
 from include.images.callbacks import Callbacks
 from include.images.doorbell import CHANNEL
 from include.images.inbox import HOLD
-from include.images.intake import Intake, Refused
 from include.images.limits import LIMITS, Limits
-from include.images.receive import Receiver, receive
 from include.images.serve import send
 from include.images.store import NotStored, Store, StoreFault, StoreFull
+from include.images.upload.intake import Intake, Refused
+from include.images.upload.receive import Receiver, receive
 
 NOWHERE = Callbacks()
 RETRY_SECONDS = 30

@@ -19,7 +19,7 @@ from include.images.doorbell import CHANNEL
 from include.images.limits import LIMITS
 
 if TYPE_CHECKING:
-    from include.images.render import Rendered
+    from include.images.engine.render import Rendered
 
 BATCH = 32  # pictures that are claimed at a time: some seconds of work
 CLAIM_SECONDS = 180.0  # longer than any one picture may take

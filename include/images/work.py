@@ -18,11 +18,11 @@ from uuid import UUID
 from psycopg import Connection
 
 from include.images import inbox
+from include.images.engine.render import Rendered
+from include.images.engine.sandbox import Sandbox
 from include.images.errors import ImageError
 from include.images.limits import LIMITS
 from include.images.recipes import Recipes
-from include.images.render import Rendered
-from include.images.sandbox import Sandbox
 from include.images.store import Name, Store, StoreFault, full
 
 LONGEST_SECONDS = 300.0  # after this a task ends, and the next run goes on

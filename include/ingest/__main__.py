@@ -15,8 +15,9 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from include.ingest import interval, ledger
-from include.ingest.dataset import Dataset, DeleteLimit
+from include.ingest import ledger
+from include.ingest.dataset import interval
+from include.ingest.dataset.definition import Dataset, DeleteLimit
 from include.ingest.dataset_file import load_dataset
 from include.ingest.errors import DatasetError, DeleteLimitExceeded, IngestError, RejectLimitExceeded
 from include.ingest.ledger import Account

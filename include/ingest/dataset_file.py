@@ -12,11 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import yaml
 from pydantic import ValidationError
 
-from include.ingest.columns import Column, CrossFaults, CsvFormat, Model, Path_
-from include.ingest.dataset import Dataset, DeleteLimit, RejectLimit, UnpackLimit, nearest
+from include.ingest.cast import cast_column
+from include.ingest.dataset.columns import Column, CrossFaults, CsvFormat, Model, Path_
+from include.ingest.dataset.definition import Dataset, DeleteLimit, RejectLimit, UnpackLimit, nearest
 from include.ingest.errors import DatasetError
 
 SCHEMA_FILE = Path(__file__).resolve().parent.parent / "datasets" / "dataset.schema.json"
@@ -45,10 +47,21 @@ def load_dataset(path: Path) -> Dataset:
         dataset = Dataset.model_validate(values)
     except ValidationError as error:
         raise _error(path, [(_line(node, where), where, text) for where, text in _faults(error)]) from None
+    wrong = [(_line(node, where), where, text) for where, text in _wrong_defaults(dataset)]
+    if wrong:
+        raise _error(path, wrong)
     if dataset.name != path.stem:
         text = f"{dataset.name} is not the file's name, {path.stem}; they must be the same"
         raise _error(path, [(_line(node, ("name",)), ("name",), text)])
     return dataset
+
+
+def _wrong_defaults(dataset: Dataset) -> Iterator[tuple[Path_, str]]:
+    for name, column in dataset.columns.items():
+        if column.default is not None:
+            _, faults = cast_column(pa.array([column.default.encode()], pa.binary()), column, [])
+            for fault in faults:
+                yield ("columns", name, "default"), f"{column.default!r} does not fit the column: {fault.reason}"
 
 
 def _error(path: Path, faults: Iterable[tuple[int, Path_, str]]) -> DatasetError:

@@ -10,12 +10,12 @@ from uuid import UUID
 
 import xxhash
 
-from include.ingest.dataset import Dataset
+from include.ingest.cast.rows import Header, read_header
+from include.ingest.csv.grammar import Dialect
+from include.ingest.csv.records import Chunk
+from include.ingest.csv.scan import Layout, scan_file, step_for
+from include.ingest.dataset.definition import Dataset
 from include.ingest.errors import HeaderMismatch
-from include.ingest.grammar import Dialect
-from include.ingest.records import Chunk
-from include.ingest.rows import Header, read_header
-from include.ingest.scan import Layout, scan_file, step_for
 from include.ingest.source import File, Source
 from include.ingest.source.packed import Limit
 from include.ingest.source.storage import Storage
@@ -37,9 +37,7 @@ class Found(NamedTuple):
         return self.files[-1].end
 
 
-def find_files(
-    storage: Storage, path: str, run_id: UUID, dataset: Dataset, dialect: Dialect, seed: int = 0
-) -> Found:
+def find_files(storage: Storage, path: str, run_id: UUID, dataset: Dataset, dialect: Dialect, seed: int = 0) -> Found:
     """Find the files of a path, pattern or folder, in the order of their names, and cut them. `seed`: of their digests.
 
     Raises SourceMissing, SourceDamaged, HeaderMismatch, RecordNotEnded or RecordTooLong.

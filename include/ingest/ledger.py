@@ -13,10 +13,10 @@ import numpy as np
 from psycopg import Cursor, sql
 from psycopg.rows import dict_row
 
-from include.ingest.dataset import Dataset
+from include.ingest.cast.rows import NO_LOSERS, Losers, Reject, storable_text
+from include.ingest.csv.records import Chunk
+from include.ingest.dataset.definition import Dataset
 from include.ingest.errors import IngestError
-from include.ingest.records import Chunk
-from include.ingest.rows import NO_LOSERS, Losers, Reject, storable_text
 from include.ingest.source import Source, files_of
 
 # The transaction that merged a run. It is drawn under the lock of the target, so runs are ordered by it as their merges
@@ -402,3 +402,9 @@ def account(cursor: Cursor, run_id: UUID) -> Account:
     }
     seconds = round((ended - row["started_at"]).total_seconds(), 3) if ended else 0.0
     return Account(run_id=str(run_id), seconds=seconds, **values)
+
+
+def move_facts(cursor: Cursor, before: int, after: int) -> None:
+    """The table has been replaced by one of ours: what is known of it holds on."""
+    cursor.execute("UPDATE millrace.held_version SET target_oid = %s WHERE target_oid = %s", [after, before])
+    cursor.execute("UPDATE millrace.ingest_run SET target_oid = %s WHERE target_oid = %s", [after, before])

@@ -11,16 +11,18 @@ import numpy as np
 import psycopg
 from psycopg import Cursor, sql
 
-from include.ingest import ledger, staging
-from include.ingest.dataset import Dataset
+from include.ingest import ledger
+from include.ingest.cast.rows import Losers, Reader, read_rows, without
+from include.ingest.csv.records import Block, Chunk, joined, read_blocks
+from include.ingest.dataset.definition import Dataset
 from include.ingest.errors import AccountMismatch, IngestError, RejectLimitExceeded, TargetRefused
 from include.ingest.express import Express, can_express
-from include.ingest.keys import hash_integers, held_hashes
+from include.ingest.keys.key_hashes import hash_integers, held_hashes
+from include.ingest.keys.known_records import known_mask
 from include.ingest.plan import Plan, check_unchanged, reader_for
-from include.ingest.probe import REFUSALS, Probe
-from include.ingest.records import Block, Chunk, joined, read_blocks
-from include.ingest.rows import Losers, Reader, read_rows, without
-from include.ingest.wire import copy_rows, copying
+from include.ingest.table import staging
+from include.ingest.table.binary_copy import copy_rows, copying
+from include.ingest.table.refused_rows import REFUSALS, Probe
 
 ODD_RECORDS = 5_000  # that are read at a time: for fewer, the calls would cost more than the work
 
@@ -79,7 +81,7 @@ def _load_chunk(
         ledger.forget_chunk(cursor, plan.run_id, chunk.number)
         losers = ledger.losers_of(cursor, plan.run_id, chunk.number)
         first_page = staging.first_to_mark(cursor, plan.run_id, plan.size) if plan.form == "promote" else None
-        probe = Probe(cursor, dataset, plan, chunk.number) if probed else None
+        probe = Probe(cursor, dataset, f"{plan.run_id.hex}_{chunk.number}") if probed else None
         loader = _Loader(cursor, plan, chunk, reader, losers, loaded, probe)
         blocks = read_blocks(
             plan.text,
@@ -89,7 +91,7 @@ def _load_chunk(
             max_record_bytes=dataset.max_record_bytes,
             forget=True,
         )
-        for block in _unknown(blocks, staging.known_mask(cursor, plan.run_id, chunk.number), losers, loaded):
+        for block in _unknown(blocks, known_mask(cursor, plan.run_id, chunk.number), losers, loaded):
             loader.load(block)
             if _hopeless(dataset, plan, loaded.rejected):
                 break

@@ -13,19 +13,21 @@ from dataclasses import dataclass, replace
 import psycopg
 from psycopg import Cursor, sql
 
-from include.ingest import ledger, promote, staging
-from include.ingest import target as targets
-from include.ingest.dataset import Dataset
+from include.ingest import ledger
+from include.ingest.dataset.definition import Dataset
 from include.ingest.errors import AccountMismatch, DeleteLimitExceeded, RejectLimitExceeded, StagingLost, TargetRefused
-from include.ingest.gap import find_gap
-from include.ingest.kept_keys import file_hashes, keep_file, keep_staged, newest_version, note_version, thin_out
-from include.ingest.known import can_be_base
+from include.ingest.keys.kept_keys import file_hashes, keep_file, keep_staged, newest_version, note_version, thin_out
+from include.ingest.keys.known_records import can_be_base
+from include.ingest.keys.newer_files import withdraw_confirmed
 from include.ingest.ledger import Account
 from include.ingest.load import load_chunk, rejected_rows_hint, unstaged
-from include.ingest.newer import withdraw_confirmed
 from include.ingest.plan import Plan, check_unchanged, reader_for
-from include.ingest.probe import REFUSALS
-from include.ingest.untouched import is_untouched
+from include.ingest.table import promotion, staging
+from include.ingest.table import target as targets
+from include.ingest.table.key_gap import find_gap
+from include.ingest.table.name import TableName
+from include.ingest.table.refused_rows import REFUSALS
+from include.ingest.table.row_writers import is_untouched
 
 WORK_MEM = "128MB"
 MAINTENANCE_WORK_MEM = "64MB"  # rows mostly come in the order of their key: more did not help
@@ -177,7 +179,7 @@ def _apply(cursor: Cursor, dataset: Dataset, plan: Plan, loaded: dict[str, int])
     newest = newest_version(cursor, before.oid) if before is not None else None
     if dataset.mode == "replace" and newest is not None and newest > version:
         return Applied(stale=staged)  # also where the newer file has left nothing
-    if plan.form == "promote" and promote.promote(cursor, dataset, plan.run_id):
+    if plan.form == "promote" and promotion.promote(cursor, dataset, plan.run_id):
         return Applied(inserted=staged, target_rows=staged)
     return _apply_rows(cursor, dataset, plan, staged, loaded["known"])
 
@@ -216,7 +218,7 @@ def _apply_rows(cursor: Cursor, dataset: Dataset, plan: Plan, staged: int, known
     _find_changes(cursor, dataset, statements)
     _run(cursor, sql.SQL("ANALYZE {}").format(statements.changes))
     if newest is not None and newest > version and targets.SOURCE_VERSION in targets.system_columns(dataset):
-        withdraw_confirmed(cursor, dataset, plan, target.oid, version)
+        withdraw_confirmed(cursor, dataset, plan.run_id, plan.path, target.oid, version)
     kinds: dict[str, int] = dict(cursor.execute(statements.count_changes()).fetchall())
     absent = _check_absent(cursor, dataset, plan, statements) if dataset.mode == "replace" else 0
     applied = Applied(
@@ -270,15 +272,15 @@ def _find_changes(cursor: Cursor, dataset: Dataset, statements: _Statements) -> 
     cursor.execute("RESET enable_mergejoin")
 
 
-def _in_order(cursor: Cursor, table: sql.Identifier, column: str) -> bool:
+def _in_order(cursor: Cursor, table: TableName, column: str) -> bool:
     """Whether a table's rows lie in the order of a column, as its statistics have it; they are made where missing."""
     query = (
         "SELECT correlation FROM pg_stats WHERE schemaname = %s AND tablename = %s AND attname = %s ORDER BY inherited"
     )
-    found = cursor.execute(query, [*table._obj, column]).fetchone()
+    found = cursor.execute(query, [table.schema, table.table, column]).fetchone()
     if found is None:
         cursor.execute(sql.SQL("ANALYZE {}").format(table))
-        found = cursor.execute(query, [*table._obj, column]).fetchone()
+        found = cursor.execute(query, [table.schema, table.table, column]).fetchone()
     return found is not None and (found[0] or 0.0) > ORDERED
 
 
@@ -301,7 +303,9 @@ class _Statements:
         self.rejected = staging.rejected_table(plan.run_id)
         self.changes = staging.change_table(plan.run_id)
         self.target = targets.identifier(dataset)
-        self.surely_new: sql.Composable = sql.SQL("false")  # condition on rows that need not be looked up, see `gap`
+        self.surely_new: sql.Composable = sql.SQL(
+            "false"
+        )  # condition on rows that need not be looked up, see `key_gap`
         self.system = {
             targets.PROCESSED_AT: sql.SQL("now()"),
             targets.SOURCE_VERSION: sql.SQL("(SELECT version FROM millrace.ingest_run WHERE run_id = {})").format(
@@ -320,7 +324,7 @@ class _Statements:
     def insert_new(self) -> sql.Composed:
         return self._insert(self.changes, sql.SQL("s.millrace_kind = 'new'"))
 
-    def _insert(self, source: sql.Identifier, where: sql.Composable) -> sql.Composed:
+    def _insert(self, source: TableName, where: sql.Composable) -> sql.Composed:
         names = [*self.dataset.columns, *self.system]
         return sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {} s WHERE {}").format(
             self.target,

@@ -16,21 +16,23 @@ import numpy as np
 import psycopg
 from psycopg.types.json import Jsonb
 
-from include.ingest import confirm, ledger, staging
-from include.ingest import target as targets
-from include.ingest.dataset import Dataset, fingerprint
-from include.ingest.duplicates import read_keys
+from include.ingest import ledger
+from include.ingest.cast.clean_hook import code_of, load_hook
+from include.ingest.cast.rows import Reader
+from include.ingest.csv.grammar import Dialect
+from include.ingest.csv.records import Chunk
+from include.ingest.dataset.definition import Dataset, fingerprint
 from include.ingest.errors import SourceChanged, SourceMissing
 from include.ingest.files import find_files
-from include.ingest.grammar import Dialect
-from include.ingest.hook import code_of, load_hook
-from include.ingest.kept_keys import file_hashes
-from include.ingest.known import find_base
-from include.ingest.records import Chunk
-from include.ingest.rows import Reader
+from include.ingest.keys import already_loaded
+from include.ingest.keys.duplicates import read_keys
+from include.ingest.keys.kept_keys import file_hashes
+from include.ingest.keys.known_records import find_base, save_known
 from include.ingest.source import File, Source, files_of
 from include.ingest.source.local import storable
 from include.ingest.source.storage import LOCAL, Storage
+from include.ingest.table import staging
+from include.ingest.table import target as targets
 
 SMALL_BYTES = 16 << 20  # loaded and merged in less time than a task takes to start
 
@@ -50,7 +52,7 @@ class Plan:
     form: staging.Form
     chunks: tuple[Chunk, ...]
     skipped: bool
-    base: UUID | None = None  # the run that this one builds on, see `known`
+    base: UUID | None = None  # the run that this one builds on, see `known_records`
     storage: Storage = field(default=LOCAL, compare=False, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
@@ -130,7 +132,7 @@ def _plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Pla
         target = _target(cursor, dataset, order)
         ledger.recall_run(cursor, order.run_id)
         hashes = partial(_hashes, cursor, dataset, idle, found.chunks)
-        if target is not None and confirm.is_in(cursor, dataset, target, values, hashes):
+        if target is not None and already_loaded.is_in(cursor, dataset, target, values, hashes):
             check_unchanged(idle)
             order.storage.forget(order.run_id)
             return idle
@@ -151,7 +153,7 @@ def _plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Pla
         ledger.save_losers(cursor, order.run_id, planned.chunks, keys.losers)
         staging.create(cursor, order.run_id, dataset, form, order.version.isoformat())
         if base is not None:
-            staging.save_known(cursor, order.run_id, keys.known)
+            save_known(cursor, order.run_id, keys.known)
     return planned
 
 

@@ -10,14 +10,15 @@ from uuid import UUID
 
 import psycopg
 
-from include.ingest import ledger, staging
-from include.ingest.dataset import Dataset
+from include.ingest import ledger
+from include.ingest.dataset.definition import Dataset
 from include.ingest.errors import IngestError
 from include.ingest.ledger import Account
 from include.ingest.load import load_chunk
 from include.ingest.merge import merge
 from include.ingest.plan import Order, Plan, plan
 from include.ingest.source.storage import LOCAL, Storage
+from include.ingest.table import staging
 
 
 def run(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Account:

@@ -1,7 +1,6 @@
 """Memory audit: which process leaks memory, how fast, and what holds it. Sample → judge → prove → show.
 
-`watch.py` samples every process of its machine (`sample.py`, `processes.py`) into the spool, and `ship.py` brings that
-to the warehouse. `judge.py` turns series into verdicts, `audit.py` is a round of that. `agent.py` answers inside a
-process, by way of `probe.py`, which asks it from another. `task.py` measures each task, `budget.py` a function,
-`report/` is what the page shows.
+`watcher/` samples every process of its machine into a spool, and brings that to the warehouse. `verdict/` turns series
+into verdicts; `audit.py` is a round of that. `inside/` answers inside a process that is asked: what grew, and who holds
+it. `tasks/` measures a single task, or a function under `memory_budget`. `report/` and `pages/` are what people see.
 """

@@ -18,7 +18,7 @@ from psycopg_pool import AsyncConnectionPool
 from pydantic import Field, StringConstraints
 
 from include.memory.report import difference, processes, profiles, tasks, timeline
-from include.memory.sample import Incarnation
+from include.memory.watcher.sample import Incarnation
 
 CONNECTIONS = 2  # of the pool, that may be held at a time: a long look back must not keep uploads waiting
 MARKED_TASKS = 300

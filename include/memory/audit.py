@@ -8,10 +8,12 @@ from typing import Any
 
 from psycopg import Connection
 
-from include.memory import history, orders, watch
+from include.memory import history
 from include.memory.errors import MemoryAuditError
-from include.memory.judge import judge
-from include.memory.sample import Incarnation
+from include.memory.shipping import orders
+from include.memory.verdict.judge import judge
+from include.memory.watcher import watch
+from include.memory.watcher.sample import Incarnation
 
 PROOFS = 3  # processes that are profiled in one round
 PROOF_HOURS = 6.0  # before the same process is profiled again

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from include.memory.report.used import ANONYMOUS
-from include.memory.sample import ENDED_MINUTES
+from include.memory.watcher.sample import ENDED_MINUTES
 from include.warehouse.figures import Figures
 
 # One for each process id of a host, as a container that was started again may give the same number to its process.

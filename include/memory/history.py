@@ -10,11 +10,11 @@ import numpy as np
 from psycopg import Connection
 from psycopg.rows import dict_row
 
-from include.memory.assemble import series_of
-from include.memory.entries import key_of
-from include.memory.orders import WANTED_MINUTES
-from include.memory.sample import ENDED_MINUTES, Incarnation, Sample
-from include.memory.series import Judgement, Series
+from include.memory.shipping.entries import key_of
+from include.memory.shipping.orders import WANTED_MINUTES
+from include.memory.verdict.assemble import series_of
+from include.memory.verdict.series import Judgement, Series
+from include.memory.watcher.sample import ENDED_MINUTES, Incarnation, Sample
 
 KEPT_DAYS = 30
 _ONE = "host = %s AND pid = %s AND start_ticks = %s"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from include.memory.sample import Incarnation, host
+from include.memory.watcher.sample import Incarnation, host
 from tests.dags.conftest import Airflow
 from tests.memory.past import leaks, past
 from tests.memory.programs import LEAKS, running

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from include.memory.processes import Found, find
+from include.memory.watcher.processes import Found, find
 from stack.environment import airflow_environment
 from tests.dags.conftest import Airflow, Celery
 from tests.memory.past import leaks, past

@@ -11,8 +11,8 @@ from typing import Any
 import psutil
 import pytest
 
-from include.memory import exchange, spool
-from include.memory.processes import AIRFLOW
+from include.memory.watcher import exchange, spool
+from include.memory.watcher.processes import AIRFLOW
 from tests.dags.conftest import Airflow
 from tests.waiting import appeared, until
 

@@ -14,7 +14,8 @@ import pytest
 from fuzz.files import FilesJudge, open_judge
 from fuzz.files.case import Case, Form, Sizes
 from fuzz.files.judge import EXPLAINED, shrunk
-from include.ingest import records, rows
+from include.ingest.cast import rows
+from include.ingest.csv import records
 from stack.postgres import PostgresServer
 from stack.settings import REPOSITORY
 

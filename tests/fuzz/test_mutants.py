@@ -16,8 +16,8 @@ from fuzz.mutants.tree import ROOT, copy_tree, planted
 from fuzz.mutants.trial import run_tests
 from stack.postgres import PostgresServer
 
-SCAN = "include/ingest/scan.py"
-TESTS = "tests/ingest/test_records.py::test_chunks_are_of_one_size_and_fill_the_lanes"
+SCAN = "include/ingest/csv/scan.py"
+TESTS = "tests/ingest/reading/test_records.py::test_chunks_are_of_one_size_and_fill_the_lanes"
 TEXT = '''
 """Some > text."""
 SIZE = 8 << 20

@@ -15,7 +15,9 @@ from fuzz.sequences.script import Deliver, File, Line, Script, Write
 from fuzz.sequences.shapes import Shape
 from fuzz.sequences.shrink import shrink
 from fuzz.sequences.writer import LEAST_STEPS
-from include.ingest import confirm, known, merge, staging, untouched
+from include.ingest import merge
+from include.ingest.keys import already_loaded, known_records
+from include.ingest.table import row_writers, staging
 from stack.postgres import PostgresServer
 
 ITEMS = Shape("bigint", "upsert")
@@ -87,11 +89,14 @@ def always(*_: object) -> bool:
 
 
 PLANTED = [
-    ([(untouched, "_RUNS", untouched._RUNS.replace("pg_snapshot_xmin(seen)", "pg_snapshot_xmax(seen)"))], SAVEPOINT),
-    ([(known, "is_untouched", always), (merge, "is_untouched", always)], SAVEPOINT),
+    (
+        [(row_writers, "_RUNS", row_writers._RUNS.replace("pg_snapshot_xmin(seen)", "pg_snapshot_xmax(seen)"))],
+        SAVEPOINT,
+    ),
+    ([(known_records, "is_untouched", always), (merge, "is_untouched", always)], SAVEPOINT),
     ([(merge, "is_untouched", always)], DURING),
     ([(merge, "withdraw_confirmed", lambda *_: 0)], OLDER),
-    ([(confirm, "_is_intact", always)], AGAIN),
+    ([(already_loaded, "_is_intact", always)], AGAIN),
     ([(staging, "drop", lambda *_: None)], (deliver("a", 1, DAY_1),)),
 ]
 
@@ -105,13 +110,11 @@ def test_a_planted_fault_is_found(
     assert play(judge, *steps) is not None
 
 
-def test_an_error_that_is_none_of_the_ingest_is_a_difference(
-    judge: Sequences, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_that_is_none_of_the_ingest_is_a_difference(judge: Sequences, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object) -> bool:
         raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr(confirm, "is_in", fails)
+    monkeypatch.setattr(already_loaded, "is_in", fails)
     for door in ("run", "steps"):
         found = play(judge, *(deliver(name, 1, DAY_1, door=door) for name in "ab"))
         assert found is not None

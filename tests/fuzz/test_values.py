@@ -16,8 +16,8 @@ from fuzz.judging import Checked
 from fuzz.values import Values, open_judge
 from fuzz.values.cells import KINDS, Kind, make_cells
 from fuzz.values.strictness import SENTENCES
-from include.ingest import sqltypes
 from include.ingest.cast import moments, numbers
+from include.ingest.dataset import sql_types
 from include.ingest.express import kernel
 from stack.postgres import PostgresServer
 
@@ -55,7 +55,7 @@ def _none(*_: Any) -> np.ndarray:
         (moments, "_wide_offsets", _none, Kind("timestamptz"), "16"),
         (numbers, "_hexadecimal", _none, Kind("bigint"), "0x"),
         (numbers, "_overflowing", lambda *_: _none(), Kind("numeric(38,10)"), ""),
-        (sqltypes, "_check_escapes", _none, Kind("jsonb"), "u"),
+        (sql_types, "_check_escapes", _none, Kind("jsonb"), "u"),
     ],
 )
 def test_a_planted_fault_is_noticed_and_shrunk(

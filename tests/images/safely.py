@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from include.images.engine.render import Rendered
+from include.images.engine.sandbox import Sandbox
 from include.images.limits import LIMITS, Limits
 from include.images.recipes import Recipes
-from include.images.render import Rendered
-from include.images.sandbox import Sandbox
 
 
 def render_safely(path: Path, recipes: Recipes, folder: Path, limits: Limits = LIMITS) -> Rendered:

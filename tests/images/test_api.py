@@ -365,7 +365,7 @@ def test_odd_paths_find_nothing(client: httpx.Client, here: Here) -> None:
 
 
 def test_names_are_shown_clean(request: Any) -> None:
-    from include.images.receive import clean_name
+    from include.images.upload.receive import clean_name
 
     assert clean_name("C:\\temp\\x\0y\n.jpg", LIMITS) == "xy.jpg"
     assert clean_name("../..", LIMITS) == ".."

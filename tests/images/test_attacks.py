@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 from PIL import Image, PngImagePlugin
 
+from include.images.engine.render import Rendered
 from include.images.errors import Rejected
-from include.images.intake import HEAD_BYTES, type_of
 from include.images.limits import LIMITS
 from include.images.recipes import Recipe, Recipes
-from include.images.render import Rendered
+from include.images.upload.intake import HEAD_BYTES, type_of
 from tests.images import pictures
 from tests.images.safely import render_safely
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from include.images import lanczos
+from include.images.engine import lanczos
 
 SIZES = [((640, 480), (200, 150)), ((200, 150), (640, 480)), ((333, 7), (10, 2)), ((1, 1), (3, 2)), ((90, 90), (90, 9))]
 

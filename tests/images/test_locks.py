@@ -14,8 +14,8 @@ import psycopg
 import pytest
 
 from include.images import catalogue, inbox
-from include.images.decode import Facts
-from include.images.render import Rendered
+from include.images.engine.decode import Facts
+from include.images.engine.render import Rendered
 from tests.waiting import until
 
 BATCH = UUID(int=7)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from include.images.engine.geometry import layout
 from include.images.errors import RecipeError
-from include.images.geometry import layout
 from include.images.recipes import SCHEMA_FILE, Recipe, load_recipes, schema_text
 
 

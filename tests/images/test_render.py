@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from include.images.engine.render import Rendered, Rendition, render
 from include.images.errors import Rejected
 from include.images.limits import LIMITS
 from include.images.recipes import Recipe, Recipes
-from include.images.render import Rendered, Rendition, render
 from tests.images import pictures
 
 

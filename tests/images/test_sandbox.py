@@ -12,11 +12,11 @@ from typing import Any
 import psutil
 import pytest
 
-from include.images import sandbox
+from include.images.engine import sandbox
+from include.images.engine.sandbox import Sandbox
 from include.images.errors import Killed, Rejected
 from include.images.limits import LIMITS
 from include.images.recipes import load_recipes
-from include.images.sandbox import Sandbox
 from tests.images import pictures
 from tests.images.safely import render_safely
 

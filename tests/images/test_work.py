@@ -20,13 +20,13 @@ import psycopg
 import pytest
 
 from include.images import inbox, work
+from include.images.engine.sandbox import Sandbox
 from include.images.errors import Killed
 from include.images.limits import LIMITS
 from include.images.recipes import Recipe, Recipes, load_recipes
-from include.images.sandbox import Sandbox
 from include.images.store import FolderStore, Name, Store, StoreAway, StoreFull, rendition_key, source_key
-from include.images.sweep import sweep
 from include.images.tidy import tidy
+from include.images.upload.sweep import sweep
 from tests.images import pictures
 from tests.images.places import Place, bucket, open_store, s3
 

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from include.ingest.dataset import Dataset
+from include.ingest.dataset.definition import Dataset
 from include.ingest.dataset_file import load_dataset
 from include.ingest.ledger import Account
 from include.ingest.plan import Order

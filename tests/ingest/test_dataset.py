@@ -12,8 +12,8 @@ import yaml
 from pydantic import ValidationError
 
 from include.ingest import dataset_file as module
-from include.ingest.columns import CsvFormat, usable_encoding
-from include.ingest.dataset import Dataset, RejectLimit, fingerprint
+from include.ingest.dataset.columns import CsvFormat, usable_encoding
+from include.ingest.dataset.definition import Dataset, RejectLimit, fingerprint
 from include.ingest.dataset_file import load_dataset
 from include.ingest.errors import DatasetError
 

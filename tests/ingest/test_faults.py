@@ -148,7 +148,7 @@ def test_a_packed_file_whose_steps_are_killed(
 
 def _stand_in_the_way(connection: psycopg.Connection, dataset: Path) -> None:
     """Fill the target with a row, so that the run is merged instead of promoted."""
-    from include.ingest import target
+    from include.ingest.table import target
 
     model = load_dataset(dataset)
     with connection.cursor() as cursor:

@@ -10,8 +10,8 @@ import pytest
 from airflow.timetables.base import TimeRestriction
 from airflow.timetables.interval import CronDataIntervalTimetable
 
-from include.ingest import interval
-from include.ingest.interval import Interval
+from include.ingest.dataset import interval
+from include.ingest.dataset.interval import Interval
 
 SCHEDULES = [
     *interval.PRESETS, "*/5 * * * *", "30 2 * * *", "0 */7 * * *", "15,45 8-18 * * 1-5", "0 0 29 2 *", "59 23 31 * *",

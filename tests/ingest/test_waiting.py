@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from include.ingest import ledger
-from include.ingest.dataset import Dataset
+from include.ingest.dataset.definition import Dataset
 from include.ingest.errors import HeaderMismatch, IngestError, SourceMissing, TargetMismatch
 from include.ingest.load import load_chunk
 from include.ingest.plan import Order, begun, plan, read_plan, wait

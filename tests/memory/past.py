@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import psycopg
 
-from include.memory import entries
-from include.memory.sample import Incarnation, Sample
+from include.memory.shipping import entries
+from include.memory.watcher.sample import Incarnation, Sample
 
 HOURS, MB = 30.0, 1e6
 Grown = Callable[[float], float]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from psycopg import Connection
 
-from include.memory.sample import Incarnation
+from include.memory.watcher.sample import Incarnation
 
 HOST, MB = "airflow-1", 1e6
 LEAKING = Incarnation(HOST, 4711, 9_000_000)

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from bench.memory.cases import GUILTY
-from include.memory import exchange, probe
 from include.memory.errors import BadAnswer, MemoryAuditError, NoAgent, NoAnswer, ProcessGone
-from include.memory.exchange import MARK, SIGNAL, Ask
-from include.memory.sample import Incarnation, incarnation_of
-from include.memory.weight import weight_of_entry
+from include.memory.inside.weight import weight_of_entry
+from include.memory.watcher import exchange, probe
+from include.memory.watcher.exchange import MARK, SIGNAL, Ask
+from include.memory.watcher.sample import Incarnation, incarnation_of
 from tests.memory.programs import INNOCENT, LEAKS, NATIVE, as_stranger, running
 
 SECONDS = 2.0
@@ -277,7 +277,7 @@ def test_a_question_has_bounds(field: dict[str, Any]) -> None:
 
 def test_an_error_inside_comes_back_and_the_host_goes_on(tmp_path: Path) -> None:
     body = """
-    from include.memory import evidence
+    from include.memory.inside import evidence
     def fail(question):
         raise RuntimeError("no such luck")
     evidence.gather = fail

@@ -18,7 +18,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from include.memory import api, pages
 from include.memory.report import difference, timeline
-from include.memory.sample import Incarnation
+from include.memory.watcher.sample import Incarnation
 from tests.memory import story
 from tests.memory.story import BEFORE, HOST, LEAKING, WORKER, Life
 

@@ -12,11 +12,13 @@ import numpy as np
 import psycopg
 import pytest
 
-from include.memory import audit, entries, history, probe
-from include.memory.assemble import series_of
+from include.memory import audit, history
 from include.memory.errors import MemoryAuditError
-from include.memory.limit import CHOSEN, limit_of
-from include.memory.sample import Incarnation, sample
+from include.memory.shipping import entries
+from include.memory.verdict.assemble import series_of
+from include.memory.watcher import probe
+from include.memory.watcher.limit import CHOSEN, limit_of
+from include.memory.watcher.sample import Incarnation, sample
 from tests.memory.past import leaks, past
 from tests.memory.programs import INNOCENT, Program, running
 

@@ -15,10 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from include.memory import made, sizes
-from include.memory.budget import memory_budget
 from include.memory.errors import BadSize, MemoryAuditError, MemoryBudgetExceeded
-from include.memory.kept import Kept
+from include.memory.tasks import allocation_holders
+from include.memory.tasks.budget import memory_budget
+from include.memory.tasks.kept_memory import Kept
+from include.memory.watcher import sizes
 
 CACHE: dict[int, bytes] = {}
 ORDERS: list[Any] = []
@@ -33,7 +34,7 @@ class Order:
 @pytest.fixture(autouse=True)
 def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for bound in ("SEARCH_SECONDS", "CHAIN_SECONDS"):  # the process of many tests is large, the machine busy
-        monkeypatch.setattr(made, bound, 300.0)
+        monkeypatch.setattr(allocation_holders, bound, 300.0)
     yield
     CACHE.clear()
     ORDERS.clear()
@@ -293,7 +294,7 @@ class TestClass:
 
 
 def test_the_marker_fails_a_test_with_the_report(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytester.makeconftest('pytest_plugins = ["include.memory.pytest_plugin"]')
+    pytester.makeconftest('pytest_plugins = ["include.memory.tasks.pytest_plugin"]')
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     pytester.makepyfile(TESTS)
     done = pytester.runpytest_subprocess("--strict-markers", "-rA")

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from bench.memory.programs import INNOCENT, LEAKS, NATIVE, running
-from include.memory.assemble import bound_in, series_of
 from include.memory.errors import MemoryAuditError
-from include.memory.lapse import audit
-from include.memory.sample import sample
-from include.memory.series import Judgement
+from include.memory.verdict.assemble import bound_in, series_of
+from include.memory.verdict.series import Judgement
+from include.memory.verdict.time_lapse import audit
+from include.memory.watcher.sample import sample
 
 
 def audited(body: str, folder: Path, *, profile: bool = False) -> Judgement:

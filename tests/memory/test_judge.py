@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from include.memory.bound import Bound
-from include.memory.judge import Counter, judge
-from include.memory.saturation import Explained
-from include.memory.series import Floats, Judgement, Looks, Series
+from include.memory.verdict.cache_bound import Bound
+from include.memory.verdict.judge import Counter, judge
+from include.memory.verdict.saturation import Explained
+from include.memory.verdict.series import Floats, Judgement, Looks, Series
 
 BASE = 200e6
 BYTES_A_BLOCK = 90.0

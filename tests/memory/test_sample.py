@@ -16,8 +16,8 @@ import psutil
 import pytest
 
 from include.memory.errors import MemoryAuditError, ProcessGone
-from include.memory.processes import AIRFLOW, Found, Pattern, find, named, sample_all
-from include.memory.sample import PROC, incarnation_of, sample
+from include.memory.watcher.processes import AIRFLOW, Found, Pattern, find, named, sample_all
+from include.memory.watcher.sample import PROC, incarnation_of, sample
 from tests.memory.programs import as_stranger
 from tests.waiting import until
 

@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 from psycopg import Connection
 
-from include.memory import exchange, spool, task
-from include.memory.exchange import SWITCH
-from include.memory.sample import incarnation_of
-from include.memory.task import Task
-from include.memory.task_rows import COLUMNS, add_task
+from include.memory.shipping.task_rows import COLUMNS, add_task
+from include.memory.tasks import task
+from include.memory.tasks.task import Task
+from include.memory.watcher import exchange, spool
+from include.memory.watcher.exchange import SWITCH
+from include.memory.watcher.sample import incarnation_of
 from tests.memory.programs import as_nobody
 
 ONE = Task("dag", "run", "one", -1, 1)

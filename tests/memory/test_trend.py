@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from include.memory.suspicion import rising
-from include.memory.trend import effective, floor, rise, slope
+from include.memory.verdict.suspicion import rising
+from include.memory.verdict.trend import effective, floor, rise, slope
 
 
 def test_the_interval_holds_the_true_slope_as_often_as_it_says_even_with_memory_in_the_noise() -> None:

@@ -15,10 +15,12 @@ import psutil
 import psycopg
 import pytest
 
-from include.memory import audit, history, orders, ship, spool, suspects, watch
-from include.memory.processes import find
-from include.memory.release import release
-from include.memory.sample import Incarnation
+from include.memory import audit, history
+from include.memory.shipping import orders, ship
+from include.memory.watcher import spool, suspects, watch
+from include.memory.watcher.processes import find
+from include.memory.watcher.release import release
+from include.memory.watcher.sample import Incarnation
 from stack.postgres import PostgresServer
 from tests.memory.programs import LEAKS, Program, running
 from tests.waiting import until
@@ -51,7 +53,7 @@ def watchers(folder: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter(["cmdline", "status"]):
         command = process.info["cmdline"] or []
-        if "include.memory.watch" in command and str(folder) in command and process.info["status"] != "zombie":
+        if "include.memory.watcher.watch" in command and str(folder) in command and process.info["status"] != "zombie":
             found.append(process)
     return found
 
@@ -224,7 +226,7 @@ def test_after_a_deploy_it_goes_on_as_the_new_release(leaker: Program, tmp_path:
 
     until(lambda: releases() == {"1" * 12}, "a sample of the first release")
     (deployed / ".git" / "HEAD").write_text("2" * 40)
-    module = deployed / "include" / "memory" / "release.py"
+    module = deployed / "include" / "memory" / "watcher" / "release.py"
     module.write_text(module.read_text().replace("return os.environ.get(CHOSEN) or", "return 'new code ' +"))
     until(lambda: f"new code {'2' * 12}" in releases(), "a sample of the second release, by its own code")
     assert len(watchers(leaker.folder)) == 1

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from bench.images.chain import recipes
 from include.bridge import images as _task  # noqa: F401
+from include.images.engine.sandbox import Sandbox
 from include.images.errors import ImageError
-from include.images.sandbox import Sandbox
 
 
 def main() -> None:

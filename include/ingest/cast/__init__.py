@@ -2,7 +2,7 @@
 
 The whole column goes through Arrow's own casts. Where one refuses, the cells whose bytes do not look like the type are
 set aside; if it still does, the column is cut into smaller and smaller pieces until only a few cells are left. These,
-and the cells whose cast Arrow takes too lightly, are read one by one by `sqltypes`.
+and the cells whose cast Arrow takes too lightly, are read one by one by `sql_types`.
 
 `text` prepares the cells, `numbers`, `moments`, `formats` and `binary` know the types, `pieces` does the cutting, and
 `rules` checks what came out.
@@ -32,10 +32,10 @@ from include.ingest.cast.numbers import (
 from include.ingest.cast.pieces import Convert, Odd, Read, Suspects, in_pieces, one_by_one, reread
 from include.ingest.cast.rules import check_required, check_rules
 from include.ingest.cast.text import check_nul, decode, fill, nullify, trim
-from include.ingest.sqltypes import FLOATS, INTEGERS, JSONS, NUMBERS, TEXTS, read_value
+from include.ingest.dataset.sql_types import FLOATS, INTEGERS, JSONS, NUMBERS, TEXTS, read_value
 
 if TYPE_CHECKING:
-    from include.ingest.columns import Column
+    from include.ingest.dataset.columns import Column
 
 
 def cast_column(

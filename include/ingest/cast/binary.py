@@ -11,7 +11,7 @@ from include.ingest.cast.cells import all_bytes, byte_at, extents
 from include.ingest.cast.pieces import Convert, Suspects, trusted
 
 if TYPE_CHECKING:
-    from include.ingest.columns import Column
+    from include.ingest.dataset.columns import Column
 
 
 _HEX = np.full(256, 255, np.uint8)

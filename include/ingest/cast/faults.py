@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.ingest.sqltypes import (
+from include.ingest.dataset.sql_types import (
     ValueFault,
 )
 

@@ -16,14 +16,14 @@ from include.ingest.cast.cells import extents, null_mask, or_false, scattered, w
 from include.ingest.cast.faults import Faults
 from include.ingest.cast.moments import in_years, localised
 from include.ingest.cast.pieces import in_pieces, reread
-from include.ingest.sqltypes import (
+from include.ingest.dataset.sql_types import (
     ValueFault,
     in_utc,
     localise,
 )
 
 if TYPE_CHECKING:
-    from include.ingest.columns import Column
+    from include.ingest.dataset.columns import Column
 
 
 STRPTIME = set("YymdHMSIpbBT%")  # directives that Arrow's strptime reads as Python's does

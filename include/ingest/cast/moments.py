@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from include.ingest.cast.cells import all_bytes, byte_at, extents, null_mask
 from include.ingest.cast.pieces import Convert, Suspects
-from include.ingest.sqltypes import (
+from include.ingest.dataset.sql_types import (
     FIRST_MOMENT,
     LAST_MOMENT,
     ValueFault,
@@ -21,7 +21,7 @@ from include.ingest.sqltypes import (
 )
 
 if TYPE_CHECKING:
-    from include.ingest.columns import Column
+    from include.ingest.dataset.columns import Column
 
 
 DAY_US = 86_400_000_000

@@ -12,13 +12,13 @@ import pyarrow.compute as pc
 from include.ingest.cast.cells import all_bytes, byte_at, extents, holds_letter, or_false, where, with_nulls
 from include.ingest.cast.faults import Faults
 from include.ingest.cast.pieces import NONE, Convert, Suspects, trusted
-from include.ingest.sqltypes import (
+from include.ingest.dataset.sql_types import (
     MAX_PRECISION,
     ValueFault,
 )
 
 if TYPE_CHECKING:
-    from include.ingest.columns import Column
+    from include.ingest.dataset.columns import Column
 
 
 def odd_number(cells: pa.Array, column: Column) -> np.ndarray:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from include.ingest.cast.cells import with_nulls
 from include.ingest.cast.faults import Faults
-from include.ingest.sqltypes import (
+from include.ingest.dataset.sql_types import (
     ValueFault,
 )
 

@@ -10,7 +10,7 @@ from uuid import UUID
 import numpy as np
 import pyarrow as pa
 
-from include.ingest.sqltypes import MOMENTS, SqlType
+from include.ingest.dataset.sql_types import MOMENTS, SqlType
 
 FIXED_DIGITS = {"real": 6, "double": 15}  # before the point, up to which PostgreSQL prints no exponent
 

@@ -12,7 +12,7 @@ from include.ingest.cast.cells import extents, null_mask, or_false
 from include.ingest.cast.faults import Faults
 
 if TYPE_CHECKING:
-    from include.ingest.columns import Column
+    from include.ingest.dataset.columns import Column
 
 
 def check_required(values: pa.Array, column: Column, faults: Faults) -> None:

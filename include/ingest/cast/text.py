@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from include.ingest.cast.cells import all_bytes, byte_at, extents, null_mask, or_false, with_nulls
 from include.ingest.cast.faults import Faults
 from include.ingest.cast.pieces import in_pieces
-from include.ingest.sqltypes import (
+from include.ingest.dataset.sql_types import (
     ValueFault,
 )
 

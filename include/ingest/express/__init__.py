@@ -14,13 +14,13 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from include.ingest.columns import Column
+from include.ingest.cast.rows import Losers, Reader, raw_cells
+from include.ingest.csv.records import Block
+from include.ingest.dataset.columns import Column
+from include.ingest.dataset.sql_types import FLOATS, INTEGERS
 from include.ingest.express import kernel
 from include.ingest.express.words import Words
-from include.ingest.records import Block
-from include.ingest.rows import Losers, Reader, raw_cells
-from include.ingest.sqltypes import FLOATS, INTEGERS
-from include.ingest.wire import Write
+from include.ingest.table.binary_copy import Write
 
 LESSON_BYTES = 256 << 10  # of a chunk's first block, from which words are learned
 FEW = 100  # as long as fewer than one record in so many is odd, there is no need to learn more

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.ingest.cast import cast_column
-from include.ingest.dataset import Dataset
+from include.ingest.dataset.definition import Dataset
 from include.ingest.express import kernel
-from include.ingest.wire import encode_column
+from include.ingest.table.binary_copy import encode_column
 
 
 class Words:

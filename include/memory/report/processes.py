@@ -10,7 +10,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
 from include.memory.report.used import ANONYMOUS, SHARE, UNIQUE, forks
-from include.memory.sample import ENDED_MINUTES, Incarnation
+from include.memory.watcher.sample import ENDED_MINUTES, Incarnation
 
 SPARK_POINTS = 60
 READ = 3  # looks of each stretch that are read, so that short forks are seen

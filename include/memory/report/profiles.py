@@ -10,7 +10,7 @@ from psycopg.rows import dict_row
 
 from include.memory.report.processes import SAME
 from include.memory.report.used import ANONYMOUS
-from include.memory.sample import Incarnation
+from include.memory.watcher.sample import Incarnation
 
 LISTED = 200
 LIST = f"""

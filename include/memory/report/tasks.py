@@ -9,7 +9,7 @@ from typing import Any, Literal
 from psycopg import AsyncConnection, sql
 from psycopg.rows import dict_row
 
-from include.memory.sample import Incarnation
+from include.memory.watcher.sample import Incarnation
 
 Order = Literal["grown", "peak", "retained", "newest"]
 ORDERS: dict[Order, sql.SQL] = {

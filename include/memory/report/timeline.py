@@ -13,7 +13,7 @@ from psycopg.rows import dict_row
 
 from include.memory.report.processes import ALL, SAME, last
 from include.memory.report.used import ANONYMOUS, SHARE, UNIQUE, forks
-from include.memory.sample import Incarnation
+from include.memory.watcher.sample import Incarnation
 
 MOST_POINTS = 400
 SHORTEST_SECONDS = 60  # a look a minute: finer points would have holes

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from include.memory.sample import FORKS
+from include.memory.watcher.sample import FORKS
 
 UNIQUE = "COALESCE(s.unique_bytes, s.anonymous_bytes) + s.swap_bytes"
 ANONYMOUS = "s.anonymous_bytes + s.swap_bytes"

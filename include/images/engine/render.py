@@ -1,0 +1,179 @@
+"""All renditions of one picture: one decode, then each rendition from the next larger one."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageColor, ImageFilter
+
+from include.images.engine import decode, lanczos
+from include.images.engine.crop import window
+from include.images.engine.decode import Facts, Source, open_source
+from include.images.engine.encode import Timing, encode
+from include.images.engine.geometry import Layout, Size, layout
+from include.images.errors import Rejected
+from include.images.limits import LIMITS, Limits
+from include.images.recipes import ANIMATED, SUFFIX, Recipe, Recipes
+
+PLACEHOLDER = 16  # pixels of the longer side
+
+
+@dataclass(frozen=True)
+class Rendition:
+    """A file that was made, in the folder that the caller gave."""
+
+    name: str
+    format: str
+    recipe: str
+    file: str
+    width: int
+    height: int
+    bytes: int
+    digest: str  # sha256 of the file
+    animated: bool
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What a picture is, what was made of it, and a data URI to show meanwhile."""
+
+    facts: Facts
+    renditions: tuple[Rendition, ...]
+    placeholder: str
+    still: bool  # an animation of which only the first frame was used, because it is over the limits
+
+
+def render(path: Path, recipes: Recipes, folder: Path, limits: Limits = LIMITS) -> Rendered:
+    """Make every rendition of the file into `folder`. Raises Rejected when the picture is at fault."""
+    with open_source(path, limits) as source:
+        return _render(source, recipes, folder, limits)
+
+
+def _render(source: Source, recipes: Recipes, folder: Path, limits: Limits) -> Rendered:
+    seen = (source.facts.width, source.facts.height)
+    layouts = {name: layout(seen, recipe) for name, recipe in recipes.renditions.items()}
+    moving = _moves(source, recipes, limits)
+    made: list[Rendition] = []
+    try:
+        placeholder = _still(source, recipes, layouts, folder, made, skip=ANIMATED if moving else ())
+        if moving:
+            _moving(source, recipes, layouts, folder, made)
+    except (Rejected, MemoryError):
+        raise
+    except Exception as error:  # decoders leak errors of many kinds
+        raise Rejected("broken", f"the pixels can't be read: {type(error).__name__}: {error}"[:300]) from error
+    return Rendered(source.facts, tuple(made), placeholder, source.facts.frames > 1 and not moving)
+
+
+def _moves(source: Source, recipes: Recipes, limits: Limits) -> bool:
+    facts = source.facts
+    wanted = any(form in ANIMATED for recipe in recipes.renditions.values() for form in recipe.formats)
+    pixels = facts.frames * facts.width * facts.height
+    return wanted and 1 < facts.frames <= limits.frames and pixels <= limits.animation_pixels
+
+
+def _still(
+    source: Source,
+    recipes: Recipes,
+    layouts: dict[str, Layout],
+    folder: Path,
+    made: list[Rendition],
+    skip: tuple[str, ...],
+) -> str:
+    """The renditions of the first frame; returns the placeholder."""
+    largest = max((found.scaled for found in layouts.values()), key=lambda size: size[0] * size[1])
+    decode.draft(source, _as_stored(source, largest))
+    image = decode.to_eight_bits(source.image)
+    for name, scaled in _pyramid(image, source, layouts):
+        recipe = recipes.renditions[name]
+        frame = _finish(scaled, recipe, layouts[name])
+        for form in recipe.formats:
+            if form not in skip:
+                made.append(_write(folder, name, recipe, form, [frame], None, source))
+    return _placeholder(scaled)
+
+
+def _pyramid(image: Image.Image, source: Source, layouts: dict[str, Layout]) -> Iterator[tuple[str, Image.Image]]:
+    """Each rendition's whole picture at its scale, the largest first, each made of the one before."""
+    ordered = sorted(layouts, key=lambda name: -layouts[name].scaled[0] * layouts[name].scaled[1])
+    for number, name in enumerate(ordered):
+        size = layouts[name].scaled
+        if number == 0:  # colours and orientation are set right on few pixels instead of many
+            image = resize(image, _as_stored(source, size))
+            image = decode.upright(decode.to_srgb(image, source.icc), source.facts.orientation)
+        else:
+            image = resize(image, size)
+        yield name, image
+
+
+def _as_stored(source: Source, size: Size) -> Size:
+    return size[::-1] if source.turned else size
+
+
+def resize(image: Image.Image, size: Size) -> Image.Image:
+    """Lanczos; transparency is multiplied in first, so that invisible colours do not bleed into the edges."""
+    if image.size == size:
+        return image
+    if image.mode != "RGBA":
+        return lanczos.resize(image, size)
+    return lanczos.resize(image.convert("RGBa"), size).convert("RGBA")
+
+
+def _finish(image: Image.Image, recipe: Recipe, found: Layout) -> Image.Image:
+    """Crop or pad, and sharpen."""
+    if found.crops:
+        image = image.crop(window(image, found.final, recipe.crop))
+    if recipe.sharpen:
+        image = image.filter(ImageFilter.UnsharpMask(radius=1.0, percent=round(recipe.sharpen * 100), threshold=2))
+    if found.pads:
+        ground = Image.new(image.mode, found.final, _ground(image.mode, recipe.background))
+        ground.paste(image, ((found.final[0] - image.width) // 2, (found.final[1] - image.height) // 2))
+        image = ground
+    return image
+
+
+def _ground(mode: str, colour: str) -> int | tuple[int, ...]:
+    return ImageColor.getcolor(colour, mode)
+
+
+def _moving(source: Source, recipes: Recipes, layouts: dict[str, Layout], folder: Path, made: list[Rendition]) -> None:
+    """The animated renditions, one after the other: only one size of all frames is in memory at a time."""
+    for name, recipe in recipes.renditions.items():
+        forms = [form for form in recipe.formats if form in ANIMATED]
+        if not forms:
+            continue
+        frames, durations = [], []
+        for number in range(source.facts.frames):
+            source.image.seek(number)
+            source.image.load()
+            image = decode.to_srgb(source.image.convert("RGBA"), source.icc)
+            frames.append(_finish(resize(image, layouts[name].scaled), recipe, layouts[name]))
+            durations.append(round(source.image.info.get("duration", 100)) or 100)
+        timing = Timing(tuple(durations), int(source.image.info.get("loop", 0)))
+        for form in forms:
+            made.append(_write(folder, name, recipe, form, frames, timing, source))
+
+
+def _write(
+    folder: Path, name: str, recipe: Recipe, form: str, frames: list[Image.Image], timing: Timing | None, source: Source
+) -> Rendition:
+    data = encode(frames, form, recipe, timing, source.copyright)
+    file = f"{name}.{SUFFIX[form]}"
+    (folder / file).write_bytes(data)
+    digest = hashlib.sha256(data).hexdigest()
+    return Rendition(name, form, recipe.identity, file, *frames[0].size, len(data), digest, len(frames) > 1)
+
+
+def _placeholder(image: Image.Image) -> str:
+    """A data URI of some hundred bytes."""
+    scale = PLACEHOLDER / max(image.size)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    tiny = resize(image, size) if max(image.size) > PLACEHOLDER else image
+    out = io.BytesIO()
+    tiny.save(out, "WEBP", quality=40, method=6)
+    return "data:image/webp;base64," + base64.b64encode(out.getvalue()).decode()

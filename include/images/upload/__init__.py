@@ -1,0 +1,1 @@
+"""How pictures come in: from a request, or from a folder."""

@@ -1,0 +1,170 @@
+"""Reads the files of a request as they come, as its body or as multipart/form-data, straight into the store."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from types import TracebackType
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from fastapi import Request
+from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from include.images.limits import Limits
+from include.images.store import Store
+from include.images.upload.intake import Intake, Refused
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
+HEADER_BYTES = 16 << 10
+
+
+class Receiver:
+    """Collects the files of one request: `kept` are whole, `refused` are not taken. What is not stored is removed."""
+
+    def __init__(self, store: Store, limits: Limits) -> None:
+        self._store, self._limits = store, limits
+        self.kept: list[tuple[Intake, str]] = []
+        self.refused: list[tuple[str, Refused]] = []
+        self._open: Intake | None = None
+        self._name = ""
+        self._bytes = 0
+
+    def __enter__(self) -> Receiver:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for intake, _ in self.kept:
+            intake.close()
+        if self._open is not None:
+            self._open.close()
+
+    def begin(self, name: str) -> None:
+        """A file of that name begins."""
+        if len(self.kept) + len(self.refused) >= self._limits.request_files:
+            raise Refused(413, "too-many", f"more than {self._limits.request_files} files in one request")
+        self._name = clean_name(name, self._limits)
+        self._open = Intake(self._store, self._limits)
+
+    def write(self, part: bytes) -> None:
+        """More of the file."""
+        self._bytes += len(part)
+        if self._bytes > self._limits.request_bytes:
+            raise Refused(413, "too-large", f"the request is larger than {self._limits.request_bytes / 1e6:g} MB")
+        if self._open is not None:
+            try:
+                self._open.write(part)
+            except Refused as fault:
+                self._refuse(fault)
+
+    def end(self) -> None:
+        """The file is whole."""
+        if self._open is None:
+            return
+        try:
+            self._open.complete()
+        except Refused as fault:
+            self._refuse(fault)
+        else:
+            self.kept.append((self._open, self._name))
+            self._open = None
+
+    def _refuse(self, fault: Refused) -> None:
+        assert self._open is not None
+        self._open.close()
+        self._open = None
+        self.refused.append((self._name, fault))
+
+
+async def receive(request: Request, receiver: Receiver) -> None:
+    """Read the whole request. Raises Refused for a body that is no proper multipart/form-data."""
+    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    if kind == b"multipart/form-data":
+        await _receive_parts(request, receiver, options.get(b"boundary"))
+        return
+    if kind == b"application/x-www-form-urlencoded":
+        raise Refused(415, "type", "send the picture as the body, or as multipart/form-data")
+    receiver.begin(unquote(request.headers.get("x-file-name", "")))
+    async for part in request.stream():
+        receiver.write(part)
+    receiver.end()
+
+
+async def _receive_parts(request: Request, receiver: Receiver, boundary: bytes | None) -> None:
+    if not boundary:
+        raise Refused(400, "multipart", "multipart/form-data without a boundary")
+    form = _Form(receiver)
+    parser = MultipartParser(boundary, form.callbacks(), max_size=float("inf"))
+    try:
+        async for part in request.stream():
+            parser.write(part)
+        parser.finalize()
+    except MultipartParseError as error:
+        raise Refused(400, "multipart", f"the multipart body is broken: {error}") from None
+    if not form.ended:
+        raise Refused(400, "multipart", "the multipart body ends before its last boundary")
+
+
+class _Form:
+    """What the multipart parser calls. Fields that are no files are passed over."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._field, self._value, self._disposition = b"", b"", b""
+        self._is_file = self.ended = False
+
+    def callbacks(self) -> MultipartCallbacks:
+        return {
+            "on_part_begin": self._begin, "on_header_field": self._header_field, "on_header_value": self._header_value,
+            "on_header_end": self._header_end, "on_headers_finished": self._headers, "on_part_data": self._data,
+            "on_part_end": self._end, "on_end": self._finish,
+        }  # fmt: skip
+
+    def _begin(self) -> None:
+        self._field = self._value = self._disposition = b""
+
+    def _header_field(self, data: bytes, start: int, end: int) -> None:
+        self._field += data[start:end]
+        self._check()
+
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+        self._check()
+
+    def _check(self) -> None:
+        if len(self._field) + len(self._value) > HEADER_BYTES:
+            raise Refused(400, "multipart", "a header of a part is too long")
+
+    def _header_end(self) -> None:
+        if self._field.lower() == b"content-disposition":
+            self._disposition = self._value
+        self._field = self._value = b""
+
+    def _headers(self) -> None:
+        _, options = parse_options_header(self._disposition)
+        self._is_file = b"filename" in options
+        if self._is_file:
+            self._receiver.begin(options[b"filename"].decode(errors="replace"))
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        if self._is_file:
+            self._receiver.write(data[start:end])
+
+    def _end(self) -> None:
+        if self._is_file:
+            self._receiver.end()
+
+    def _finish(self) -> None:
+        self.ended = True
+
+
+def clean_name(name: str, limits: Limits) -> str:
+    """A file name to show: the last part of a path, printable, and not too long. Never used as a path."""
+    last = re.split(r"[\\/]", unicodedata.normalize("NFC", name))[-1]
+    shown = "".join(letter for letter in last if letter.isprintable()).strip()
+    return shown[: limits.name_characters] or "upload"

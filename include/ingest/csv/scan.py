@@ -1,0 +1,268 @@
+"""One pass over a file: digests it, and cuts its records into chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import xxhash
+
+from include.ingest.csv.grammar import (
+    CLOSED,
+    CR,
+    ESCAPED,
+    FIELD,
+    LF,
+    QUOTED,
+    QUOTED_ESCAPED,
+    START,
+    Dialect,
+    Grammar,
+    Text,
+    grammar_of,
+    is_blank,
+)
+from include.ingest.csv.records import Chunk, spans_of
+from include.ingest.dataset.definition import MAX_RECORD_BYTES
+from include.ingest.errors import IngestError
+from include.ingest.source import Opened, Source
+from include.ingest.source.kinds import HEAD_BYTES as KIND_BYTES
+from include.ingest.source.kinds import check_text
+
+BOM = b"\xef\xbb\xbf"
+SEGMENT_BYTES = 4 << 20  # fits the last-level cache
+PIECE_BYTES = 512 << 10  # read again where a chunk begins in it
+HEAD_BYTES = 64 << 10
+WORTH_BYTES = 128 << 20  # that are worth a task of their own
+
+
+class RecordNotEnded(IngestError):
+    """The file ends inside a quoted field, or after an escape: it is cut short, or a quote is never closed."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What one pass over a file found: its content digest, its header record, and its chunks."""
+
+    size: int
+    digest: str
+    header_offset: int
+    header_length: int  # line end included; 0: there is no header
+    chunks: tuple[Chunk, ...]
+
+
+def scan_file(
+    source: Source,
+    dialect: Dialect,
+    *,
+    header: bool,
+    chunk_bytes: int,
+    max_chunks: int = 256,
+    lanes: int = 1,
+    step: int | None = None,
+    threads: int | None = None,
+    segment_bytes: int = SEGMENT_BYTES,
+    piece_bytes: int = PIECE_BYTES,
+    max_record_bytes: int = MAX_RECORD_BYTES,
+    seed: int = 0,
+) -> Layout:
+    """Digest a file and cut its records into chunks of up to about `chunk_bytes`, in one pass and bounded memory.
+
+    Chunks are of one size, and where there are several their number is a multiple of `lanes`, so that as many tasks
+    at a time end together. A file that is worth it has one for each lane at least. They are made larger where there
+    would be more than `max_chunks`. Where the file is one of many, `step` is the size of a chunk. The digest depends
+    on the content, on `seed` (64 bits), and on `segment_bytes`, which only tests change. Raises SourceDamaged for what
+    is no text, RecordNotEnded, and RecordTooLong for the header.
+    """
+    grammar = grammar_of(dialect)
+    with source.open() as opened:
+        size, base = opened.size, _base(opened)
+        check_text(str(source), opened.read(0, min(KIND_BYTES, size)))
+        survey = partial(_survey_segment, opened, grammar, segment_bytes, piece_bytes, seed)
+        with ThreadPoolExecutor(threads or source.lanes) as pool:
+            segments = list(pool.map(survey, range(base, size, segment_bytes)))
+        places = _places(opened, grammar, (piece for _, pieces in segments for piece in pieces), base)
+        _check_end(source, opened, grammar, places)
+        head = _head(source, grammar, Chunk(0, base, size - base, 1), header, max_record_bytes)
+        step = step or step_for(size - head.data.offset, chunk_bytes, max_chunks, lanes)
+        cuts = _cuts(opened, grammar, places, head.data, step)
+    digest = _digest((part for part, _ in segments), base, size, seed)
+    end = _Place(size, 0)
+    chunks = tuple(
+        Chunk(number, cut.offset, after.offset - cut.offset, cut.line)
+        for number, (cut, after) in enumerate(pairwise([*cuts, end]))
+    )
+    return Layout(size, digest, head.offset, head.length, chunks)
+
+
+def digest_of(source: Source, *, seed: int = 0, segment_bytes: int = SEGMENT_BYTES) -> str:
+    """The digest that `scan_file` gives, without looking for records."""
+    with source.open() as opened, ThreadPoolExecutor(source.lanes) as pool:
+        size, base = opened.size, _base(opened)
+
+        def digest(offset: int) -> bytes:
+            return xxhash.xxh3_128_digest(opened.read(offset, min(segment_bytes, size - offset)), seed)
+
+        return _digest(pool.map(digest, range(base, size, segment_bytes)), base, size, seed)
+
+
+def _digest(segments: Iterable[bytes], base: int, size: int, seed: int) -> str:
+    return xxhash.xxh3_128_hexdigest(b"".join(segments) + b"%d %d" % (base, size), seed)
+
+
+def _base(source: Opened) -> int:
+    """Where the text begins: after a byte order mark."""
+    return len(BOM) if source.read(0, min(len(BOM), source.size)) == BOM else 0
+
+
+def step_for(size: int, chunk_bytes: int, max_chunks: int = 256, lanes: int = 1) -> int:
+    """The size of chunks, as `scan_file` has it."""
+    count = max(-(-size // chunk_bytes), min(lanes, size // WORTH_BYTES))
+    if count > 1:
+        count = -(-count // lanes) * lanes
+    return max(1, -(-size // max(1, min(count, max_chunks))))
+
+
+class _Surveyed(NamedTuple):
+    """A piece judged without knowing the state before it."""
+
+    offset: int
+    length: int
+    lines: int
+    exits: tuple[int, ...]  # by the state before; -1: not foreseen
+
+
+class _Place(NamedTuple):
+    offset: int
+    line: int
+    state: int = START
+
+
+class _Head(NamedTuple):
+    offset: int
+    length: int
+    data: _Place  # the first data record, or the end of the file
+
+
+def _survey_segment(
+    source: Opened, grammar: Grammar, segment_bytes: int, piece_bytes: int, seed: int, offset: int
+) -> tuple[bytes, list[_Surveyed]]:
+    """Digest a segment and judge its pieces."""
+    margin = 1 if offset else 0
+    length = min(segment_bytes, source.size - offset)
+    raw = source.read(offset - margin, min(length + margin + 1, source.size - offset + margin))
+    text, surveyed = Text(raw), []
+    for low in range(margin, margin + length, piece_bytes):
+        high = min(low + piece_bytes, margin + length)
+        before = raw[low - 1] if low else LF
+        exits, lines = _exits(text, low, high, before, grammar)
+        surveyed.append(_Surveyed(offset + low - margin, high - low, lines, exits))
+    return xxhash.xxh3_128_digest(memoryview(raw)[margin : margin + length], seed), surveyed
+
+
+def _exits(text: Text, low: int, high: int, before: int, grammar: Grammar) -> tuple[tuple[int, ...], int]:
+    """The state after a piece for the likely states before it, and how many physical lines end in it.
+
+    Outside quotes is likely, as the byte before says. Inside is too, unless outside makes sense of every quote.
+    """
+    doubled = before == grammar.quote and grammar.escape < 0
+    likely = START if before in (grammar.delimiter, LF, CR) else CLOSED if doubled else FIELD
+    exits, found = [-1] * 6, text.passed(low, high, grammar, likely)
+    exits[likely] = found.state
+    if text.bytes[low] != grammar.quote:
+        exits[START] = exits[FIELD] = exits[CLOSED] = found.state
+    if found.literal or not found.opened:
+        exits[QUOTED] = text.passed(low, high, grammar, QUOTED).state
+    return tuple(exits), found.lines
+
+
+def _places(source: Opened, grammar: Grammar, pieces: Iterator[_Surveyed], base: int) -> list[_Place]:
+    """Where each piece begins, with the line and the state there; at last the end of the file."""
+    places = [_Place(base, 1)]
+    for piece in pieces:
+        _, line, state = places[-1]
+        end = piece.offset + piece.length
+        places.append(_Place(end, line + piece.lines, _exit(source, grammar, piece, state)))
+    return places
+
+
+def _check_end(source: Source, opened: Opened, grammar: Grammar, places: list[_Place]) -> None:
+    """Raise RecordNotEnded where the file ends inside a quoted field, which names the line on which it opened.
+
+    From there on the whole rest of the file would be one field.
+    """
+    _, line, state = places[-1]
+    if state == ESCAPED:
+        raise RecordNotEnded(
+            f"{source}:{line}: the file ends in the escape character, which nothing follows. Most likely it is cut"
+            " short: deliver it whole, or set `csv.escape` to null if that character has no meaning there"
+        )
+    if state not in (QUOTED, QUOTED_ESCAPED):
+        return
+    for end, place in pairwise(reversed(places)):  # the field opened in the last piece in which any did
+        raw = opened.read(place.offset, end.offset - place.offset)
+        passed = Text(raw).passed(0, len(raw), grammar, place.state)
+        if passed.quote_at >= 0:
+            raise RecordNotEnded(
+                f"{source}:{place.line + passed.quote_lines}: unterminated quoted field: the quote at byte"
+                f" {place.offset + passed.quote_at} is never closed, so the rest of the file would be one value. Close"
+                " it, deliver the file whole if it is cut short, or set `csv.quote` to null if quotes have no meaning"
+                " there"
+            )
+
+
+def _head(source: Source, grammar: Grammar, whole: Chunk, header: bool, max_record_bytes: int) -> _Head:
+    """Where the header record and the first data record are."""
+    wanted = 2 if header else 1
+    places: list[tuple[_Place, int]] = []
+    for span in spans_of(source, grammar, whole, HEAD_BYTES, max_record_bytes) if whole.length else ():
+        for number in np.flatnonzero(span.filled)[:wanted].tolist():
+            start, end = span.bounds[number : number + 2].tolist()
+            places.append((_Place(span.offset + start, int(span.lines[number])), end - start))
+        if len(places) >= wanted:
+            break
+    places += [(_Place(whole.offset + whole.length, 0), 0)] * wanted
+    if not header:
+        return _Head(whole.offset, 0, places[0][0])
+    return _Head(places[0][0].offset, places[0][1], places[1][0])
+
+
+def _cuts(source: Opened, grammar: Grammar, places: list[_Place], first: _Place, step: int) -> list[_Place]:
+    """The first record, and the first one at or after each multiple of `step` bytes after it."""
+    if first.offset >= source.size:
+        return []
+    cuts, target = [first], first.offset + step
+    for place, after in pairwise(places):
+        while target <= min(after.offset, source.size - 1):  # a record that starts there is found by its predecessor's
+            found = _next_record(source, grammar, place, target)
+            if found is None:
+                return cuts
+            cuts.append(found)
+            target = first.offset + step * ((found.offset - first.offset) // step + 1)
+    return cuts
+
+
+def _exit(source: Opened, grammar: Grammar, piece: _Surveyed, state: int) -> int:
+    if piece.exits[state] >= 0:
+        return piece.exits[state]
+    return Text(source.read(piece.offset, piece.length)).passed(0, piece.length, grammar, state).state
+
+
+def _next_record(source: Opened, grammar: Grammar, place: _Place, target: int) -> _Place | None:
+    """The first record that starts at or after `target`, read from a place before it."""
+    offset, line, state = place
+    while offset < source.size:
+        raw = source.read(offset, min(PIECE_BYTES + 1, source.size - offset))
+        length, text = min(PIECE_BYTES, len(raw)), Text(raw)
+        found = text.records(0, length, grammar, state)
+        numbers = np.flatnonzero((found.ends + offset >= target) & (found.ends < len(raw)))
+        numbers = numbers[~is_blank(text.bytes, found.ends[numbers])]
+        if len(numbers):
+            return _Place(offset + int(found.ends[numbers[0]]), line + int(found.lines[numbers[0]]))
+        offset, line, state = offset + length, line + found.newlines, found.state
+    return None

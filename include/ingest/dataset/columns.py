@@ -1,0 +1,281 @@
+"""How a dataset file describes its CSV dialect and its columns."""
+
+from __future__ import annotations
+
+import codecs
+import re
+import warnings
+from collections.abc import Iterator
+from datetime import date, datetime
+from functools import cached_property, lru_cache
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from include.ingest.dataset.sql_types import FLOATS, MOMENTS, NUMBERS, TEXTS, SqlType, ValueFault, read_value
+
+NOT_TEXT = ("idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined")
+Path_ = tuple[str | int, ...]
+
+
+class CrossFaults(ValueError):
+    """Faults between fields, each with the path of the field that it names."""
+
+    def __init__(self, faults: list[tuple[Path_, str]]) -> None:
+        super().__init__("; ".join(f"{'.'.join(map(str, path))}: {text}" for path, text in faults))
+        self.faults = faults
+
+
+def _word(value: Any) -> Any:
+    """YAML reads bare numbers, true and false; as a word they are text again."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, (int, float)) else value
+
+
+def _iso(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, (date, datetime)) else value
+
+
+Word = Annotated[str, BeforeValidator(_word)]
+Bound = Annotated[int | float | str | None, BeforeValidator(_iso)]
+
+
+class Model(BaseModel):
+    """A part of a dataset file: fields that it does not name are faults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CsvFormat(Model):
+    """The dialect of the CSV file."""
+
+    delimiter: str = Field(",", description="One ASCII character between the fields, such as ',' or '\\t'.")
+    quote: str | None = Field('"', description="One ASCII character around quoted fields, or null for none.")
+    escape: str | None = Field(
+        None,
+        description="One ASCII character such as '\\' that makes the next one literal, within quotes and outside; null,"
+        " or the quote itself: a doubled quote within quotes stands for one.",
+    )
+    encoding: str = Field("utf-8", description="A Python codec in which bytes below 0x80 are always ASCII.")
+    header: bool = Field(True, description="Whether the first record names the columns.")
+    nulls: list[Word] = Field([""], description="Cells with exactly this text are null.")
+
+    @field_validator("delimiter", "quote", "escape")
+    @classmethod
+    def _one_character(cls, value: str | None) -> str | None:
+        if value is not None and (len(value) != 1 or not (value == "\t" or " " <= value <= "~")):
+            raise ValueError("must be one printable ASCII character or a tab")
+        return value
+
+    @field_validator("encoding")
+    @classmethod
+    def _usable_encoding(cls, value: str) -> str:
+        return usable_encoding(value)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> CsvFormat:
+        faults: list[tuple[Path_, str]] = []
+        if self.delimiter in (self.quote, self.escape):
+            faults.append((("delimiter",), "must differ from quote and escape"))
+        if faults:
+            raise CrossFaults(faults)
+        return self
+
+
+@lru_cache
+def usable_encoding(name: str) -> str:
+    """The codec's own name. Raises ValueError unless its bytes below 0x80 are always ASCII and whole characters."""
+    try:
+        codec = codecs.lookup(name)
+        "".encode(name)
+    except LookupError:
+        raise ValueError(f"{name} is not a known encoding") from None
+    if codec.name == "utf-8-sig":
+        return "utf-8"
+    if codec.name != "utf-8" and (codec.name in NOT_TEXT or not _keeps_ascii(codec.name)):
+        raise ValueError(
+            f"in {name}, a byte below 0x80 may be part of another character, so a file can't be cut safely;"
+            f" convert it first: iconv -f {name} -t utf-8"
+        )
+    return codec.name
+
+
+_FILLER = "A" * 8  # longer than the longest sequence of any codec, so that none is cut short by the end
+
+
+def _keeps_ascii(codec: str) -> bool:
+    """Try it: every ASCII byte alone, and after every lead of one or two high bytes."""
+    high = [bytes([lead]) for lead in range(0x80, 0x100)]
+    pairs = [first + second for first in high for second in high]
+    every = [chr(code) for code in range(0x80)]
+
+    def survives(lead: bytes, letter: str) -> bool:
+        return (lead + (letter + _FILLER).encode()).decode(codec, "replace").endswith(letter + _FILLER)
+
+    try:
+        return (
+            all(letter.encode().decode(codec) == letter for letter in every)
+            and all(survives(lead, letter) for lead in high for letter in every)
+            and all(survives(lead, letter) for lead in pairs for letter in '\n",')
+        )
+    except (UnicodeError, LookupError):
+        return False
+
+
+class Column(Model):
+    """One column: its type and the rules for its values."""
+
+    type: str = Field(
+        description="A PostgreSQL type: smallint, integer, bigint, numeric(p,s), real, double precision, text,"
+        " varchar(n), boolean, date, time, timestamp, timestamptz, uuid, json, jsonb or bytea.",
+        examples=["bigint", "numeric(12,2)", "varchar(16)", "timestamptz"],
+    )
+    nullable: bool = Field(False, description="Whether the value may be missing.")
+    trim: bool = Field(False, description="Whether white space around the value is removed first.")
+    source: str | None = Field(None, description="The column's name in the file's header; its own name by default.")
+    default: Word | None = Field(None, description="Text that stands in for a missing value.")
+    formats: list[str] = Field([], description="strptime formats of dates and times, tried in order; ISO 8601 if none.")
+    timezone: str = Field("UTC", description="IANA zone of timestamptz values that carry no offset.")
+    decimal_mark: Literal[".", ","] = Field(".", description="The mark before the fraction.")
+    thousands_mark: str | None = Field(None, description="One character between groups of three digits.")
+    true_words: list[Word] = Field(["true", "t", "yes", "y", "on", "1"], description="Words for true, in any case.")
+    false_words: list[Word] = Field(["false", "f", "no", "n", "off", "0"], description="Words for false, in any case.")
+    min: Bound = Field(None, description="The least value.")
+    max: Bound = Field(None, description="The greatest value.")
+    min_length: int | None = Field(None, ge=0, description="The least number of characters (bytes of a bytea).")
+    max_length: int | None = Field(None, ge=0, description="The greatest number of characters (bytes of a bytea).")
+    pattern: str | None = Field(None, description="RE2 regular expression that the whole value must match.")
+    allowed: list[str | int | float | bool] | None = Field(None, min_length=1, description="All values there may be.")
+
+    @field_validator("type")
+    @classmethod
+    def _known_type(cls, value: str) -> str:
+        SqlType.parse(value)
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError):
+            raise ValueError(f"{value} is not an IANA time zone, such as Europe/Berlin") from None
+        return value
+
+    @field_validator("pattern")
+    @classmethod
+    def _known_pattern(cls, value: str | None) -> str | None:
+        try:
+            if value is not None:
+                pc.match_substring_regex(pa.array([""]), rf"\A(?:{value})\z")
+        except pa.ArrowInvalid as error:
+            raise ValueError(f"not an RE2 pattern: {error}") from None
+        return value
+
+    @field_validator("thousands_mark")
+    @classmethod
+    def _known_mark(cls, value: str | None) -> str | None:
+        if value is not None and (len(value) != 1 or value.isalnum() or value in "+-"):
+            raise ValueError("must be one character, and no letter, digit or sign")
+        return value
+
+    @field_validator("true_words", "false_words")
+    @classmethod
+    def _some_words(cls, value: list[str]) -> list[str]:
+        if not value:
+            raise ValueError("needs one word at least")
+        return value
+
+    @model_validator(mode="after")
+    def _fits_type(self) -> Column:
+        faults = [*_useless_options(self), *_wrong_values(self)]
+        if faults:
+            raise CrossFaults(faults)
+        return self
+
+    @cached_property
+    def sql_type(self) -> SqlType:
+        """The parsed type."""
+        return SqlType.parse(self.type)
+
+    @cached_property
+    def bounds(self) -> dict[str, pa.Scalar]:
+        """`min` and `max`, where given, in the column's own type."""
+        given = {"min": self.min, "max": self.max}
+        return {rule: self._scalar(value) for rule, value in given.items() if value is not None}
+
+    @cached_property
+    def allowed_values(self) -> pa.Array | None:
+        """`allowed`, where given, in the column's own type."""
+        if self.allowed is None:
+            return None
+        return pa.array([self._scalar(value).as_py() for value in self.allowed], self.sql_type.arrow)
+
+    def _scalar(self, value: str | int | float) -> pa.Scalar:
+        text = _word(value)
+        return pa.scalar(read_value(text, self.sql_type, self.timezone), self.sql_type.arrow)
+
+
+_ORDERED = (*NUMBERS, *MOMENTS)
+USES = {
+    "formats": MOMENTS, "timezone": ("timestamptz",), "decimal_mark": ("numeric", *FLOATS), "thousands_mark": NUMBERS,
+    "true_words": ("boolean",), "false_words": ("boolean",), "min": _ORDERED, "max": _ORDERED,
+    "min_length": (*TEXTS, "bytea"), "max_length": (*TEXTS, "bytea"), "pattern": TEXTS,
+    "allowed": (*NUMBERS, *MOMENTS, *TEXTS, "boolean", "uuid"),
+}  # fmt: skip
+
+
+def _useless_options(column: Column) -> Iterator[tuple[Path_, str]]:
+    for name, kinds in USES.items():
+        if name in column.model_fields_set and getattr(column, name) is not None and column.sql_type.kind not in kinds:
+            yield (name,), f"makes no sense for {column.sql_type.name}; it is for {', '.join(kinds)}"
+
+
+def _wrong_values(column: Column) -> Iterator[tuple[Path_, str]]:
+    given: list[tuple[Path_, Any]] = [(("min",), column.min), (("max",), column.max)]
+    given += [(("allowed", number), value) for number, value in enumerate(column.allowed or [])]
+    wrong = False
+    for path, value in given:
+        if value is not None and column.sql_type.kind in USES[str(path[0])]:
+            try:
+                column._scalar(value)
+            except ValueFault as fault:
+                wrong = True
+                yield path, f"{value!r} does not fit {column.sql_type.name}: {fault.reason}"
+    if not wrong and len(column.bounds) == 2 and pc.greater(column.bounds["min"], column.bounds["max"]).as_py():
+        yield ("max",), "is less than min"
+    if None not in (column.min_length, column.max_length) and (column.min_length or 0) > (column.max_length or 0):
+        yield ("max_length",), "is less than min_length"
+    if column.thousands_mark == column.decimal_mark:
+        yield ("thousands_mark",), "is the decimal mark as well"
+    both = {word.casefold() for word in column.true_words} & {word.casefold() for word in column.false_words}
+    if both:
+        yield ("false_words",), f"{', '.join(sorted(both))} stands in true_words as well"
+    if column.sql_type.kind in MOMENTS:
+        for number, form in enumerate(column.formats):
+            complaint = _wrong_format(form, column.sql_type.kind)
+            if complaint:
+                yield ("formats", number), complaint
+
+
+def _wrong_format(form: str, kind: str) -> str | None:
+    """Write a moment in the format and read it again: what the type needs must survive."""
+    if re.search("%[zZ]", form) and (kind != "timestamptz" or "%Z" in form):
+        return "%z is for timestamptz, and %Z names no certain offset"
+    moment = datetime(2026, 11, 23, 17, 45, 56).astimezone(ZoneInfo("UTC"))
+    moment = moment.replace(hour=17, day=23, minute=45)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of a day without a year, which is refused below
+            again = datetime.strptime(moment.strftime(form), form)
+    except ValueError as error:
+        return f"not a format that strptime reads: {error}"
+    if kind != "time" and again.date() != moment.date():
+        return "needs a year, a month and a day"
+    if kind == "time" and again.hour != moment.hour:
+        return "needs an hour (%H, or %I with %p)"
+    return None

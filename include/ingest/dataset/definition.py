@@ -1,0 +1,221 @@
+"""A dataset: where its file is, what its columns are, and how its rows enter the table."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator
+from datetime import date
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from include.ingest.dataset import interval, template
+from include.ingest.dataset.columns import _ORDERED, Column, CrossFaults, CsvFormat, Model, Path_
+from include.ingest.dataset.sql_types import JSONS
+
+RESERVED = ("processed_at", "source_version")
+SYSTEM_COLUMNS = ("ctid", "tableoid", "xmin", "xmax", "cmin", "cmax")
+IDENTIFIER = r"[A-Za-z_][A-Za-z0-9_]{0,62}"
+MEBIBYTE = 1 << 20
+MAX_RECORD_BYTES = 64 * MEBIBYTE  # unless a dataset's `max_record_bytes` says otherwise
+
+
+class RejectLimit(Model):
+    """How many rejected rows a run may have. Over either limit it fails; null switches a limit off."""
+
+    rows: int | None = Field(1000, ge=0, description="The greatest number of rejected rows.")
+    ratio: float | None = Field(0.01, ge=0, le=1, description="The greatest share of rejected rows, from 0 to 1.")
+
+    def exceeded(self, read: int, rejected: int) -> str | None:
+        """A sentence that says which limit is exceeded, or None."""
+        said = f"{rejected:,} of {read:,} rows were rejected: over the limit of"
+        if self.rows is not None and rejected > self.rows:
+            return f"{said} {self.rows:,} rows"
+        if self.ratio is not None and rejected > self.ratio * read:
+            return f"{said} {self.ratio * 100:g} %"
+        return None
+
+
+class DeleteLimit(Model):
+    """How many rows of the table a run in mode `replace` may delete. Over either limit it fails before it does."""
+
+    rows: int | None = Field(None, ge=0, description="The greatest number of rows that a run may delete.")
+    ratio: float | None = Field(
+        0.5, ge=0, le=1, description="The greatest share of the table's rows that a run may delete, from 0 to 1."
+    )
+
+    def exceeded(self, before: int, deleted: int) -> str | None:
+        """A sentence that says which limit is exceeded, or None."""
+        said = f"{deleted:,} of the table's {before:,} rows would be deleted: over the limit of"
+        if self.rows is not None and deleted > self.rows:
+            return f"{said} {self.rows:,} rows"
+        if self.ratio is not None and deleted > self.ratio * before:
+            return f"{said} {self.ratio * 100:g} %"
+        return None
+
+
+class UnpackLimit(Model):
+    """The most that a packed file may hold."""
+
+    bytes: int | None = Field(
+        1 << 40, ge=1, description="The most bytes that a packed file may hold, unpacked; null for no limit."
+    )
+    ratio: float | None = Field(
+        300, ge=1, description="How many times its own size a packed file may hold, from 64 MB on; null for no limit."
+    )
+
+
+class Dataset(Model):
+    """One dataset: a CSV file a data interval, and the table that its rows go to."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,40}$", description="The same as the file's name without .yaml.")
+    description: str = Field("", description="Shown in the DAG's documentation.")
+    source: str = Field(
+        min_length=1,
+        description="Path or URL of a file, a folder or a pattern, a template rendered with the data interval.",
+    )
+    target: str = Field(
+        pattern=rf"^({IDENTIFIER}\.)?{IDENTIFIER}$", description="Table as schema.table, or table in schema public."
+    )
+    key: list[str] = Field([], description="Columns that identify a row.")
+    mode: Literal["upsert", "append", "replace"] = Field("upsert", description="How rows enter the target.")
+    duplicates: Literal["last", "first", "reject"] = Field("last", description="Which row of a repeated key wins.")
+    version: str = Field("data_interval", description="data_interval, or the column that says which row is newer.")
+    csv: CsvFormat = Field(default_factory=lambda: CsvFormat.model_validate({}), description="The dialect of the file.")
+    columns: dict[str, Column] = Field(min_length=1, description="The table's columns by name, in order.")
+    chunk_bytes: int = Field(
+        1024 * MEBIBYTE, ge=1, le=2048 * MEBIBYTE, description="Most bytes of the file that one task loads."
+    )
+    block_bytes: int = Field(
+        8 * MEBIBYTE, ge=1 << 16, le=256 * MEBIBYTE, description="Bytes that a task holds in memory at a time."
+    )
+    max_record_bytes: int = Field(
+        MAX_RECORD_BYTES, ge=1 << 10, le=512 * MEBIBYTE, description="Most bytes of one record of the file."
+    )
+    parallel: int = Field(2, ge=1, le=64, description="How many chunks load at once.")
+    reject_limit: RejectLimit = Field(
+        default_factory=lambda: RejectLimit.model_validate({}), description="How many rejected rows a run may have."
+    )
+    delete_limit: DeleteLimit = Field(
+        default_factory=lambda: DeleteLimit.model_validate({}),
+        description="How many rows of the table a run in mode replace may delete.",
+    )
+    unpack_limit: UnpackLimit = Field(
+        default_factory=lambda: UnpackLimit.model_validate({}), description="How much a packed file may hold."
+    )
+    schedule: str | None = Field("@daily", description="Cron expression or preset; null for runs by hand only.")
+    start_date: date = Field(date(2026, 1, 1), description="The first data interval begins on this day.")
+    end_date: date | None = Field(None, description="The last data interval begins on this day; null for no end.")
+    catchup: bool = Field(False, description="Whether missed intervals run by themselves.")
+    owner: str = Field("data", min_length=1, description="Shown in Airflow.")
+    tags: list[str] = Field([], description="Shown in Airflow.")
+    wait_timeout_seconds: int = Field(6 * 3600, ge=0, description="How long a run waits for a missing file.")
+    clean: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$",
+        description="package.module:function that gets and returns a pandas frame.",
+    )
+    postgres_conn_id: str = Field("warehouse", min_length=1, description="Airflow connection of the warehouse.")
+
+    @field_validator("source")
+    @classmethod
+    def _renders(cls, value: str) -> str:
+        template.check(value)
+        return value
+
+    @field_validator("schedule")
+    @classmethod
+    def _known_schedule(cls, value: str | None) -> str | None:
+        if value is None:
+            return value
+        if value not in interval.PRESETS and not re.fullmatch(r"[\w*/,#?-]+( +[\w*/,#?-]+){4,5}", value):
+            raise ValueError(f"must be a cron expression of 5 fields or one of {', '.join(interval.PRESETS)}")
+        interval.check(value)
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Dataset:
+        faults = [*_wrong_names(self), *_wrong_key(self), *_wrong_version(self)]
+        if faults:
+            raise CrossFaults(faults)
+        return self
+
+    @property
+    def schema_name(self) -> str:
+        """Schema of the target."""
+        return self.target.rpartition(".")[0] or "public"
+
+    @property
+    def table_name(self) -> str:
+        """Table of the target."""
+        return self.target.rpartition(".")[2]
+
+
+def _wrong_names(dataset: Dataset) -> Iterator[tuple[Path_, str]]:
+    for name in dataset.columns:
+        if not re.fullmatch(IDENTIFIER, name):
+            yield ("columns", name), "a column's name is up to 63 letters, digits and _, and starts with no digit"
+        elif name in (*RESERVED, *SYSTEM_COLUMNS) or name.startswith("millrace_"):
+            yield ("columns", name), "the name is reserved; set source to it and choose another name"
+    if dataset.schema_name in ("millrace", "millrace_staging", "information_schema") or re.match("pg_", dataset.target):
+        yield ("target",), f"schema {dataset.schema_name} is reserved"
+
+
+def _wrong_key(dataset: Dataset) -> Iterator[tuple[Path_, str]]:
+    if dataset.mode == "append" and dataset.key:
+        yield ("key",), "mode append takes no key; remove it or use mode upsert"
+    if dataset.mode != "append" and not dataset.key:
+        yield ("key",), f"mode {dataset.mode} needs the columns that identify a row"
+    for number, name in enumerate(dataset.key):
+        yield from ((("key", number), fault) for fault in _wrong_key_column(dataset, name))
+        if name in dataset.key[:number]:
+            yield ("key", number), f"{name} stands twice"
+
+
+def _wrong_key_column(dataset: Dataset, name: str) -> Iterator[str]:
+    column = dataset.columns.get(name)
+    if column is None:
+        yield f"{name} is not one of the columns{nearest(name, dataset.columns)}"
+    elif column.nullable:
+        yield f"{name} is nullable, and a key column must not be"
+    elif column.sql_type.kind in JSONS:
+        yield f"{name} is {column.sql_type.name}, which can't be a key"
+
+
+def _wrong_version(dataset: Dataset) -> Iterator[tuple[Path_, str]]:
+    if dataset.version == "data_interval":
+        return
+    column = dataset.columns.get(dataset.version)
+    if column is None:
+        near = nearest(dataset.version, [*dataset.columns, "data_interval"])
+        yield ("version",), f"{dataset.version} is neither data_interval nor a column{near}"
+    elif column.nullable:
+        yield ("version",), f"{dataset.version} is nullable, so it can't say which row is newer"
+    elif column.sql_type.kind not in _ORDERED:
+        yield ("version",), f"{dataset.version} is {column.sql_type.name}, which has no order in time"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint at the known name that is most like this one; empty where none is."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+_SHAPING = ("columns", "csv", "key", "mode", "duplicates", "version", "target", "clean")
+
+
+def fingerprint(dataset: Dataset, hook_code: str = "") -> str:
+    """A short stable hash of all that decides which rows come out; schedule, owner and limits don't.
+
+    `hook_code` is a digest of the code behind `clean` (see `clean_hook.code_of`).
+    """
+    values = dataset.model_dump(mode="json", include=set(_SHAPING))
+    if hook_code:
+        values["hook_code"] = hook_code
+    values["columns"] = list(values["columns"].items())
+    values["csv"]["escape"] = dataset.csv.escape or dataset.csv.quote  # the default is the quote itself
+    values["target"] = f"{dataset.schema_name}.{dataset.table_name}"
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]

@@ -1,0 +1,1 @@
+"""Which record wins: among the records of one file, and against what other files brought."""

@@ -1,0 +1,59 @@
+"""What files of newer versions, which were ingested before this one, say of its rows.
+
+A row that was equal in a newer file is not rewritten, so the target still carries the older version of it. When a file
+from in between is ingested afterwards, that row must not be overwritten: the newer file confirmed it. So a run that
+leaves rows unchanged keeps its keys (`kept_keys`), and a run that comes out of order asks them. Together with the
+row's own version this makes the order of ingestion irrelevant: the target ends as if the files had come in order.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import numpy as np
+from psycopg import Cursor, sql
+
+from include.ingest import ledger
+from include.ingest.dataset.definition import Dataset
+from include.ingest.errors import OrderUnknown
+from include.ingest.keys.kept_keys import newer_hashes, read_table_keys
+from include.ingest.keys.key_hashes import is_among, key_shape
+from include.ingest.table import staging
+
+
+def withdraw_confirmed(cursor: Cursor, dataset: Dataset, run_id: UUID, path: str, oid: int, version: object) -> int:
+    """Mark as stale the changes to rows that a newer file held; returns how many.
+
+    Raises OrderUnknown where what newer files held can't be told, as their key had other columns or types.
+    """
+    changes = staging.change_table(run_id)
+    found = cursor.execute(sql.SQL("SELECT 1 FROM {} WHERE millrace_kind = 'changed' LIMIT 1").format(changes))
+    if found.fetchone() is None:
+        return 0
+    known, others = newer_hashes(cursor, dataset, oid, version)
+    if others:
+        raise OrderUnknown(
+            f"{path}: a file of a newer date was ingested into {dataset.target} when its key was"
+            f" ({'; '.join(others)}) and not ({key_shape(dataset)}), so it can't be told which rows it confirmed."
+            " Nothing was changed. Ingest a newer file that holds every row first, or give this one a newer date"
+        )
+    if not len(known):
+        return 0
+    names = sql.SQL(", ").join(sql.Identifier(name) for name in dataset.key)
+    query = sql.SQL("SELECT millrace_row::text, millrace_table, {} FROM {} WHERE millrace_kind = 'changed'")
+    cursor.execute("CREATE TEMPORARY TABLE confirmed_row (at tid, part oid) ON COMMIT DROP")
+    secret = ledger.secret_of(cursor, dataset)
+    for places, hashes in read_table_keys(cursor, dataset, query.format(names, changes), secret):
+        hit = is_among(hashes, known)
+        with cursor.copy("COPY confirmed_row FROM STDIN") as copy:
+            for row in np.flatnonzero(hit).tolist():
+                copy.write_row(places[row])
+    cursor.execute(
+        sql.SQL(
+            "UPDATE {} s SET millrace_kind = 'stale' FROM confirmed_row c"
+            " WHERE s.millrace_row = c.at AND s.millrace_table = c.part"
+        ).format(changes)
+    )
+    withdrawn = cursor.rowcount
+    cursor.execute("DROP TABLE confirmed_row")
+    return withdrawn

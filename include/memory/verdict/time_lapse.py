@@ -1,0 +1,89 @@
+"""A process looked at for some seconds that stand for hours: for small programs that leak in fast motion."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from include.memory.verdict.assemble import bound_in, series_of
+from include.memory.verdict.judge import judge
+from include.memory.verdict.series import Floats, Judgement, Series
+from include.memory.watcher import probe
+from include.memory.watcher.sample import Incarnation, Sample, sample
+
+SECONDS = 20.0
+LEAST_LOOKS = 60  # on a busy machine 25 fit into these seconds, which prove nothing
+MOST_SECONDS = 120.0
+HOURS = 5.0  # that these seconds stand for
+PAUSE_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Program:
+    """A process with an agent in the folder, and how many steps of its work it has done: the clock of the lapse."""
+
+    incarnation: Incarnation
+    folder: Path
+    done: Callable[[], int]
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Samples and answers, and how many steps the program had done at each."""
+
+    samples: list[Sample] = field(default_factory=list)
+    answers: list[dict[str, Any]] = field(default_factory=list)
+    at_samples: list[int] = field(default_factory=list)
+    at_answers: list[int] = field(default_factory=list)
+
+    def series(self) -> Series:
+        """As if it had taken hours. The program's steps are the clock: a busy machine slows it down."""
+        plain = series_of(self.samples, self.answers)
+        first, last = self.at_samples[0], self.at_samples[-1]
+
+        def hours(steps: list[int]) -> Floats:
+            return 1.0 + (np.array(steps, dtype=float) - first) * HOURS / (last - first)
+
+        return replace(plain, hours=hours(self.at_samples), looks=replace(plain.looks, hours=hours(self.at_answers)))
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The verdict on a program, and its deep profile if one was taken."""
+
+    said: Judgement
+    profile: dict[str, Any] | None
+
+
+def watch(program: Program, seconds: float = SECONDS) -> Watched:
+    """Look at a program for some seconds, from outside and inside; longer where a busy machine leaves few looks."""
+    found = Watched()
+    began = time.monotonic()
+    while (passed := time.monotonic() - began) < seconds or (
+        len(found.answers) < LEAST_LOOKS and passed < MOST_SECONDS
+    ):
+        done = program.done()
+        if found.at_samples and done == found.at_samples[-1]:
+            time.sleep(0.005)
+            continue
+        found.at_samples.append(done)
+        found.samples.append(sample(program.incarnation.pid))
+        found.answers.append(probe.count(program.incarnation, folder=program.folder))
+        found.at_answers.append(program.done())
+        time.sleep(PAUSE_SECONDS)
+    return found
+
+
+def audit(program: Program, seconds: float = SECONDS, profile_seconds: float | None = None) -> Audit:
+    """Watch a program and judge it. With `profile_seconds`, a suspect is profiled, and judged anew with its bound."""
+    series = watch(program, seconds).series()
+    said = judge(series)
+    if profile_seconds is None or not said.suspect:
+        return Audit(said, None)
+    profile = probe.profile(program.incarnation, folder=program.folder, seconds=profile_seconds)
+    return Audit(judge(replace(series, bound=bound_in([profile]))), profile)
