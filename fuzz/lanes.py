@@ -6,7 +6,6 @@ import logging
 import multiprocessing
 import shutil
 import signal
-import tempfile
 import time
 import traceback
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -17,6 +16,7 @@ from typing import Any
 from fuzz.judges import open_judge
 from fuzz.judging import Checked, Difference, Judge
 from stack.postgres import PostgresServer
+from stack.scratch import scratch_folder
 
 # Nothing here need survive the machine. A judge may make a publication; no vacuum comes in between.
 QUICK = {
@@ -30,8 +30,7 @@ class Lanes:
     """`number` processes. Use it as a context: the servers end with it."""
 
     def __init__(self, number: int) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="millrace-fuzz-"))
-        self._folder.chmod(0o755)  # PostgreSQL runs as another user where this one is root
+        self._folder = scratch_folder("millrace-fuzz-")
         self._servers = [PostgresServer(self._folder / f"postgres{n}", settings=QUICK) for n in range(number)]
         self._pools: list[ProcessPoolExecutor] = []
         self.free: list[int] = []

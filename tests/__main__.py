@@ -21,6 +21,8 @@ from pathlib import Path
 
 import psutil
 
+from stack.scratch import scratch_folder
+
 ROOT = Path(__file__).parents[1]
 # Two files at a time, in this order, as what has a real Airflow waits most.
 PARALLEL = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
@@ -66,9 +68,7 @@ def _guard(arguments: list[str], lifeline: int) -> int:
         signal.signal(number, signal.SIG_IGN)
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    scratch = Path(tempfile.mkdtemp(prefix="millrace-tests-"))
-    scratch.chmod(0o755)  # PostgreSQL runs as another user where this one is root
-    keep = tempfile.gettempdir()
+    scratch, keep = scratch_folder("millrace-tests-"), tempfile.gettempdir()
     pytest = os.fork()
     if pytest == 0:
         for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):

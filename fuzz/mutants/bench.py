@@ -26,6 +26,7 @@ from fuzz.mutants.tree import ROOT, copy_tree
 from stack import databases
 from stack.ports import free_port
 from stack.postgres import PostgresServer
+from stack.scratch import scratch_place
 from tests import conftest
 
 OWN = ("include", "tests", "fuzz", "stack", "dags")
@@ -53,7 +54,7 @@ class Bench:
 def benches(count: int) -> Iterator[list[Bench]]:
     """`count` benches, gone afterwards with all that was tried on them."""
     with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="millrace-mutants-")))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="millrace-mutants-", dir=scratch_place())))
         pristine = folder / "pristine"
         copy_tree(ROOT, pristine)
         subprocess.run(
