@@ -93,7 +93,7 @@ def flag_leaks() -> list[str]:
     },
     params={
         "processes": Param(None, type=["null", "string"], title="Processes",
-                           description="Only those whose `role pid host` this regular expression fits"),
+                           description="Only processes whose `role pid host` matches this regular expression"),
         "hours": Param(48, type="number", minimum=1, maximum=720, title="Hours", description="How far to look back"),
         "seconds": Param(30, type="number", minimum=1, maximum=300, title="Seconds", description="A profile's window"),
         "depth": Param(8, type="integer", minimum=1, maximum=50, title="Depth", description="Frames of a traceback"),

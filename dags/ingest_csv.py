@@ -133,7 +133,7 @@ def _form(dataset: Dataset) -> dict[str, Param]:
     form = {
         "path": Param(None, type=["null", "string"], title="File", description=_which_file(dataset)),
         "force": Param(False, type="boolean", title="Force",
-                       description="Ingest the file even if the same content is in the table already"),
+                       description="Ingest the file even if its content was already ingested"),
         "chunk_bytes": Param(None, type=["null", "integer"], minimum=1, title="Chunk size in bytes",
                              description=f"Empty: {dataset.chunk_bytes:,}"),
         "reject_rows": _rows_limit("Reject limit, rows", limit.rows),

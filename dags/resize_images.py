@@ -89,9 +89,9 @@ def account() -> dict[str, int]:
     },
     params={
         "path": Param(None, type=["null", "string"], title="Folder",
-                      description="Folder of pictures to take in, or s3://connection@bucket/prefix. Empty: none"),
+                      description="Folder of pictures to import, or s3://connection@bucket/prefix. Empty: none"),
         "everything": Param(False, type="boolean", title="Everything",
-                            description="Also make all stored pictures anew whose recipes have changed"),
+                            description="Also render again all stored pictures whose recipes have changed"),
     },
     is_paused_upon_creation=False,
 )  # fmt: skip

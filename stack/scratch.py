@@ -1,6 +1,4 @@
-"""Folders for servers whose data need not survive: in memory where there is room. To make a database, as each test does,
-takes a sixth of the time there.
-"""
+"""Folders for servers whose data need not survive: in memory where there is room, as each test makes a database."""
 
 from __future__ import annotations
 

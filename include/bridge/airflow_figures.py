@@ -27,7 +27,7 @@ from include.warehouse.figures import families
 TASKS = {"task_instances": "Task instances that have not ended, and those that failed"}
 RUNS = {"dag_runs": "DAG runs that have not ended, and those of the last 24 hours that failed"}
 SLOTS = {"pool_slots": "Slots of a pool"}
-BEATS = {"heartbeat_age_seconds": "Time since the newest sign of life of a component"}
+BEATS = {"heartbeat_age_seconds": "Time since the last heartbeat of a component"}
 COMPONENTS: dict[str, Any] = {
     "scheduler": SchedulerJobRunner,
     "dag-processor": DagProcessorJobRunner,

@@ -125,7 +125,7 @@ def _scratch() -> Path:
     ours = Path(tempfile.gettempdir()) / f"millrace-images-{os.getuid()}"
     ours.mkdir(mode=0o700, exist_ok=True)
     if ours.is_symlink() or ours.lstat().st_uid != os.getuid():
-        raise PermissionError(f"{ours} belongs to somebody else; say $MILLRACE_SCRATCH")
+        raise PermissionError(f"{ours} belongs to another user; set $MILLRACE_SCRATCH to another folder")
     return ours
 
 

@@ -67,7 +67,7 @@ def look(dataset: Dataset) -> Order | None:
     except psycopg.OperationalError as error:
         if fault is not None or has_come(order):
             raise
-        log.warning("the ledger does not know that the run waits, as the warehouse is away: %s", error)
+        log.warning("the ledger could not record that the run is waiting, as the warehouse is down: %s", error)
     report("waiting", file=order.path, timeout_seconds=dataset.wait_timeout_seconds)
     return None
 
@@ -108,7 +108,7 @@ def _rendered(dataset: Dataset, found: Interval) -> str:
         if not _is_final(error):
             raise
         raise SourceUnnamed(
-            f"dataset {dataset.name}: source {dataset.source!r} can't be rendered: {error}. Mend the field `source`"
+            f"dataset {dataset.name}: source {dataset.source!r} can't be rendered: {error}. Fix the field `source`"
         ) from error
 
 

@@ -65,10 +65,10 @@ class Service:
             self._load[owner] = known
         headers = {"Retry-After": str(RETRY_SECONDS)}
         if known[1] >= self.limits.waiting_files:
-            raise HTTPException(503, f"{known[1]:,} pictures wait already; try again later", headers)
+            raise HTTPException(503, f"{known[1]:,} pictures are already waiting; try again later", headers)
         if known[2] >= self.limits.owner_bytes:
             most = self.limits.owner_bytes / 1e9
-            raise HTTPException(429, f"you keep {most:g} GB of pictures already; delete some first", headers)
+            raise HTTPException(429, f"you keep {most:g} GB of pictures; delete some first", headers)
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
                         await asyncio.to_thread(here.store.drop, digest)
             except StoreFault:
                 log.exception("the files of %s stay until a daily run", digest)
-                return JSONResponse({"detail": "it is deleted; a daily run will remove its files from the store"}, 202)
+                return JSONResponse({"detail": "it is deleted; the daily run removes its files from the store"}, 202)
         return Response(status_code=204)
 
     @routes.post("/images/{image_id}/retry", status_code=202, dependencies=may_write)
@@ -167,7 +167,7 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
         if row is None:
             raise HTTPException(404, f"there is no image {image_id}")
         if not again:
-            raise HTTPException(409, f"image {image_id} is {row['state']}; only a failed one is tried again")
+            raise HTTPException(409, f"image {image_id} is {row['state']}; only a failed image can be retried")
         return show(request, row)
 
     return routes
@@ -240,7 +240,7 @@ def same_site(request: Request) -> None:
     if site in ("cross-site", "same-site") or (origin.netloc and origin.netloc != request.headers.get("host")):
         raise HTTPException(403, "the request comes from another site")
     if site is None and not origin.netloc:
-        raise HTTPException(403, "a request with a cookie must say where it comes from (Origin)")
+        raise HTTPException(403, "a request with a cookie must have an Origin header")
 
 
 def show(request: Request, row: dict[str, Any]) -> dict[str, Any]:
@@ -299,7 +299,7 @@ async def _file(request: Request, store: Store, row: dict[str, Any], version: st
 def away(fault: StoreFault) -> HTTPException:
     """503 for a store that can't be reached; what exactly is wrong is for the log."""
     log.error("%s", fault, exc_info=fault)
-    reason = "the image store can't be reached now; try again later"
+    reason = "the image store is not reachable at the moment; try again later"
     return HTTPException(503, reason, {"Retry-After": str(RETRY_SECONDS)})
 
 

@@ -108,7 +108,7 @@ def _due(connection: Connection[Any], base_url: str) -> Sequence[Call]:
 
 def _call(client: httpx.Client, callbacks: Callbacks, call: Call) -> tuple[bool, str]:
     if not callbacks.allows(call.url):
-        return False, "its host is not allowed any more"
+        return False, "its host is no longer allowed"
     headers = {
         "Content-Type": "application/json",
         "Millrace-Signature": callbacks.signature(call.body, int(time.time())),

@@ -13,7 +13,7 @@ BACKLOG = Figures(
     FROM millrace.image_source WHERE state IN ('accepted', 'resizing')
     """,
     {
-        "images_waiting": "Pictures that no task has begun",
+        "images_waiting": "Pictures waiting to be processed",
         "images_resizing": "Pictures that a task has claimed",
         "images_oldest_waiting_seconds": "Age of the oldest picture that waits; 0 where none does",
     },

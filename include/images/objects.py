@@ -127,7 +127,7 @@ class Objects:
             raise
         except Exception as fault:  # each file system has errors of its own
             if isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise StoreFull("no room is left for files under way") from fault
+                raise StoreFull("there is no space left for files in progress") from fault
             if absent and isinstance(fault, FileNotFoundError) and self._has_bucket():
                 raise NotStored(f"{key} is not in {self.url}") from fault
             raise StoreAway(f"{self.url} can't be used: {fault or type(fault).__name__}") from fault

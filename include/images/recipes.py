@@ -74,7 +74,7 @@ class Recipe(_Model):
         if self.side is not None and self.fit != "inside":
             raise ValueError(f"fit {self.fit} needs a box")
         if len(set(self.formats)) != len(self.formats):
-            raise ValueError("a format stands twice")
+            raise ValueError("a format is listed twice")
         return self
 
     @cached_property
@@ -94,7 +94,7 @@ class Recipes(_Model):
     def _names(cls, renditions: dict[str, Recipe]) -> dict[str, Recipe]:
         for name in renditions:
             if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", name):
-                raise ValueError(f"{name!r} is no name for a rendition: small letters, digits and _ only")
+                raise ValueError(f"{name!r} is not a valid rendition name: lower-case letters, digits and _ only")
         return renditions
 
     @cached_property

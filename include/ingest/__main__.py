@@ -100,7 +100,7 @@ def _instant(text: str) -> datetime:
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text} is no date such as 2026-03-01 or 2026-03-01T06:30") from None
+        raise argparse.ArgumentTypeError(f"{text} is not a date such as 2026-03-01 or 2026-03-01T06:30") from None
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
@@ -134,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m include.ingest", description=__doc__)
     command = parser.add_subparsers(dest="command", required=True).add_parser("run", help="ingest one file")
     command.add_argument("dataset", type=Path, help="the dataset's YAML file")
-    command.add_argument("file", type=_file, help="the CSV file, or its URL; also packed by gzip or zstd")
+    command.add_argument("file", type=_file, help="the CSV file, or its URL; also compressed with gzip or zstd")
     command.add_argument("--dsn", default="", help="the warehouse (default: libpq's environment variables)")
     command.add_argument("--chunk-bytes", type=_size, metavar="N", help="size of a chunk, instead of the dataset's")
     command.add_argument(
@@ -143,7 +143,7 @@ def _parser() -> argparse.ArgumentParser:
         " (default: the last complete interval by the dataset's schedule, as the scheduler's latest run; without a"
         " schedule: now). Rows of a newer version are not overwritten",
     )  # fmt: skip
-    command.add_argument("--force", action="store_true", help="also when the same file was ingested before")
+    command.add_argument("--force", action="store_true", help="even if the same file was already ingested")
     command.add_argument(
         "--delete-rows", type=_rows, metavar="N",
         help="most rows of the table that mode replace may delete, instead of the dataset's limit",

@@ -99,7 +99,7 @@ def _repeated_keys(node: yaml.Node, where: Path_) -> Iterator[tuple[int, Path_, 
         for key, value in node.value:
             line = key.start_mark.line + 1
             if str(key.value) in seen:
-                yield line, (*where, str(key.value)), f"stands twice, first at line {seen[str(key.value)]}"
+                yield line, (*where, str(key.value)), f"appears twice, first at line {seen[str(key.value)]}"
             seen.setdefault(str(key.value), line)
             yield from _repeated_keys(value, (*where, str(key.value)))
 

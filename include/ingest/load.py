@@ -215,7 +215,7 @@ def unstaged(connection: psycopg.Connection, plan: Plan) -> Iterable[Chunk]:
 
 def _already_loaded(cursor: Cursor, run_id: UUID, chunk: Chunk) -> dict[str, int] | None:
     if ledger.status_of(cursor, run_id) not in ("planned", "done"):
-        raise IngestError(f"run {run_id} is not under way any more: clear its `plan` task to start it anew")
+        raise IngestError(f"run {run_id} is no longer in progress: clear its `plan` task to start it anew")
     have = staging.loaded_chunks(cursor, run_id)
     row = cursor.execute(
         "SELECT c.read, c.rejected, c.superseded, c.known, r.status"

@@ -78,4 +78,4 @@ def _expression(only: str | None) -> re.Pattern[str]:
     try:
         return re.compile(only or "")
     except re.error as error:
-        raise MemoryAuditError(f"{only!r} is no regular expression: {error}") from error
+        raise MemoryAuditError(f"{only!r} is not a valid regular expression: {error}") from error

@@ -43,7 +43,7 @@ def test_a_leak_is_found_and_explained(page: Page, airflow: Airflow) -> None:
     expect(leak.locator("svg.spark path")).to_have_count(1)
     expect(frame.locator("#tasks tbody tr").first).to_contain_text("build_features.train")
     keep(page, "memory-list")
-    frame.get_by_role("button", name="Ended ones too").click()
+    frame.get_by_role("button", name="Show ended processes").click()
     expect(rows).to_have_count(9)
     leak.get_by_role("link", name="scheduler").click()
     expect(frame.get_by_role("heading", name="scheduler 4711 on airflow-1")).to_be_focused()

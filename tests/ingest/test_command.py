@@ -77,4 +77,4 @@ def test_a_trial_has_the_version_of_the_last_complete_interval(dsn: str, tmp_pat
     there = version_of("run", dataset, file, "--dsn", dsn, "--date", "2026-03-05T03:00+02:00")
     assert there == "2026-03-04T02:30:00+00:00"
     wrong = run("run", dataset, file, "--dsn", dsn, "--date", "5.3.2026")
-    assert (wrong.returncode, "5.3.2026 is no date such as 2026-03-01" in wrong.stderr) == (2, True)
+    assert (wrong.returncode, "5.3.2026 is not a date such as 2026-03-01" in wrong.stderr) == (2, True)

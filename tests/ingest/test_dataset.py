@@ -86,8 +86,8 @@ def test_the_orders_dataset_is_good_and_names_the_samples_columns() -> None:
         (GOOD + "csv: {delimeter: ;}\n", "orders.yaml:9: csv.delimeter: unknown field; did you mean delimiter?"),
         (GOOD.replace("target: orders\n", ""), "orders.yaml:1: target: is missing"),
         (column("nullable: true"), "orders.yaml:9: columns.extra.type: is missing"),
-        (GOOD + "name: orders\n", "orders.yaml:9: name: stands twice, first at line 1"),
-        (column("type: text, type: date"), "orders.yaml:9: columns.extra.type: stands twice, first at line 9"),
+        (GOOD + "name: orders\n", "orders.yaml:9: name: appears twice, first at line 1"),
+        (column("type: text, type: date"), "orders.yaml:9: columns.extra.type: appears twice, first at line 9"),
         (
             GOOD.replace("[order_id]", "[ordr_id]"),
             "orders.yaml:4: key.0: ordr_id is not one of the columns; did you mean order_id?",
@@ -126,7 +126,7 @@ def test_the_orders_dataset_is_good_and_names_the_samples_columns() -> None:
         (GOOD + "csv: {quote: null, escape: ','}\n", "orders.yaml:9: csv.delimiter: must differ from quote and escape"),
         (GOOD + "csv: {encoding: utf-16}\n", "orders.yaml:9: csv.encoding: in utf-16, a byte below 0x80"),
         (GOOD + "csv: {encoding: utf-99}\n", "orders.yaml:9: csv.encoding: utf-99 is not a known encoding"),
-        (GOOD + "target: pg_catalog.x\n", "orders.yaml:9: target: stands twice"),
+        (GOOD + "target: pg_catalog.x\n", "orders.yaml:9: target: appears twice"),
         (GOOD.replace("target: orders", "target: millrace.run"), "orders.yaml:3: target: schema millrace is reserved"),
         ("- a\n", "orders.yaml:1: must hold a mapping"),
         ("", "orders.yaml:1: must hold a mapping"),
@@ -163,7 +163,7 @@ def test_the_orders_dataset_is_good_and_names_the_samples_columns() -> None:
         ),
         (
             column("type: boolean, true_words: [No]"),
-            "orders.yaml:9: columns.extra.false_words: no stands in true_words",
+            "orders.yaml:9: columns.extra.false_words: no is in true_words",
         ),
         (column("type: text, min_length: 3, max_length: 2"), "orders.yaml:9: columns.extra.max_length: is less than"),
         (

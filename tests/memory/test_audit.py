@@ -128,7 +128,7 @@ def test_the_form_chooses_processes(warehouse: psycopg.Connection) -> None:
     chosen = audit.judge_all(warehouse, 48, only="^worker 12 here$", forced=True)
     assert chosen == [{"host": "here", "pid": 12, "start_ticks": 5}]
     assert history.verdicts(warehouse) == {"leaking": 1}
-    with pytest.raises(MemoryAuditError, match="is no regular expression: missing"):
+    with pytest.raises(MemoryAuditError, match="is not a valid regular expression: missing"):
         audit.judge_all(warehouse, 48, only="(")
 
 

@@ -73,7 +73,8 @@ def open_source(path: Path, limits: Limits) -> Source:
     except MemoryError:
         raise
     except Exception as error:  # Pillow's openers leak errors of many kinds
-        raise Rejected("broken", f"no JPEG, PNG, WebP, GIF or AVIF that can be read ({type(error).__name__})") from None
+        expected = "unsupported or damaged: expected JPEG, PNG, WebP, GIF or AVIF"
+        raise Rejected("broken", f"{expected} ({type(error).__name__})") from None
     try:
         return _look(path, image, limits)
     except BaseException:

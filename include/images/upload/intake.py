@@ -96,7 +96,7 @@ class Intake:
         if self._file is None or not self._held:
             return
         if not self._written and type_of(b"".join(self._parts[:HEAD_BYTES])[:HEAD_BYTES]) is None:
-            raise Refused(415, "type", "no JPEG, PNG, WebP, GIF or AVIF")
+            raise Refused(415, "type", "unsupported file type: expected JPEG, PNG, WebP, GIF or AVIF")
         parts = self._parts if len(self._parts) <= VECTORS else [b"".join(self._parts)]
         try:
             written = os.writev(self._file, parts)

@@ -140,8 +140,8 @@ class Column(Model):
     default: Word | None = Field(None, description="Text that stands in for a missing value.")
     formats: list[str] = Field([], description="strptime formats of dates and times, tried in order; ISO 8601 if none.")
     timezone: str = Field("UTC", description="IANA zone of timestamptz values that carry no offset.")
-    decimal_mark: Literal[".", ","] = Field(".", description="The mark before the fraction.")
-    thousands_mark: str | None = Field(None, description="One character between groups of three digits.")
+    decimal_mark: Literal[".", ","] = Field(".", description="The decimal mark.")
+    thousands_mark: str | None = Field(None, description="The thousands separator, one character.")
     true_words: list[Word] = Field(["true", "t", "yes", "y", "on", "1"], description="Words for true, in any case.")
     false_words: list[Word] = Field(["false", "f", "no", "n", "off", "0"], description="Words for false, in any case.")
     min: Bound = Field(None, description="The least value.")
@@ -149,7 +149,7 @@ class Column(Model):
     min_length: int | None = Field(None, ge=0, description="The least number of characters (bytes of a bytea).")
     max_length: int | None = Field(None, ge=0, description="The greatest number of characters (bytes of a bytea).")
     pattern: str | None = Field(None, description="RE2 regular expression that the whole value must match.")
-    allowed: list[str | int | float | bool] | None = Field(None, min_length=1, description="All values there may be.")
+    allowed: list[str | int | float | bool] | None = Field(None, min_length=1, description="The allowed values.")
 
     @field_validator("type")
     @classmethod
@@ -254,7 +254,7 @@ def _wrong_values(column: Column) -> Iterator[tuple[Path_, str]]:
         yield ("thousands_mark",), "is the decimal mark as well"
     both = {word.casefold() for word in column.true_words} & {word.casefold() for word in column.false_words}
     if both:
-        yield ("false_words",), f"{', '.join(sorted(both))} stands in true_words as well"
+        yield ("false_words",), f"{', '.join(sorted(both))} is in true_words as well"
     if column.sql_type.kind in MOMENTS:
         for number, form in enumerate(column.formats):
             complaint = _wrong_format(form, column.sql_type.kind)

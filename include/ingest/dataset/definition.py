@@ -61,10 +61,10 @@ class UnpackLimit(Model):
     """The most that a packed file may hold."""
 
     bytes: int | None = Field(
-        1 << 40, ge=1, description="The most bytes that a packed file may hold, unpacked; null for no limit."
+        1 << 40, ge=1, description="The most bytes that a compressed file may hold, decompressed; null for no limit."
     )
     ratio: float | None = Field(
-        300, ge=1, description="How many times its own size a packed file may hold, from 64 MB on; null for no limit."
+        300, ge=1, description="How many times its own size a compressed file may hold, from 64 MB on; null: any."
     )
 
 
@@ -82,7 +82,7 @@ class Dataset(Model):
     )
     key: list[str] = Field([], description="Columns that identify a row.")
     mode: Literal["upsert", "append", "replace"] = Field("upsert", description="How rows enter the target.")
-    duplicates: Literal["last", "first", "reject"] = Field("last", description="Which row of a repeated key wins.")
+    duplicates: Literal["last", "first", "reject"] = Field("last", description="Which row wins for a repeated key.")
     version: str = Field("data_interval", description="data_interval, or the column that says which row is newer.")
     csv: CsvFormat = Field(default_factory=lambda: CsvFormat.model_validate({}), description="The dialect of the file.")
     columns: dict[str, Column] = Field(min_length=1, description="The table's columns by name, in order.")
@@ -104,19 +104,19 @@ class Dataset(Model):
         description="How many rows of the table a run in mode replace may delete.",
     )
     unpack_limit: UnpackLimit = Field(
-        default_factory=lambda: UnpackLimit.model_validate({}), description="How much a packed file may hold."
+        default_factory=lambda: UnpackLimit.model_validate({}), description="Limits on compressed files, decompressed."
     )
     schedule: str | None = Field("@daily", description="Cron expression or preset; null for runs by hand only.")
     start_date: date = Field(date(2026, 1, 1), description="The first data interval begins on this day.")
     end_date: date | None = Field(None, description="The last data interval begins on this day; null for no end.")
-    catchup: bool = Field(False, description="Whether missed intervals run by themselves.")
+    catchup: bool = Field(False, description="Whether Airflow runs missed intervals by itself (catchup).")
     owner: str = Field("data", min_length=1, description="Shown in Airflow.")
     tags: list[str] = Field([], description="Shown in Airflow.")
     wait_timeout_seconds: int = Field(6 * 3600, ge=0, description="How long a run waits for a missing file.")
     clean: str | None = Field(
         None,
         pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$",
-        description="package.module:function that gets and returns a pandas frame.",
+        description="package.module:function that takes and returns a pandas DataFrame.",
     )
     postgres_conn_id: str = Field("warehouse", min_length=1, description="Airflow connection of the warehouse.")
 

@@ -60,7 +60,7 @@ def _is_appended(cursor: Cursor, dataset: Dataset, values: dict[str, Any]) -> bo
     if values["forced"]:
         return False
     if ledger.has_appended(cursor, values):
-        earlier, reason = values["run_id"], "this run has appended already: force it to append again"
+        earlier, reason = values["run_id"], "this run has already appended: set `force` to append again"
         log.warning("%s: %s", values["file"], reason)
         if ledger.status_of(cursor, earlier) == "done":
             return True  # its account stands

@@ -33,4 +33,4 @@ class Feed:
 
     def cut_short(self) -> SourceDamaged:
         """That the file ends before its text does."""
-        return self.fault("it ends before its text does")
+        return self.fault("it ends early")

@@ -7,7 +7,7 @@ import re
 from include.ingest.errors import SourceDamaged
 
 HEAD_BYTES = 512  # enough for all of it: the mark of tar stands at byte 257
-PLAINLY = "deliver it plain, or packed by gzip or zstd"
+PLAINLY = "deliver it uncompressed, or compressed with gzip or zstd"
 
 # More than the letters that some begin with, which may begin a header as well.
 _FOREIGN = {
@@ -37,8 +37,8 @@ def check_stored(name: str, head: bytes) -> None:
 
 
 def check_text(name: str, head: bytes) -> None:
-    """Raise SourceDamaged for what is no text in a codec that keeps ASCII: packed once more, or UTF-16."""
-    found = foreign(head) or ("packed once more" if re.match(_PACKED, head) else None)
+    """Raise SourceDamaged for what is no text in a codec that keeps ASCII: compressed twice, or UTF-16."""
+    found = foreign(head) or ("compressed twice" if re.match(_PACKED, head) else None)
     if found:
         raise SourceDamaged(f"{name}, unpacked, is {found}: {PLAINLY} once")
     found = wide(head)

@@ -123,7 +123,7 @@ class Unpacked(OneFile):
                 if fault.errno not in (errno.ENOSPC, errno.EDQUOT):
                     raise
                 raise ScratchFull(
-                    f"{folder} has no room for {self} unpacked: make room there, or say another folder in"
+                    f"{folder} has no room for {self} unpacked: free some space there, or name another folder in"
                     " $MILLRACE_SCRATCH"
                 ) from fault
             finally:

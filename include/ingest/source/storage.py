@@ -115,7 +115,7 @@ def _claim(folder: Path) -> None:
     """Make a folder where everybody may, and see that it is ours."""
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.is_symlink() or folder.lstat().st_uid != os.getuid():
-        raise PermissionError(f"{folder} belongs to somebody else; say $MILLRACE_SCRATCH")
+        raise PermissionError(f"{folder} belongs to another user; set $MILLRACE_SCRATCH to another folder")
 
 
 def _boot() -> str:

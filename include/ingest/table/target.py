@@ -140,7 +140,7 @@ def _check_place(cursor: Cursor, dataset: Dataset) -> None:
 def _too_many(count: int) -> str:
     return (
         f"{count:,} columns with Millrace's own are over the {MOST_COLUMNS:,} that a load can have."
-        " Leave columns out of the dataset, or part it into several"
+        " Leave columns out of the dataset, or split it into several"
     )
 
 
@@ -172,7 +172,7 @@ def check(target: Target, dataset: Dataset) -> None:
             faults.append(f"column {name}: Millrace keeps {kind} there, the table has {target.columns[name]}")
     ours = set(dataset.columns) | set(system_columns(dataset))
     faults += [
-        f"column {name}: the table demands a value (not null, no default), the dataset does not have it"
+        f"column {name}: the table requires a value (NOT NULL without a default), the dataset has none"
         for name in target.demanding
         if name not in ours
     ]

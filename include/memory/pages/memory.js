@@ -53,7 +53,7 @@ function emptyState() {
 }
 
 function tools() {
-  const shown = make("button", { type: "button", textContent: "Ended ones too", attributes: { "aria-pressed": String(ended) }, onclick: () => { ended = !ended; refresh(); } });
+  const shown = make("button", { type: "button", textContent: "Show ended processes", attributes: { "aria-pressed": String(ended) }, onclick: () => { ended = !ended; refresh(); } });
   return [hoursButtons(hours, (chosen) => { hours = chosen; refresh(); }), shown,
     make("a", { className: "json", href: `processes?hours=${hours}&ended=${ended}`, download: "memory-processes.json", textContent: "JSON" }),
     airflowLink("dags/audit_memory", "Run the audit")];

@@ -31,7 +31,7 @@ export async function showProcess(place, path, hours, choose) {
 }
 
 /** What is said of a process without a verdict. */
-export const unjudged = (process) => (process.ended ? "It ended, and was not judged." : "It has been seen, and is judged in the next run of the audit.");
+export const unjudged = (process) => (process.ended ? "It ended, and was not judged." : "It has been sampled; the next run of the audit judges it.");
 
 /** A button for each stretch of time that can be shown. */
 export function hoursButtons(chosen, choose) {
@@ -54,7 +54,7 @@ function facts(process) {
 
 function memory(story) {
   const points = story.points, process = story.process;
-  if (!points.at.length) return [make("p", { className: "quiet", textContent: `Nobody looked at it in the last ${span(story.hours)}.` })];
+  if (!points.at.length) return [make("p", { className: "quiet", textContent: `There are no samples of the last ${span(story.hours)}.` })];
   const lives = story.earlier.map((one) => curve("earlier", one.points, "used_bytes"));
   const spans = story.tasks.map((task, n) => ({
     from: Date.parse(task.started_at), to: Date.parse(task.ended_at), rank: n < GREEDIEST && task.worker_grown_bytes > 0 ? n + 1 : null,

@@ -22,8 +22,8 @@ export async function profileSection(path, profiles, order) {
 
 function ordered(order) {
   if (!order) return "";
-  if (order.fault) return `A profile that was asked for at ${moment(order.ordered_at)} failed: ${order.fault}.`;
-  return order.done_at ? "" : `A profile was asked for at ${moment(order.ordered_at)}${order.taken_at ? ", and is under way" : "; the watcher of its machine has not taken the order yet"}.`;
+  if (order.fault) return `The profile requested at ${moment(order.ordered_at)} failed: ${order.fault}.`;
+  return order.done_at ? "" : `A profile was requested at ${moment(order.ordered_at)}${order.taken_at ? ", and is in progress" : "; the watcher of its machine has not picked it up yet"}.`;
 }
 
 function select(name, options, choose) {
@@ -39,8 +39,8 @@ async function showProfile(place, path, id) {
     make("p", { className: "quiet" }, `${traced.seconds.toFixed(0)} seconds in ${traced.parts} parts; the longest pause was ${(evidence.longest_pause_seconds * 1000).toFixed(0)} ms. `,
       ...[traced.ended_early, ...evidence.notes].filter(Boolean).map((note) => `${note}. `),
       make("a", { className: "json", href: url, download: `memory-profile-${id}.json`, textContent: "JSON" })),
-    make("h3", { textContent: "Who refers to it" }), ...chains(evidence.holders),
-    make("h3", { textContent: "Lines that allocate what stays" }), lines(traced),
+    make("h3", { textContent: "What refers to it" }), ...chains(evidence.holders),
+    make("h3", { textContent: "Lines whose allocations stay" }), lines(traced),
     make("h3", { textContent: "Types that grow" }), types(evidence.types));
 }
 
@@ -52,7 +52,7 @@ function chains(holders) {
       const end = n === holder.chain.length - 1 ? " target" : n === 0 ? " root" : "";
       return make("li", { className: `link${end}` }, ...(n ? [make("span", { className: "via", textContent: via === "→" ? "" : via })] : []), make("span", { className: "box", textContent: what }));
     });
-    const bound = holder.bound ? `A cache that will be full: ${count(holder.bound.entries)} of ${count(holder.bound.limit)} entries in ${holder.bound.holder}.` : "";
+    const bound = holder.bound ? `A cache that is still filling: ${count(holder.bound.entries)} of ${count(holder.bound.limit)} entries in ${holder.bound.holder}.` : "";
     return make("figure", { className: "chain" },
       make("figcaption", {}, make("b", { textContent: holder.what }), `: ${count(holder.before)} → ${count(holder.after)} (${signed(holder.after - holder.before)}) while it was profiled${holder.bytes ? `, about ${bytes(holder.bytes)}` : ""}. ${bound}`,
         ...(holder.complete ? [] : [" No module, class or running function was found at its root."])),

@@ -38,7 +38,7 @@ def main() -> int:
         with psycopg.connect(where, autocommit=True, connect_timeout=10) as connection:
             work(connection, exchange.default_folder())
     except psycopg.OperationalError as error:
-        print(f"the warehouse is away, samples wait: {error}", file=sys.stderr)
+        print(f"the warehouse is down, samples are kept until it is back: {error}", file=sys.stderr)
         return 1
     return 0
 

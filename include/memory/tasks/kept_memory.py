@@ -74,7 +74,7 @@ class Meter:
         gc.collect()
         blocks, arrow = sys.getallocatedblocks() - self._blocks, _arrow_bytes() - self._arrow
         if not tracemalloc.is_tracing():
-            return Kept(0, 0, 0, 0, 0, fault="somebody stopped the tracing of allocations meanwhile")
+            return Kept(0, 0, 0, 0, 0, fault="the tracing of allocations was stopped in the meantime")
         suspect = tracemalloc.get_traced_memory()[0] > most_bytes
         raw = all_traces()
         made = self._made(estimate(raw), blocks, most_bytes) if suspect else Made()

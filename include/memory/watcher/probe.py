@@ -153,7 +153,7 @@ class _Asked:
         finally:
             self.file.unlink()
         if content.get("number") != self.question.number or content.get("pid") != pid:
-            raise BadAnswer(f"process {pid} answered another question")
+            raise BadAnswer(f"process {pid} answered a different question")
         if "error" in content:
             raise BadAnswer(f"the agent of process {pid} failed: {content['error']}")
         return content
@@ -165,7 +165,7 @@ def _look_into(folder: Path, pid: int) -> None:
     except FileNotFoundError as error:
         raise NoAgent(f"process {pid} has no agent: there is no folder {folder}") from error
     except PermissionError as error:
-        raise NoAgent(f"process {pid} may not be asked by this user: {folder} is another's") from error
+        raise NoAgent(f"process {pid} can't be queried by this user: {folder} is another's") from error
 
 
 def _open(process: Incarnation) -> int:
@@ -177,7 +177,7 @@ def _open(process: Incarnation) -> int:
     if incarnation_of(process.pid) == process:
         return handle
     os.close(handle)
-    raise ProcessGone(f"process {process.pid} has ended, its id is another's now")
+    raise ProcessGone(f"process {process.pid} has ended, and another process has its id now")
 
 
 def _signal(handle: int, pid: int) -> None:

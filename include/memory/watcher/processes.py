@@ -126,7 +126,7 @@ def sample_all(found: Sequence[Found], proc: Path = PROC) -> Round:
         if taken.incarnation == one.incarnation:
             samples.append((one, taken))
         else:
-            unread.append(f"{one.role}: process {one.incarnation.pid} has ended, its id is another's now")
+            unread.append(f"{one.role}: process {one.incarnation.pid} has ended, and another process has its id now")
     return Round(tuple(samples), tuple(unread), time.monotonic() - began)
 
 

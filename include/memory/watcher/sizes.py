@@ -20,7 +20,7 @@ def parse(size: int | str) -> int:
     match = _TEXT.fullmatch(size) if isinstance(size, str) else None
     factor = _BY_LETTERS.get(match[2].lower()) if match else None
     if match is None or factor is None:
-        raise BadSize(f"{size!r} is no size: write a number of bytes, or a number and one of {', '.join(UNITS)}")
+        raise BadSize(f"{size!r} is not a size: write a number of bytes, or a number and one of {', '.join(UNITS)}")
     return round(float(match[1]) * factor)
 
 

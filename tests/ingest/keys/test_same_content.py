@@ -121,7 +121,7 @@ def test_append_what_a_run_appended_is_known_also_when_it_was_cleared_and_forced
     with pytest.raises(RejectLimitExceeded):
         ingest(warehouse, strict, HEADER + "x,bad,1\n", tmp_path, run_id=run_id, force=True)
     again = ingest(warehouse, dataset, B, tmp_path, run_id=run_id)
-    assert (again.status, again.reason) == ("skipped", "this run has appended already: force it to append again")
+    assert (again.status, again.reason) == ("skipped", "this run has already appended: set `force` to append again")
     ingest(warehouse, dataset, HEADER, tmp_path, run_id=run_id, force=True)
     assert ingest(warehouse, dataset, file, tmp_path).status == "skipped"
     assert labels(warehouse) == ["a", "a"]

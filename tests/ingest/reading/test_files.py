@@ -229,7 +229,7 @@ def test_a_column_that_is_ignored_may_hold_anything(warehouse: psycopg.Connectio
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (gzip.compress(gzip.compress(b"id,note\n")), "unpacked, is packed once more"),
+        (gzip.compress(gzip.compress(b"id,note\n")), "unpacked, is compressed twice"),
         (gzip.compress(b"PK\x03\x04" + bytes(50)), "unpacked, is zip"),
         (gzip.compress(b"a.csv".ljust(257, b"\0") + b"ustar" + bytes(250)), "unpacked, is tar"),
         (b"PK\x03\x04" + bytes(50), r"is zip, which is not read: deliver it plain"),

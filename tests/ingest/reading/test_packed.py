@@ -143,7 +143,7 @@ def test_what_follows_the_text_is_an_error(tmp_path: Path, packing: str) -> None
 
 
 def test_other_packings_are_named(warehouse: psycopg.Connection, tmp_path: Path, storage: Storage) -> None:
-    with pytest.raises(SourceDamaged, match="is zip, which is not read: deliver it plain, or packed by gzip or zstd"):
+    with pytest.raises(SourceDamaged, match="is zip, which is not read: deliver it uncompressed, or comp"):
         ingest(warehouse, tmp_path, storage, "items.csv", b"PK\x03\x04" + bytes(100))
 
 

@@ -184,7 +184,7 @@ def test_a_target_that_does_not_fit_is_told_apart(warehouse: psycopg.Connection,
     assert str(caught.value).splitlines()[1:5] == [
         "  column id: bigint in the dataset, integer in the table",
         "  column label: the dataset has it (text), the table does not",
-        "  column must: the table demands a value (not null, no default), the dataset does not have it",
+        "  column must: the table requires a value (NOT NULL without a default), the dataset has none",
         "  key (id): the table has no unique index on just these columns",
     ]
 
