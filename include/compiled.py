@@ -1,8 +1,17 @@
-"""How the few loops that numpy and Arrow cannot do fast enough are compiled."""
+"""How the few loops that numpy and Arrow cannot do fast enough are compiled.
+
+The first import of such a module takes from seconds to half a minute, and each later one loads what it made. So
+`python -m include.compiled`, which `./run setup` calls, imports all of them, as many at once as there are processors.
+"""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from numba import njit, types
@@ -23,3 +32,25 @@ def compiled(signature: Any, **more: Any) -> Callable[..., Any]:
     options: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False, **more}
     made: Callable[..., Any] = njit(signature, **options)
     return made
+
+
+def main() -> int:
+    """Compile every module that has a compiled function; 1 if one of them can't be imported."""
+    here = Path(__file__).resolve()
+    files = [file for file in here.parent.rglob("*.py") if file != here and "@compiled(" in file.read_text()]
+    # The largest first: it takes as long as all others together.
+    names = [".".join(file.relative_to(here.parents[1]).with_suffix("").parts) for file in sorted(files, key=_size)]
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return int(any(pool.map(_import, reversed(names))))
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size
+
+
+def _import(module: str) -> int:
+    return subprocess.run([sys.executable, "-c", f"import {module}"], check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

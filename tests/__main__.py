@@ -81,8 +81,10 @@ def _guard(arguments: list[str], lifeline: int) -> int:
     try:
         return _wait(pytest, lifeline)
     finally:
-        _end_all()
-        shutil.rmtree(scratch, ignore_errors=True)
+        try:
+            _end_all()
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _wait(pytest: int, lifeline: int) -> int:
@@ -108,7 +110,7 @@ def _end_all() -> None:
         deadline = time.monotonic() + END_SECONDS
         told: set[int] = set()
         while time.monotonic() < deadline:
-            left = [one for one in psutil.Process().children(recursive=True) if one.status() != psutil.STATUS_ZOMBIE]
+            left = [one for one in psutil.Process().children(recursive=True) if _lives(one)]
             if not left:
                 return
             for one in left:
@@ -120,6 +122,13 @@ def _end_all() -> None:
                 while os.waitpid(-1, os.WNOHANG)[0]:
                     pass
             time.sleep(0.05)
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:  # it ended between two looks
+        return False
 
 
 if __name__ == "__main__":

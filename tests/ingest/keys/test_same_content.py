@@ -104,7 +104,7 @@ def test_append_a_cleared_run_that_has_appended_does_nothing_unless_forced(
     for text in (B, A):
         again = ingest(warehouse, dataset, text, tmp_path, run_id=run_id)
         assert counts(again) == counts(first)
-        assert "this run has appended already" in caplog.messages[-1]
+        assert "this run has already appended" in caplog.messages[-1]
     assert labels(warehouse) == ["a", "a"]
     ingest(warehouse, dataset, B, tmp_path, run_id=run_id, force=True)
     assert sorted(labels(warehouse)) == ["a", "a", "b", "b"]
