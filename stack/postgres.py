@@ -176,7 +176,7 @@ class PostgresServer:
 
     def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
         options = account().popen_options()
-        return subprocess.run(command, cwd="/", env=_environment(), capture_output=True, text=True, **options)  # type: ignore[call-overload,no-any-return]
+        return subprocess.run(command, cwd="/", env=_environment(), capture_output=True, text=True, **options)
 
     def _launch(self) -> bool:
         """Start the server once. False when another try may help: a port just taken, memory still in use."""
@@ -190,7 +190,7 @@ class PostgresServer:
             command += ["-c", f"{name}={value}"]
         options = account().popen_options()
         with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(  # type: ignore[call-overload]
+            self._process = subprocess.Popen(
                 command, cwd="/", env=_environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True, **options,
             )  # fmt: skip
