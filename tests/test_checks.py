@@ -1,4 +1,4 @@
-"""The checks: a commit, `./run check` and the workflow run the same ones, on files that are there, with pinned tools."""
+"""A commit, `./run check` and the workflow run the same checks, on files that are there, with pinned tools."""
 
 from __future__ import annotations
 
@@ -32,6 +32,11 @@ def test_a_pattern_that_fits_no_file_is_a_fault(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(maintain, "SCHEMAS", {"nowhere/*.yaml": "vendor.dependabot"})
     with pytest.raises(StackError, match=r"no file is named nowhere/\*\.yaml"):
         maintain.all_checks()
+
+
+def named(name: str, version: str) -> str:
+    """A pin with the name as indexes write it."""
+    return f"{name.lower().replace('_', '-')}=={version}"
 
 
 @pytest.mark.parametrize("source", maintain.LOCKS)
