@@ -38,6 +38,7 @@ CHECKS: tuple[tuple[str, ...], ...] = (
     ("codespell",),
     ("shellcheck", "run", ".ci/run"),
     ("hadolint", "Dockerfile"),
+    ("zizmor", "--quiet", "--offline", "--min-severity", "medium", ".github"),
 )
 
 
