@@ -26,7 +26,8 @@ PROGRAM = """
 import json, os, sys
 from pathlib import Path
 from include.bridge import images
-from include.images import sweep, tidy, work
+from include.images import tidy, work
+from include.images.upload import sweep
 from include.images.store import Name
 
 heavy = {"s3fs", "botocore", "aiobotocore", "aiohttp"}
