@@ -162,9 +162,7 @@ def _rows_limit(title: str, rows: int | None) -> Param:
 
 def _ratio_limit(title: str, ratio: float | None) -> Param:
     said = "no limit" if ratio is None else f"{ratio:g}"
-    return Param(
-        None, type=["null", "number"], minimum=0, maximum=1, title=title, description=f"0 to 1. Empty: {said}"
-    )
+    return Param(None, type=["null", "number"], minimum=0, maximum=1, title=title, description=f"0 to 1. Empty: {said}")
 
 
 for found in ingest.read_datasets()[0]:

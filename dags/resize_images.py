@@ -25,9 +25,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from airflow.sdk import Asset, AssetWatcher, Param, dag, task
-from airflow.sdk.definitions.timetables.assets import AssetOrTimeSchedule
-from airflow.timetables.trigger import CronTriggerTimetable
+from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, Param, dag, task
 
 from include import bridge, slots
 from include.bridge import clock, images

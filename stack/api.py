@@ -10,7 +10,7 @@ import httpx
 from stack.errors import StackError
 from stack.settings import Settings
 
-TIMEOUT_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0  # a server that answers nothing must not hold a command for ever
 HEARTBEATS = {
     "scheduler": ("scheduler", "latest_scheduler_heartbeat"),
     "triggerer": ("triggerer", "latest_triggerer_heartbeat"),

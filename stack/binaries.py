@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from stack.errors import StackError
 
@@ -32,7 +33,7 @@ class Account:
     uid: int | None = None
     gid: int | None = None
 
-    def popen_options(self) -> dict[str, object]:
+    def popen_options(self) -> dict[str, Any]:
         """Arguments for `subprocess` that make a child run as this user."""
         if self.uid is None:
             return {}
@@ -46,7 +47,7 @@ class Account:
     def can(self, test: str, path: Path) -> bool:
         """Whether this user passes `test -<test> path`, asked of the system rather than guessed from modes."""
         command = ["/bin/sh", "-c", f'cd / && test -{test} "$1"', "sh", str(path)]
-        return subprocess.run(command, check=False, **self.popen_options()).returncode == 0  # type: ignore[call-overload,no-any-return]
+        return subprocess.run(command, check=False, **self.popen_options()).returncode == 0
 
 
 @cache

@@ -21,8 +21,8 @@ from stack.processes import Register, end
 from stack.settings import API_PORT, Settings, state_folder
 from stack.status import Part, Status
 
-UP_SECONDS = 600.0
-NEEDED_BYTES = 1 << 30
+UP_SECONDS = 600.0  # a first start makes the data folder and Airflow's tables, on a busy machine too
+NEEDED_BYTES = 1 << 30  # PostgreSQL stops where its WAL finds no room
 
 
 def up() -> Settings:

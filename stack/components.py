@@ -19,9 +19,9 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "dag-processor": ("dag-processor",),
     "triggerer": ("triggerer", "--skip-serve-logs"),
 }
-STEADY_SECONDS = 60.0
+STEADY_SECONDS = 60.0  # one that lasted longer dies of something new
 LONGEST_PAUSE_SECONDS = 30.0
-TRIES = 4
+TRIES = 4  # of one that was never ready, and would die for ever
 BIG_LOG_BYTES = 20_000_000
 
 

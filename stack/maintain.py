@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from stack.errors import StackError
 from stack.settings import REPOSITORY
 
 PROGRAMS = Path(sys.executable).parent
@@ -18,27 +19,44 @@ LOCKS = {
     "requirements-dev.txt": ("-c", "requirements.lock"),
     "requirements-uv.txt": (),
 }
+JSON_SCHEMA = "check-jsonschema"
+# What a file must be: the name of a schema that comes with check-jsonschema, or the file of one of ours.
+SCHEMAS = {
+    "docker-compose.yaml": "vendor.compose-spec",
+    ".github/workflows/*.yaml": "vendor.github-workflows",
+    ".github/actions/*/action.yaml": "vendor.github-actions",
+    ".github/dependabot.yml": "vendor.dependabot",
+    ".github/ISSUE_TEMPLATE/config.yml": "vendor.github-issue-config",
+    ".github/ISSUE_TEMPLATE/[!c]*.yml": "vendor.github-issue-forms",
+    "include/datasets/*.yaml": "include/datasets/dataset.schema.json",
+    "include/images/recipes.yaml": "include/images/recipes.schema.json",
+}
 CHECKS: tuple[tuple[str, ...], ...] = (
     ("ruff", "check", "."),
+    ("ruff", "format", "--check", "."),
     ("mypy",),
+    ("codespell",),
     ("shellcheck", "run", ".ci/run"),
     ("hadolint", "Dockerfile"),
-    ("check-jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yaml"),
+    ("zizmor", "--quiet", "--offline", "--min-severity", "medium", ".github"),
 )
 
 
 def check(arguments: Sequence[str]) -> int:
-    """Run all checks, or those whose names are given; print each one's findings; 1 when any has some."""
+    """Run all checks, or those whose names are given; print each one's findings; 1 when any has some.
+
+    `.pre-commit-config.yaml` has a hook for each name, so that the list here is the only one.
+    """
     failed = []
-    for command in _all_checks():
+    for command in all_checks():
         if arguments and command[0] not in arguments:
             continue
         began = time.monotonic()
         done = subprocess.run([PROGRAMS / command[0], *command[1:]], cwd=REPOSITORY, check=False)
         verdict = "ok" if done.returncode == 0 else "FAILED"
-        print(f"  {command[0]:<17} {verdict} in {time.monotonic() - began:.1f} s", flush=True)
+        print(f"  {_title(command):<58} {verdict} in {time.monotonic() - began:.1f} s", flush=True)
         if done.returncode:
-            failed.append(command[0])
+            failed.append(_title(command))
     print(f"check: {'failed: ' + ', '.join(failed) if failed else 'all clean'}")
     return 1 if failed else 0
 
@@ -56,7 +74,28 @@ def lock() -> int:
     return 0
 
 
-def _all_checks() -> list[tuple[str, ...]]:
-    scripts = sorted(path for folder in ("include", "stack") for path in (REPOSITORY / folder).rglob("*.sql"))
-    sql = ("sqlfluff", "lint", *(str(path.relative_to(REPOSITORY)) for path in scripts))
-    return [*CHECKS, sql] if scripts else list(CHECKS)
+def all_checks() -> list[tuple[str, ...]]:
+    """The commands, each with the files that it reads."""
+    return [*CHECKS, *_schema_checks(), ("sqlfluff", "lint", *_files("include/**/*.sql"))]
+
+
+def _schema_checks() -> list[tuple[str, ...]]:
+    ours = sorted({schema for schema in SCHEMAS.values() if not schema.startswith("vendor.")})
+    checks = [(JSON_SCHEMA, "--check-metaschema", *ours)]
+    for pattern, schema in SCHEMAS.items():
+        kind = "--schemafile" if schema in ours else "--builtin-schema"
+        checks.append((JSON_SCHEMA, kind, schema, *_files(pattern)))
+    return checks
+
+
+def _files(pattern: str) -> list[str]:
+    found = sorted(str(file.relative_to(REPOSITORY)) for file in REPOSITORY.glob(pattern))
+    # A tool that is given no file finds nothing wrong, so a pattern that fits none would pass for ever.
+    if not found:
+        raise StackError(f"nothing to check: no file is named {pattern}")
+    return found
+
+
+def _title(command: Sequence[str]) -> str:
+    """The tool and what tells its commands apart."""
+    return " ".join([command[0], *(word for word in command[1:3] if not word.endswith(".sql"))])

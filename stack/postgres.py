@@ -34,10 +34,10 @@ SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.S
 DEFAULTS = {
     "max_wal_size": "16GB",  # a checkpoint between load and index costs a second copy of the table in the WAL
     "min_wal_size": "2GB",  # a load writes into old WAL files again instead of making new ones
-    "wal_buffers": "64MB",
+    "wal_buffers": "64MB",  # for two sessions that COPY at the same time (decision 6)
     "wal_init_zero": "off",  # a load that outgrows the old WAL files need not write the new ones twice
     "wal_writer_delay": "20ms",  # the WAL writer flushes, so that a COPY rarely has to
-    "checkpoint_timeout": "15min",
+    "checkpoint_timeout": "15min",  # as for max_wal_size: a checkpoint during a load costs WAL
     "wal_compression": "off",
     "max_connections": "200",
     "autovacuum": "on",
@@ -48,7 +48,7 @@ DEFAULTS = {
     "unix_socket_directories": "",
 }
 PASSWORD_FILE = "millrace_superuser_password"
-START_SECONDS = 120.0
+START_SECONDS = 120.0  # after a crash in the middle of a load, its WAL is replayed first
 
 
 class PostgresServer:
@@ -114,7 +114,7 @@ class PostgresServer:
         while not (self.running() or self._launch()):
             if time.monotonic() > deadline:
                 raise StackError(f"PostgreSQL does not start, see {self.log_file}: {self._last_words()}")
-            time.sleep(0.3)
+            time.sleep(0.3)  # for memory or a port that the last server has not let go of
 
     def stop(self, mode: StopMode = "fast", timeout_seconds: float = 60.0) -> None:
         """Stop the server: `fast` rolls transactions back, `immediate` is a crash that the next start repairs."""
@@ -176,7 +176,7 @@ class PostgresServer:
 
     def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
         options = account().popen_options()
-        return subprocess.run(command, cwd="/", env=_environment(), capture_output=True, text=True, **options)  # type: ignore[call-overload,no-any-return]
+        return subprocess.run(command, cwd="/", env=_environment(), capture_output=True, text=True, **options)
 
     def _launch(self) -> bool:
         """Start the server once. False when another try may help: a port just taken, memory still in use."""
@@ -190,7 +190,7 @@ class PostgresServer:
             command += ["-c", f"{name}={value}"]
         options = account().popen_options()
         with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(  # type: ignore[call-overload]
+            self._process = subprocess.Popen(
                 command, cwd="/", env=_environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True, **options,
             )  # fmt: skip
@@ -241,6 +241,7 @@ class PostgresServer:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(seconds)
         _, alive = psutil.wait_procs([process, *children], timeout=seconds)
+        # As an engine for containers does after its grace; the next start repairs what that leaves.
         for left in alive:
             with contextlib.suppress(psutil.NoSuchProcess):
                 left.kill()

@@ -18,7 +18,7 @@ import psutil
 
 from stack.settings import write_private
 
-START_TOLERANCE_SECONDS = 0.05
+START_TOLERANCE_SECONDS = 0.05  # the kernel counts in hundredths of a second
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from stack.status import Part, Status
 
 STEPS = ("postgres", "databases", "airflow tables")
 LOOK_SECONDS = 0.5
-GIVE_UP_SECONDS = 300.0
+GIVE_UP_SECONDS = 300.0  # a database that can't start is tried again for so long
 HEALTH_SECONDS = 1.0
 
 

@@ -94,4 +94,5 @@ def test_the_reference_names_every_field(model: type[Dataset]) -> None:
     reference = (REPOSITORY / "docs" / "datasets.md").read_text()
     for name, field in model.model_fields.items():
         assert f"| `{name}` |" in reference
+        assert field.description
         assert field.description in reference

@@ -44,6 +44,7 @@ def publish(asset: Any, extra: dict[str, Any]) -> None:
 def connected(conn_id: str, application: str) -> Iterator[psycopg.Connection]:
     """An open connection to the database of an Airflow Connection."""
     where = dsn(Connection.get(conn_id), application)
+    # A server that is away for longer is left to the task's own retries.
     with psycopg.connect(where, autocommit=True, connect_timeout=30) as connection:
         yield connection
 

@@ -27,7 +27,7 @@ from include.memory import figures as of_memory
 from include.warehouse.figures import WAIT_SECONDS, families, read
 
 TOKEN = "MILLRACE_METRICS_TOKEN"
-CONNECTIONS = 1
+CONNECTIONS = 1  # of the pool: all figures are read on one
 FIGURES = (*of_ingest.FIGURES, *of_images.FIGURES, *of_memory.FIGURES)
 ANSWERED = {"source_up": "1 where the figures of this source were read, 0 where they could not be"}
 

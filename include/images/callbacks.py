@@ -23,7 +23,7 @@ from psycopg import Connection
 ATTEMPTS = 7
 FIRST_PAUSE_SECONDS = 10.0  # four times as long after each failure: the last is some four hours after the first
 TIMEOUT_SECONDS = 10.0
-AT_ONCE = 8
+AT_ONCE = 8  # a receiver that hangs does not hold up the others
 AT_A_TIME = 40  # callbacks of one call of `deliver`; it takes under a minute even if nobody answers
 
 
@@ -83,6 +83,8 @@ def deliver(connection: Connection[Any], callbacks: Callbacks, base_url: str) ->
 
 def _due(connection: Connection[Any], base_url: str) -> Sequence[Call]:
     """Take what is due; if this process dies, it is due again after a minute and a half."""
+    # 90 seconds are more than one call of `deliver` takes. Rows that another run is taking are passed over: waited for,
+    # they would be called twice.
     rows = connection.execute(
         "UPDATE millrace.image i SET callback_due = clock_timestamp() + interval '90 seconds'"
         " FROM millrace.image_source s WHERE s.digest = i.digest AND i.image_id IN ("

@@ -11,9 +11,9 @@ import psycopg
 from psycopg import AsyncConnection
 
 CHANNEL = "millrace_images"
-LOOK_SECONDS = 5.0
+LOOK_SECONDS = 5.0  # a claim that runs out and a callback that comes due ring no bell
 AGAIN_SECONDS = 10.0  # a ring that nobody answered is repeated after this
-LONGEST_PAUSE_SECONDS = 10.0
+LONGEST_PAUSE_SECONDS = 10.0  # so long an upload may wait once a server is back
 # Who resizes now takes what comes in meanwhile; a claim that ran out is nobody's.
 UNATTENDED = """
 SELECT NOT EXISTS (
@@ -33,6 +33,7 @@ async def rings(dsn: str) -> AsyncIterator[None]:
     pause = 0.5
     while True:
         try:
+            # Without a limit, an address that answers nothing would hold this loop for minutes.
             async with await AsyncConnection.connect(dsn, autocommit=True, connect_timeout=10) as connection:
                 await connection.execute(f"LISTEN {CHANNEL}")
                 pause = 0.5

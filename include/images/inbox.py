@@ -25,6 +25,7 @@ BATCH = 32  # pictures that are claimed at a time: some seconds of work
 CLAIM_SECONDS = 180.0  # longer than any one picture may take
 EXTEND_SECONDS = 10.0  # a claim is extended no more often: that writes the whole batch
 SWEPT = 1  # priority: an upload has 0, as somebody waits for it; a folder or a change of recipes comes later
+# By digest and not by row, as an upload comes before its row, and a deletion leaves files after it.
 HOLD = "SELECT pg_advisory_xact_lock(hashtextextended('millrace image ' || %s::text, 1))"
 # MATERIALIZED: each row is locked once, in this order, however the update is planned.
 _LOCKED = """
@@ -43,6 +44,7 @@ def waiting(connection: Connection[Any]) -> int:
 
 def claim(connection: Connection[Any], batch: UUID, *, size: int = BATCH) -> int:
     """Claim for this batch up to `size` of what waits: uploads first, the oldest first. Returns how many."""
+    # This order is not that of the digests, so a row that is locked is passed over and never waited for.
     return connection.execute(
         "UPDATE millrace.image_source SET state = 'resizing', batch = %s,"
         " claimed_until = clock_timestamp() + %s * interval '1 second'"

@@ -22,15 +22,15 @@ class Limits:
     pixels: int = 50_000_000  # width x height of one frame
     side: int = 20_000
     progressive_pixels: int = 30_000_000  # a progressive JPEG keeps all its coefficients in memory
-    scans: int = 64
+    scans: int = 64  # each goes over the whole picture once more, and may be a few bytes
     frames: int = 300
     animation_pixels: int = 100_000_000  # of all frames; beyond it only the first frame is used
 
     memory_bytes: int = 1_500 * MEGABYTE  # of the child that decodes, beyond what it was forked with
-    cpu_seconds: int = 30
-    wall_seconds: float = 60.0
+    cpu_seconds: int = 30  # a decoder can loop within all limits that a header shows
+    wall_seconds: float = 60.0  # and one that waits uses no CPU; less than a claim holds
     rendition_bytes: int = 100 * MEGABYTE
-    attempts: int = 3  # of a picture whose child was killed
+    attempts: int = 3  # of a picture whose child was killed, as that may have been no fault of its own
 
 
 LIMITS = Limits()

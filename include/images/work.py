@@ -25,7 +25,7 @@ from include.images.limits import LIMITS
 from include.images.recipes import Recipes
 from include.images.store import Name, Store, StoreFault, full
 
-LONGEST_SECONDS = 300.0  # after this a task ends, and the next run goes on
+LONGEST_SECONDS = 300.0  # after this a task ends, and the next run goes on: well below its `execution_timeout`
 GROUP, GROUP_SECONDS = 12, 0.4  # pictures that are stored together, and how long the first of them may wait
 STALLS = 2  # pictures in a row that the store fails at, before the rest is left for later
 

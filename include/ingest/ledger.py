@@ -359,6 +359,7 @@ def finish_run(
     The transactions that wrote rows are kept with the run, this one as the last, which its stamp bears out. `reason`
     takes the place of what an earlier, failed try may have noted.
     """
+    # The snapshot is taken while the lock on the target still keeps all other writers out: `row_writers` rests on that.
     cursor.execute(
         "UPDATE millrace.ingest_run SET status = 'done', finished_at = clock_timestamp(),"
         " read = %(read)s, inserted = %(inserted)s, updated = %(updated)s, unchanged = %(unchanged)s,"
@@ -370,6 +371,7 @@ def finish_run(
         " pg_current_xact_id()) WHERE run_id = %(run_id)s",
         {**counts, "run_id": run_id, **target, "reason": reason, "seconds": seconds},
     )
+    # Written anew, so that its `xmin` is this transaction, also where the run was done before.
     cursor.execute("DELETE FROM millrace.ingest_stamp WHERE run_id = %s", [run_id])
     cursor.execute("INSERT INTO millrace.ingest_stamp VALUES (%s)", [run_id])
 

@@ -74,6 +74,7 @@ def _load_chunk(
     reader = reader_for(dataset, plan)
     loaded = _Loaded()
     with connection.transaction(), connection.cursor() as cursor:
+        # A task that Airflow took for dead may load this chunk still: its next try waits, and finds it loaded or not.
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, %s))", [f"{plan.run_id} chunk", chunk.number])
         done = _already_loaded(cursor, plan.run_id, chunk)
         if done is not None:

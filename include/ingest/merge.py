@@ -106,7 +106,9 @@ def _refused(dataset: Dataset, plan: Plan, error: psycopg.Error) -> TargetRefuse
 
 def _merge(cursor: Cursor, dataset: Dataset, plan: Plan) -> None:
     started = time.monotonic()
+    # First of all locks: the order of runs is that of these transactions (decision 18), and no two wait for each other.
     targets.queue_up(cursor, dataset)
+    # A task that Airflow took for dead may have merged it meanwhile.
     if ledger.status_of(cursor, plan.run_id) == "done":
         return
     if staging.loaded_chunks(cursor, plan.run_id) != {chunk.number for chunk in plan.chunks}:
@@ -193,6 +195,7 @@ def _lock(cursor: Cursor, dataset: Dataset) -> targets.Target:
     if targets.describe(cursor, dataset) is None:
         targets.create(cursor, dataset, name)
         targets.add_key(cursor, dataset, name)
+    # The weakest mode that keeps every other writer out, and no reader.
     cursor.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(name))
     target = targets.describe(cursor, dataset)
     assert target is not None

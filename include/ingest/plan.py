@@ -191,6 +191,7 @@ def _first_values(dataset: Dataset, order: Order) -> dict[str, Any]:
 
 def _target(cursor: psycopg.Cursor, dataset: Dataset, order: Order) -> targets.Target | None:
     """The target, checked; other plans of the same run wait until the transaction ends."""
+    # A task that Airflow took for dead may plan this run still, and both would make its staging tables.
     cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [str(order.run_id)])
     target = targets.describe(cursor, dataset)
     if target is not None:

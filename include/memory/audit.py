@@ -15,7 +15,7 @@ from include.memory.verdict.judge import judge
 from include.memory.watcher import watch
 from include.memory.watcher.sample import Incarnation
 
-PROOFS = 3  # processes that are profiled in one round
+PROOFS = 3  # processes that are profiled in one round: tracing slows each of them down, and the round waits for it
 PROOF_HOURS = 6.0  # before the same process is profiled again
 # A watcher takes an order within three minutes, profiles one process after the other, and brings what it found.
 PATIENCE_SECONDS = 420.0

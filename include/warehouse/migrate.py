@@ -18,6 +18,7 @@ LOCK = 0x4D494C4C  # "MILL": one migration at a time in a database
 def apply(connection: psycopg.Connection) -> list[str]:
     """Apply what is missing, in one transaction, and return the names applied."""
     with connection.transaction(), connection.cursor() as cursor:
+        # Several services may start at once. An advisory lock, as the table that could be locked is not there yet.
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
         cursor.execute("CREATE SCHEMA IF NOT EXISTS millrace")
         cursor.execute(

@@ -162,6 +162,7 @@ def _command(place: Place) -> psutil.Process | None:
 
 
 def _locked(lock: IO[str]) -> bool:
+    # Held by `up` for as long as it runs, and given back by the kernel if it is killed.
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -18,6 +18,7 @@ def _accept(listening: socket.socket, port: int) -> None:
     while True:
         outer, _ = listening.accept()
         try:
+            # Others wait in the queue meanwhile; once it is made, a connection may be silent for as long as it likes.
             inner = socket.create_connection(("127.0.0.1", port), timeout=10)
         except OSError:  # the service is not up
             outer.close()

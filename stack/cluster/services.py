@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from stack.errors import StackError
 from stack.postgres import PostgresServer
 
-CHECK_SECONDS = 20.0
+CHECK_SECONDS = 20.0  # a check that hangs is one that fails
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ CONDITIONS = {
     "service_completed_successfully": {"ended 0"},
 }
 NAMESPACES = ["unshare", "--net", "--uts", "--ipc", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-KILL_AFTER_SECONDS = 10.0
+KILL_AFTER_SECONDS = 10.0  # beyond the grace of the service, which its host keeps itself
 
 
 class Member:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 from include.memory.watcher.sample import Incarnation, host
 from tests.dags.conftest import Airflow
@@ -52,7 +53,7 @@ def test_a_process_is_profiled_by_force_and_a_leak_is_an_asset_event(airflow: Ai
     appeared(airflow.api, DAG)
     with airflow.warehouse() as warehouse:
 
-        def rows(query: str) -> list[tuple]:
+        def rows(query: str) -> list[tuple[Any, ...]]:
             return warehouse.execute(query).fetchall()
 
         triggerers = "SELECT DISTINCT pid FROM millrace.memory_sample WHERE role = 'triggerer'"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -155,8 +156,7 @@ def test_a_backfill_of_older_days_leaves_newer_rows(airflow: Airflow) -> None:
 def test_a_missing_file_is_waited_for(airflow: Airflow) -> None:
     dag = airflow.add_dataset("awaited")
     run = airflow.trigger(dag, "2026-03-05")
-    plan = lambda: airflow.tasks(dag, run)[0]  # noqa: E731
-    until(lambda: plan()["state"] == "up_for_reschedule", "the wait to begin")
+    until(lambda: airflow.tasks(dag, run)[0]["state"] == "up_for_reschedule", "the wait to begin")
     file = str(airflow.settings.inbox / "awaited" / "awaited_2026-03-05.csv")
     assert airflow.ledger(dag, run) == ("waiting", file, None)
     airflow.deliver("awaited", "2026-03-05", HEADER + "1,late,1\n")
@@ -182,9 +182,9 @@ def test_over_the_limit_the_run_fails_with_its_reason(airflow: Airflow) -> None:
     run = airflow.trigger(dag, "2026-03-05")
     assert airflow.outcome(dag, run) == "failed"
     with airflow.warehouse() as connection:
-        status, reason = connection.execute(
+        ((status, reason),) = connection.execute(
             "SELECT status, reason FROM millrace.ingest_run WHERE dataset = 'limited'"
-        ).fetchone()
+        )
         assert (status, "limit of 1 row" in reason) == ("failed", True)
         assert connection.execute("SELECT to_regclass('limited')").fetchone() == (None,)
         left = "SELECT count(*) FROM pg_class WHERE relnamespace = 'millrace_staging'::regnamespace"
@@ -256,8 +256,11 @@ def test_an_ingest_that_has_no_slot_left_holds_nobody_else_up(airflow: Airflow) 
 def test_a_wrong_dataset_file_names_file_line_and_field(airflow: Airflow) -> None:
     file = airflow.folder / "include" / "datasets" / "broken.yaml"
     file.write_text(BROKEN)
+
+    def errors() -> list[dict[str, Any]]:
+        return list(airflow.api.get("importErrors")["import_errors"])
+
     try:
-        errors = lambda: airflow.api.get("importErrors")["import_errors"]  # noqa: E731
         until(errors, "the import error")
         assert "broken.yaml:7: columns.size.type" in errors()[0]["stack_trace"]
         assert airflow.api.get("dags/ingest_orders")["is_stale"] is False

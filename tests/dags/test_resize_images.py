@@ -102,8 +102,12 @@ def test_an_upload_is_resized_without_further_ado(images: Images) -> None:
     for one in found["renditions"]:
         file = images.http.get(root + one["url"])
         assert hashlib.sha256(file.content).hexdigest() == file.headers["etag"].strip('"')
-    events = lambda: images.airflow.api.get("assets/events", source_dag_id=DAG)["asset_events"]  # noqa: E731
-    until(lambda: any(event["extra"]["done"] for event in events()), "the event")
+
+    def told() -> bool:
+        events = images.airflow.api.get("assets/events", source_dag_id=DAG)["asset_events"]
+        return any(event["extra"]["done"] for event in events)
+
+    until(told, "the event")
 
 
 def test_without_a_login_nothing_is_answered(images: Images) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from typing import Any
 
 from airflow.sdk import Param, dag, task
 
@@ -13,13 +14,13 @@ from airflow.sdk import Param, dag, task
     params={"seconds": Param(4, type="number")},
     default_args={"executor": "airflow.providers.celery.executors.celery_executor.CeleryExecutor", "retries": 0},
 )  # fmt: skip
-def works_on_celery():
+def works_on_celery() -> None:
     @task
-    def plan(params=None):
+    def plan(params: Any = None) -> list[int]:
         return list(range(int(params["seconds"])))
 
     @task
-    def work(number: int):
+    def work(number: int) -> int:
         time.sleep(0.5)
         return number
 

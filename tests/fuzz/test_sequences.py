@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from fuzz.sequences import Sequences, open_judge, write_script
+from fuzz.sequences import Sequences, open_judge
 from fuzz.sequences.model import Account, Failed, Record, Run, Table
 from fuzz.sequences.script import Deliver, File, Line, Script, Write
 from fuzz.sequences.shapes import Shape
 from fuzz.sequences.shrink import shrink
-from fuzz.sequences.writer import LEAST_STEPS
+from fuzz.sequences.writer import LEAST_STEPS, write_script
 from include.ingest import merge
 from include.ingest.keys import already_loaded, known_records
 from include.ingest.table import row_writers, staging

@@ -169,7 +169,7 @@ def test_an_animation_stays_one_where_the_format_can(tmp_path: Path, form: str) 
     data = pictures.animation(form=form)
     found, files = made(tmp_path, data, large={"side": 60, "formats": ["webp", "jpeg"]})
     assert found.facts.frames == 5
-    assert files["large.webp"].n_frames == 5
+    assert getattr(files["large.webp"], "n_frames", 1) == 5
     assert files["large.webp"].size == (60, 40)
     assert files["large.jpg"].size == (60, 40)
     assert {part.format: part.animated for part in found.renditions} == {"jpeg": False, "webp": True}

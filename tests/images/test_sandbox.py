@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
+from include.images.engine import render as render_module
 from include.images.engine import sandbox
 from include.images.engine.sandbox import Sandbox
 from include.images.errors import Killed, Rejected
@@ -90,7 +91,7 @@ def test_one_child_goes_on_and_a_dead_one_is_replaced(tmp_path: Path, monkeypatc
     good, bad = tmp_path / "good", tmp_path / "bad"
     good.write_bytes(pictures.encoded(pictures.photo()))
     bad.write_bytes(b"nothing of the kind")
-    real = sandbox.render
+    real = render_module.render
 
     def render(path: Path, *rest: Any) -> Any:
         if path.name == "killer":
@@ -124,7 +125,7 @@ def test_a_child_is_replaced_after_so_many_pictures(tmp_path: Path, monkeypatch:
 
 
 def test_each_picture_has_its_own_cpu_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = sandbox.render
+    real = render_module.render
 
     def render(*arguments: Any) -> Any:
         end = time.process_time() + 0.7

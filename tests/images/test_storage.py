@@ -26,7 +26,8 @@ PROGRAM = """
 import json, os, sys
 from pathlib import Path
 from include.bridge import images
-from include.images import sweep, tidy, work
+from include.images import tidy, work
+from include.images.upload import sweep
 from include.images.store import Name
 
 heavy = {"s3fs", "botocore", "aiobotocore", "aiohttp"}
@@ -109,7 +110,7 @@ def test_any_file_system_of_fsspec_will_do(tmp_path: Path) -> None:
     (FileNotFoundError("bucket"), StoreAway),
 ], ids=range(5))  # fmt: skip
 def test_faults_of_file_systems_are_told_as_ours(fault: Exception, told: type[Exception], tmp_path: Path) -> None:
-    class Broken(MemoryFileSystem):
+    class Broken(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
         def get_file(self, *_: Any, **__: Any) -> None:
             raise fault
 
@@ -122,7 +123,7 @@ def test_puts_at_once_hold_so_much_memory_only(tmp_path: Path, monkeypatch: pyte
     under_way, most = [0], [0]
     lock = threading.Lock()
 
-    class Slow(MemoryFileSystem):
+    class Slow(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
         def put_file(self, lpath: str, *_: Any, **__: Any) -> None:
             size = Path(lpath).stat().st_size
             with lock:

@@ -60,7 +60,7 @@ def rows(
     connection: psycopg.Connection, columns: str = "id, label, price", table: str = "items"
 ) -> list[tuple[Any, ...]]:
     """The table's rows in key order."""
-    return connection.execute(f"SELECT {columns} FROM {table} ORDER BY 1").fetchall()  # type: ignore[call-overload]
+    return connection.execute(f"SELECT {columns} FROM {table} ORDER BY 1").fetchall()
 
 
 def rejected(connection: psycopg.Connection, account: Account) -> list[tuple[Any, ...]]:

@@ -19,7 +19,7 @@ import pytest
 from include.ingest.dataset_file import load_dataset
 from include.ingest.plan import read_plan
 from samples import orders
-from stack.postgres import PostgresServer
+from stack.postgres import PostgresServer, StopMode
 from tests.ingest.loading import DAY, ingest, staging_tables
 from tests.ingest.steps import do_step
 
@@ -80,7 +80,7 @@ class Attempts:
 
 def finished(connection: psycopg.Connection) -> Iterator[object]:
     """What must be the same after any trouble."""
-    yield connection.execute(CHECKSUM.format(COLUMNS)).fetchone()  # type: ignore[call-overload]
+    yield connection.execute(CHECKSUM.format(COLUMNS)).fetchone()
     yield connection.execute(
         "SELECT status, read, inserted + updated + unchanged, superseded, rejected FROM millrace.ingest_run"
     ).fetchall()
@@ -155,14 +155,14 @@ def _stand_in_the_way(connection: psycopg.Connection, dataset: Path) -> None:
         target.create(cursor, model, target.identifier(model))
         target.add_key(cursor, model, target.identifier(model))
     values = "-1, 1, now(), 'new', 'EUR', 1, 1, 'a', NULL, true, NULL, NULL"
-    connection.execute(f"INSERT INTO orders ({COLUMNS}) VALUES ({values})")  # type: ignore[call-overload]
+    connection.execute(f"INSERT INTO orders ({COLUMNS}) VALUES ({values})")
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
 @pytest.mark.parametrize("full", [False, True])
 def test_the_server_restarts_in_the_middle(
     postgres: PostgresServer, warehouse: psycopg.Connection, dsn: str, file: Path, small_chunks: Path,
-    expected: list[object], mode: str, full: bool,
+    expected: list[object], mode: StopMode, full: bool,
 ) -> None:  # fmt: skip
     if full:
         _stand_in_the_way(warehouse, small_chunks)

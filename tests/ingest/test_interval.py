@@ -56,6 +56,8 @@ def test_a_scheduled_run_keeps_its_logical_date_as_its_version(schedule: str) ->
         run = timetable.next_dagrun_info(last_automated_data_interval=last, restriction=restriction)
         assert run is not None
         last = run.data_interval
+        assert last is not None
+        assert run.logical_date is not None
         scheduled = Interval(last.start, last.end)
         assert interval.holding(schedule, run.logical_date) == scheduled
         assert interval.last_complete(schedule, run.run_after) == scheduled, "what the scheduler starts at that moment"

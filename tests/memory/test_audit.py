@@ -16,6 +16,7 @@ from include.memory import audit, history
 from include.memory.errors import MemoryAuditError
 from include.memory.shipping import entries
 from include.memory.verdict.assemble import series_of
+from include.memory.verdict.judge import judge
 from include.memory.watcher import probe
 from include.memory.watcher.limit import CHOSEN, limit_of
 from include.memory.watcher.sample import Incarnation, sample
@@ -40,7 +41,7 @@ def test_a_leak_is_flagged_once_and_cleared_when_it_ends(warehouse: psycopg.Conn
     assert history.flag(warehouse, "two") == [], "once"
     assert len(history.flag(warehouse, "one")) == 1, "the run whose task died says it again"
     series = next(series for process, _, series in history.series(warehouse, 48) if process == leaking)
-    history.note(warehouse, leaking, replace(audit.judge(series), verdict="steady"))
+    history.note(warehouse, leaking, replace(judge(series), verdict="steady"))
     assert warehouse.execute("SELECT count(flagged_at) FROM millrace.memory_finding").fetchone() == (0,)
     audit.judge_all(warehouse, 48)
     assert len(history.flag(warehouse, "three")) == 1, "it began anew"

@@ -7,7 +7,7 @@ import pytest
 
 from bench.memory import cost, many, real, verdicts, watcher
 from bench.memory.cases import Case, cases
-from bench.memory.kinds import KINDS
+from bench.memory.kinds import KINDS, Kind
 from bench.memory.late_kinds import LATE_KINDS
 from bench.memory.real import Named, Row
 from bench.memory.replay import replay
@@ -25,7 +25,7 @@ def test_there_are_enough_kinds_of_both_sorts_and_names_are_unique() -> None:
 
 
 @pytest.mark.parametrize("kind", EVERY.values(), ids=lambda kind: kind.name)
-def test_a_kind_is_the_same_for_the_same_seed_only(kind: verdicts.Kind) -> None:
+def test_a_kind_is_the_same_for_the_same_seed_only(kind: Kind) -> None:
     first, again, other = (kind.traces(seed)[0] for seed in (1, 1, 2))
     assert np.array_equal(first.used, again.used)
     assert not np.array_equal(first.used[:50], other.used[:50])

@@ -34,7 +34,8 @@ def series(
     objects = 0.4 * 0.5 * BASE / BYTES_A_BLOCK + visible * parts[0] / BYTES_A_BLOCK
     heap = 0.3 * BASE + parts[1] + rng.normal(0, 1e4, len(at))
     every = np.arange(1, len(at), 2)
-    looks = Looks(*(part[every] for part in (at, blocks, objects, heap, parts[2])), np.ones(len(every), dtype=bool))
+    seen = [part[every] for part in (at, blocks, objects, heap, parts[2])]
+    looks = Looks(seen[0], seen[1], seen[2], seen[3], seen[4], np.ones(len(every), dtype=bool))
     return Series(at, used, used.copy(), load, looks, limit)
 
 
@@ -124,7 +125,7 @@ def test_copied_pages_are_no_leak() -> None:
 
 def test_one_step_is_no_leak() -> None:
     at = hours(40)
-    stepped = series(at, python=40e6 * (at > 20))
+    stepped = series(at, python=np.where(at > 20, 40e6, 0.0))
     assert {judge(_until(stepped, end)).verdict for end in range(100, 480, 10)} <= {"steady", "growing (watch)"}
 
 

@@ -19,7 +19,7 @@ from include.memory.tasks import task
 from include.memory.tasks.task import Task
 from include.memory.watcher import exchange, spool
 from include.memory.watcher.exchange import SWITCH
-from include.memory.watcher.sample import incarnation_of
+from include.memory.watcher.sample import incarnation_of, status_of
 from tests.memory.programs import as_nobody
 
 ONE = Task("dag", "run", "one", -1, 1)
@@ -59,7 +59,7 @@ def test_the_peak_is_the_tasks_own_and_what_it_lets_go_of_is_not_kept(folder: Pa
     began = time.time()
     record = record_of(lambda: touched(150), folder)
     assert set(record) == set(COLUMNS)
-    here = task.status_of("self")["VmRSS"] * 1024
+    here = status_of("self")["VmRSS"] * 1024
     assert 150e6 < record["peak_bytes"] < here + 200e6
     assert abs(record["retained_bytes"]) < 5e6
     assert began - 0.1 < record["started_at"] < record["ended_at"] < time.time() + 0.1
@@ -101,7 +101,7 @@ def test_a_task_that_may_not_reset_its_peak_has_the_one_since_the_fork(tmp_path:
             return file.read_text()
 
         record = json.loads(as_nobody(work))
-        assert 100e6 < record["peak_bytes"] < task.status_of("self")["VmRSS"] * 1024 + 150e6
+        assert 100e6 < record["peak_bytes"] < status_of("self")["VmRSS"] * 1024 + 150e6
         assert record["worker_before_bytes"] > 0
 
 

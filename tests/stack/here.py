@@ -11,9 +11,9 @@ from tests.waiting import PATIENCE_SECONDS
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def run(*arguments: str, cwd: Path = REPOSITORY, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, cwd: Path | str = REPOSITORY, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [cwd / "run", *arguments],
+        [Path(cwd) / "run", *arguments],
         cwd="/",
         env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,

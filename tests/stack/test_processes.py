@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -64,7 +65,7 @@ def test_orphans_of_a_killed_process_are_ended_from_the_register(tmp_path: Path)
 
 
 @pytest.mark.parametrize("other", [{"created": 1.0}, {"session": 1}])
-def test_a_stranger_with_the_same_id_is_left_alone(tmp_path: Path, other: dict[str, float]) -> None:
+def test_a_stranger_with_the_same_id_is_left_alone(tmp_path: Path, other: dict[str, Any]) -> None:
     stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
     try:
         register = Register(tmp_path / "processes.json")

@@ -32,9 +32,9 @@ def environment(postgres: PostgresServer) -> Iterator[dict[str, str]]:
     }
     with psycopg.connect(postgres.dsn(), autocommit=True) as superuser:
         for database in DATABASES:
-            superuser.execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')  # type: ignore[call-overload]
+            superuser.execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
         for role in ROLES:
-            superuser.execute(f'DROP ROLE IF EXISTS "{role}"')  # type: ignore[call-overload]
+            superuser.execute(f'DROP ROLE IF EXISTS "{role}"')
 
 
 def test_each_role_may_do_its_own_work_only(postgres: PostgresServer, environment: dict[str, str]) -> None:
@@ -57,7 +57,7 @@ def test_each_role_may_do_its_own_work_only(postgres: PostgresServer, environmen
             "CREATE DATABASE another",
         ):
             with pytest.raises(errors.InsufficientPrivilege):
-                owner.execute(refused)  # type: ignore[call-overload]
+                owner.execute(refused)
     with psycopg.connect(environment["AIRFLOW_CONN_WAREHOUSE_PAGES"], autocommit=True) as pages:
         assert pages.execute("SELECT count(*) FROM millrace.image").fetchone() == (0,)
         assert pages.execute("SELECT count(*) FROM millrace.later").fetchone() == (0,), "tables of later migrations too"
@@ -72,7 +72,7 @@ def test_each_role_may_do_its_own_work_only(postgres: PostgresServer, environmen
             "SELECT count(*) FROM public.orders",
         ):
             with pytest.raises(errors.InsufficientPrivilege):
-                pages.execute(refused)  # type: ignore[call-overload]
+                pages.execute(refused)
 
 
 def test_a_changed_password_is_set(postgres: PostgresServer, environment: dict[str, str]) -> None:

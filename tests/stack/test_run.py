@@ -168,7 +168,7 @@ def test_the_stack_comes_up_survives_kills_and_goes_down(state: Path, port_is_ou
 
 def interrupt_up(environment: dict[str, str]) -> None:
     """Kill `./run up` after its first line; the supervisor goes on."""
-    command = [REPOSITORY / "run", "up"]
+    command = [str(REPOSITORY / "run"), "up"]
     with subprocess.Popen(
         command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as up:

@@ -23,8 +23,8 @@ from include.images.errors import ImageError, Killed, Rejected
 from include.images.limits import LIMITS, Limits
 from include.images.recipes import Recipes
 
-ANSWER_BYTES = 1 << 20
-PICTURES = 50  # of one child
+ANSWER_BYTES = 1 << 20  # a child that has gone wild must not fill the memory of the worker
+PICTURES = 50  # of one child: what decoders leave behind ends with it
 GROWTH_BYTES = 200 << 20  # of one child; beyond it what is left of earlier pictures would count against the next one
 
 
@@ -94,7 +94,7 @@ class _Child:
         """Close its pipes, which ends it; one that is at work still is killed."""
         os.close(self.orders)
         os.close(self.answers)
-        deadline = time.monotonic() + 1.0
+        deadline = time.monotonic() + 1.0  # an idle child ends at once
         while os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             if time.monotonic() > deadline:
                 os.kill(self.pid, signal.SIGKILL)
@@ -155,10 +155,11 @@ def _size_bytes() -> int:
 
 
 def _limit(limits: Limits, used: int) -> None:
+    # A lower limit that the machine or container has set stays.
     for what, most in (
         (resource.RLIMIT_AS, used + limits.memory_bytes),
         (resource.RLIMIT_FSIZE, limits.rendition_bytes),
-        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_CORE, 0),  # a dump would be as large as the memory, and holds the picture
     ):
         hard = resource.getrlimit(what)[1]
         resource.setrlimit(what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from include.ingest.dataset.definition import Dataset
 
 RAW_LIMIT = 64 << 10  # characters of a rejected record that are kept; the byte offset finds the rest
-VALUE_LIMIT = 1 << 10
-HEADER_LIMIT = 1 << 10
+VALUE_LIMIT = 1 << 10  # characters of a rejected cell, which may be as long as its record
+HEADER_LIMIT = 1 << 10  # characters of a header that an error shows
 FILE_SHIFT = 40  # there are fewer lines than that
 
 

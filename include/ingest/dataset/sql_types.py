@@ -45,7 +45,7 @@ NUMBERS = (*INTEGERS, "numeric", *FLOATS)
 TEXTS = ("text", "varchar")
 JSONS = ("json", "jsonb")
 MOMENTS = ("date", "time", "timestamp", "timestamptz")
-MAX_PRECISION = 38
+MAX_PRECISION = 38  # of Arrow's decimal128
 MAX_LENGTH = 10_485_760  # PostgreSQL's own limit for varchar
 FIRST_MOMENT = datetime(1, 1, 1, tzinfo=UTC)
 LAST_MOMENT = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)

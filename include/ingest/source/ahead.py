@@ -12,7 +12,7 @@ import numpy as np
 from include.ingest.source import Opened, Spans
 
 PART_BYTES = 4 << 20
-IN_FLIGHT = 4  # parts beyond the one that is read
+IN_FLIGHT = 4  # parts beyond the one that is read: they hide the storage's delay, and are held in memory
 
 
 class Ahead:

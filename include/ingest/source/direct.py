@@ -14,9 +14,9 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-FRESH_SECONDS, VALID_SECONDS = 900, 3600
+FRESH_SECONDS, VALID_SECONDS = 900, 3600  # a URL is given up long before it runs out, so no request meets its end
 AT_ONCE = 16  # connections
-TIMEOUT = {"connect": 5.0, "read": 15.0}
+TIMEOUT = {"connect": 5.0, "read": 15.0}  # as the file system has them, see include/bridge/storage.py
 PARTIAL = 206
 
 

@@ -26,7 +26,7 @@ from include.ingest.source.kinds import HEAD_BYTES, check_stored
 from include.ingest.source.local import THREADS, LocalFile
 from include.ingest.source.zstandard import unzstd
 
-AHEAD_PIECES = 2
+AHEAD_PIECES = 2  # unpacked while one is written: more would only be held in memory
 LEFTOVER_SECONDS = 86_400  # a file that nobody has opened for so long belongs to a run that died
 RATIO_FROM_BYTES = 64 << 20  # a small file of one repeated row is no bomb
 
@@ -111,6 +111,7 @@ class Unpacked(OneFile):
         folder = self._file.parent
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (folder / f"{self._file.name}.lock").open("wb") as lock:
+            # The kernel gives it back if this process dies, so that a file with nobody's lock is never waited for.
             fcntl.flock(lock, fcntl.LOCK_EX)
             if self._file.exists():
                 return

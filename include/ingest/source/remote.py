@@ -21,7 +21,7 @@ from include.ingest.source.direct import direct
 
 LANES = 8  # ranges in flight while a file is planned
 TRIES = 3  # for one range; the file system has its own tries for each request
-PAUSE_SECONDS = 0.5
+PAUSE_SECONDS = 0.5  # short, as the file system pauses between its own tries
 GONE = ("PreconditionFailed", "412", "NoSuchKey", "NoSuchVersion", "404", "InvalidRange", "416")
 
 Connect = Callable[[str], tuple[Any, str]]

@@ -46,6 +46,7 @@ def promote(cursor: Cursor, dataset: Dataset, run_id: UUID) -> bool:
     _add_constants(cursor, rows, run_id, constants, targets.not_null(cursor, before))
     indexes = _indexes(cursor, before.oid)
     _build(cursor, rows, indexes)
+    # Only now, as readers wait from here on; and looked at again, as until now it may have got a row or a trigger.
     cursor.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(name))
     if not _fits(cursor, dataset, before):
         return False

@@ -121,6 +121,7 @@ def first_to_mark(cursor: Cursor, run_id: UUID, file_bytes: int) -> int | None:
 
 def mark_committed(cursor: Cursor, run_id: UUID, first_page: int) -> None:
     """Read the rows from that page on, which marks them; but not where loads under way will when they end."""
+    # objsubid 2: locks on two numbers, as `first_to_mark` takes them.
     found = cursor.execute(
         "SELECT min(objid::bigint) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2"
         " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"

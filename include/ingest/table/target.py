@@ -317,4 +317,5 @@ def is_idle(cursor: Cursor, dataset: Dataset) -> bool:
 
 
 def _lock_name(dataset: Dataset) -> str:
+    # By name: the table may not be there yet, and a promotion puts another one in its place.
     return f"millrace target {dataset.schema_name}.{dataset.table_name}"

@@ -23,8 +23,8 @@ from include.memory.inside.time_slices import OutOfTime, Pace
 from include.memory.verdict.cache_bound import Bound, bound_of
 
 OWN_FOLDER = str(Path(__file__).parents[1])
-LONGEST_CHAIN = 14
-WIDEST_LEVEL = 60
+LONGEST_CHAIN = 14  # holders, each a pass over the heap
+WIDEST_LEVEL = 60  # the most promising of them: an object that everything names would bring in the whole heap
 LARGE_HEAP = 100_000  # objects, above which a level is searched in slices
 
 

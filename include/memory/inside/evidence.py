@@ -15,7 +15,7 @@ from include.memory.inside.trace_window import Traced
 from include.memory.verdict.cache_bound import Bound
 from include.memory.watcher.exchange import Ask
 
-CENSUS_SECONDS = 60.0
+CENSUS_SECONDS = 60.0  # beyond the window, to count all objects in slices
 
 
 @dataclass(frozen=True)

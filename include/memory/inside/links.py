@@ -14,7 +14,7 @@ from typing import Any
 
 from include.memory.inside.census import type_name
 
-SEARCHED = 200_000  # entries of one container
+SEARCHED = 200_000  # entries of one container; what stands further on has no name
 LONGEST_KEY = 60
 CO_OPTIMIZED = 0x1
 FRAMES_OWN_REFERENCES = 4

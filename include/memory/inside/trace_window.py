@@ -16,8 +16,8 @@ from pathlib import Path
 from include.memory.inside.time_slices import Pace
 
 OWN_FOLDER = str(Path(__file__).parents[1])
-STEP_SECONDS = 0.05
-SLICE = 4_000
+STEP_SECONDS = 0.05  # between looks at what the traces take, which an allocation-heavy program fills quickly
+SLICE = 4_000  # traces that are read between two rests
 
 Frames = tuple[tuple[str, int], ...]
 

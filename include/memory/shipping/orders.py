@@ -37,6 +37,7 @@ def add(connection: Connection[Any], process: Incarnation, seconds: float, frame
 
 def take(connection: Connection[Any], host: str) -> Order | None:
     """The oldest order for a machine that nobody has taken and that is still wanted."""
+    # One that another child is taking is passed over: waited for, it would be taken twice.
     row = connection.execute(
         "UPDATE millrace.memory_order SET taken_at = clock_timestamp() WHERE order_id = ("
         "  SELECT order_id FROM millrace.memory_order WHERE host = %s AND taken_at IS NULL"

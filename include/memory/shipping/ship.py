@@ -35,6 +35,7 @@ def main() -> int:
         print(f"{CONNECTION} is not set, so samples stay on this machine", file=sys.stderr)
         return 1
     try:
+        # Samples wait in the spool, and the next child tries again.
         with psycopg.connect(where, autocommit=True, connect_timeout=10) as connection:
             work(connection, exchange.default_folder())
     except psycopg.OperationalError as error:

@@ -22,6 +22,7 @@ from include.memory.verdict.trend import floor, slope
 
 LEAST_SAMPLES, LEAST_HOURS = 6, 0.2
 WARM_UP_HOURS = 1.0
+# Odds and what must last of the rate: decision 12. `./run bench memory --only verdicts` measures what a change does.
 ODDS = 12.0
 LASTING = 0.4
 LEAST_SHARE = 0.01  # of the counter's level, that growth has added

@@ -22,7 +22,7 @@ SWITCH = "MILLRACE_MEMORY_AGENT"
 OFF = {"off", "0", "no", "false"}
 SIGNAL = signal.SIGRTMIN + 6  # an agent's
 MARK = "millrace-agents"  # a file that agents keep open, so that one can see from outside whose they are
-STALE_SECONDS = 3600.0
+STALE_SECONDS = 3600.0  # a question or an answer this old is nobody's any more
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from include.memory.watcher.sample import PROC, Incarnation, incarnation_of
 
 GRACE_SECONDS = 80.0  # beyond a profile's own window and search: to count a large heap on a busy machine takes a minute
 AT_ONCE = 16  # processes that count at the same time: each wants a core for it
-LOOK_SECONDS = 0.005
+LOOK_SECONDS = 0.005  # before the first look for an answer; longer before each further one
 
 
 def has_agent(pid: int, proc: Path = PROC) -> bool:

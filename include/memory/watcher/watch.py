@@ -30,11 +30,11 @@ from include.memory.watcher.sample import Incarnation
 
 EVERY = "MILLRACE_MEMORY_SECONDS"
 EVERY_SECONDS = 60.0
-ANSWER_SECONDS = 3.0
+ANSWER_SECONDS = 3.0  # a process that is busy for longer is asked again at the next look
 # -S: without the installed libraries it starts in a tenth of the time, and stays small.
 COMMAND = [sys.executable, "-S", "-m", "include.memory.watcher.watch"]
 SHIP_ROUNDS = 3  # the child costs as much as two looks
-MOST_LOG_BYTES = 1_000_000
+MOST_LOG_BYTES = 1_000_000  # nobody rotates it
 LOCK, BELL, LOG = "watch.lock", "watch.bell", "watch.log"
 
 
@@ -49,6 +49,7 @@ def ensure(folder: Path | None = None) -> bool:
             if not free:
                 return False
         with (folder / LOG).open("ab") as log:
+            # It forks off at once; whatever keeps it must not keep Airflow from starting.
             subprocess.run(
                 [*COMMAND, str(folder)], cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=30
             )
@@ -184,6 +185,7 @@ def look(folder: Path, older_than_seconds: float = LONG_LIVED_SECONDS) -> int:
 @contextlib.contextmanager
 def _lock(folder: Path) -> Iterator[bool]:
     """Whether the watcher's lock was free, and is ours meanwhile. The kernel gives it back, whatever happens."""
+    # Not waited for: who finds it taken has nothing to do here.
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -97,7 +97,11 @@ def test_a_record_that_lost_yesterday_may_win_today(warehouse: psycopg.Connectio
 def test_the_outcome_is_that_of_a_load_of_everything(warehouse: psycopg.Connection, tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     policy = chance.choice(["last", "first", "reject"])
-    changes = {"duplicates": policy, "chunk_bytes": chance.choice([400, 3000, 10**6]), "block_bytes": 512}
+    changes: dict[str, Any] = {
+        "duplicates": policy,
+        "chunk_bytes": chance.choice([400, 3000, 10**6]),
+        "block_bytes": 512,
+    }
     dataset = make_dataset(tmp_path, **changes)
     other = make_dataset(tmp_path, ITEMS.replace("public.items", "public.others"), **changes)
     lines, saved = [f"{i},label {i},{i}" for i in range(150)], 0
@@ -123,7 +127,7 @@ Change = Callable[[psycopg.Connection, Path], Any]
 
 
 def _statement(text: str) -> Change:
-    return lambda connection, file: connection.execute(text)  # type: ignore[arg-type,call-overload]
+    return lambda connection, file: connection.execute(text)
 
 
 def _rewritten(connection: psycopg.Connection, file: Path) -> None:

@@ -112,7 +112,7 @@ def test_the_outcome_is_that_of_one_file(warehouse: psycopg.Connection, tmp_path
         for number, part in enumerate(parts):
             text = (HEADER + "".join(part)).encode()
             files[f"{number}.csv"] = chance.choice([bytes, gzip.compress, PACKINGS["zstd"]])(text)
-        changes = {
+        changes: dict[str, Any] = {
             "chunk_bytes": chance.choice([1, 200, 10**6]), "block_bytes": 256, "version": DAY + timedelta(days=day),
             "duplicates": chance.choice(["last", "first"]),
         }  # fmt: skip

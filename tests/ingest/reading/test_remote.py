@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,8 @@ def test_an_object_is_as_a_local_file(
     plain = bucket.ingest(warehouse, tmp_path, str(local))
     wanted, expected = rows(warehouse), [counts(plain), rejected(warehouse, plain)]
     warehouse.execute("DROP TABLE items; DELETE FROM millrace.ingest_run")
-    pack = {"plain": bytes, "gzip": gzip.compress, "bgzf": bgzf, "zstd": zstd}[packing]
+    packs: dict[str, Callable[[bytes], bytes]] = {"plain": bytes, "gzip": gzip.compress, "bgzf": bgzf, "zstd": zstd}
+    pack = packs[packing]
     url = bucket.put("in/März items.csv", pack(TEXT))
     account = bucket.ingest(warehouse, tmp_path, url)
     assert [counts(account), rejected(warehouse, account)] == expected

@@ -14,9 +14,10 @@ from psycopg import sql
 from include.ingest.dataset.definition import Dataset, DeleteLimit
 from include.ingest.errors import TargetRefused
 from include.ingest.table import key_gap
+from include.ingest.table.name import TableName
 from tests.ingest.loading import DAY, HEADER, ITEMS, counts, ingest, make_dataset, rows, staging_tables
 
-STAGED = sql.Identifier("public", "staged")
+STAGED = TableName("public", "staged")
 EVENTS = ITEMS.replace("key: [id]", "key: [day, id]").replace("  id:", "  day: {type: date}\n  id:")
 ASCENDING_KEYS = {
     "smallint": ["-3", "0", "7", "9"],
@@ -34,13 +35,13 @@ def _rows_in_gap(connection: psycopg.Connection, dataset: Dataset, target: list[
     """The staged keys that are found to be new, with these keys in the target."""
     kind = dataset.columns["id"].sql_type.name
     for table, keys in (("items", target), ("staged", staged)):
-        connection.execute(f"DROP TABLE IF EXISTS {table}")  # type: ignore[call-overload]
-        connection.execute(f"CREATE TABLE {table} (id {kind} PRIMARY KEY)")  # type: ignore[call-overload]
+        connection.execute(f"DROP TABLE IF EXISTS {table}")
+        connection.execute(f"CREATE TABLE {table} (id {kind} PRIMARY KEY)")
         connection.execute(
-            f"INSERT INTO {table} SELECT unnest(%s::text[]::{kind}[])",  # type: ignore[call-overload]
+            f"INSERT INTO {table} SELECT unnest(%s::text[]::{kind}[])",
             [keys],
         )
-        connection.execute(f"ANALYZE {table}")  # type: ignore[call-overload]
+        connection.execute(f"ANALYZE {table}")
     condition = key_gap.find_gap(connection.cursor(), dataset, STAGED)
     query = sql.SQL("SELECT id::text FROM staged s WHERE {} ORDER BY id").format(condition)
     return [key for (key,) in connection.execute(query)]
@@ -50,7 +51,7 @@ def _rows_in_gap(connection: psycopg.Connection, dataset: Dataset, target: list[
 def test_a_gap_is_found_in_keys_of_every_sort(warehouse: psycopg.Connection, tmp_path: Path, kind: str) -> None:
     dataset = make_dataset(tmp_path, ITEMS.replace("bigint", f'"{kind}"'))
     lowest, *between, highest = ASCENDING_KEYS[kind]
-    held = [warehouse.execute(f"SELECT '{key}'::{kind}::text").fetchone()[0] for key in (lowest, *between, highest)]  # type: ignore[call-overload, index]
+    held = [warehouse.execute(f"SELECT '{key}'::{kind}::text").fetchone()[0] for key in (lowest, *between, highest)]  # type: ignore[index]
     if between:
         assert _rows_in_gap(warehouse, dataset, [lowest, highest], between) == held[1:-1]
         assert _rows_in_gap(warehouse, dataset, [lowest], [*between, highest]) == held[1:]
@@ -102,7 +103,7 @@ def test_a_run_ends_as_if_all_rows_were_looked_up(
             account = ingest(warehouse, dataset, second, tmp_path, version=DAY + timedelta(days=-1 if older else 1))
             columns = ", ".join([*dataset.columns, *(["source_version"] if mode == "upsert" else [])])
             key = ", ".join(dataset.key)
-            found = warehouse.execute(f"SELECT {columns} FROM items ORDER BY {key}").fetchall()  # type: ignore[call-overload]
+            found = warehouse.execute(f"SELECT {columns} FROM items ORDER BY {key}").fetchall()
             outcomes[-1].append((counts(account), found))
     assert outcomes[0] == outcomes[1]
     assert staging_tables(warehouse) == []
@@ -120,10 +121,13 @@ def _file(text: str, random: Random, low: int, high: int) -> str:
 def test_rows_of_a_gap_do_not_pass_through_the_changes(
     warehouse: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
-    monkeypatch.setattr(
-        "include.ingest.merge.find_gap", lambda *args: asked.append(key_gap.find_gap(*args)) or asked[-1]
-    )
+    asked: list[sql.Composable] = []
+
+    def find_gap(*args: Any) -> sql.Composable:
+        asked.append(key_gap.find_gap(*args))
+        return asked[-1]
+
+    monkeypatch.setattr("include.ingest.merge.find_gap", find_gap)
     dataset = make_dataset(tmp_path)
     ingest(warehouse, dataset, HEADER + "1,one,1\n2,two,2\n5,five,5\n", tmp_path)
     account = ingest(warehouse, dataset, HEADER + "1,ONE,1\n2,two,2\n3,three,3\n4,four,4\n", tmp_path)

@@ -299,7 +299,7 @@ def test_a_target_changed_since_the_plan_keeps_its_new_column(warehouse: psycopg
 ])  # fmt: skip
 def test_a_table_with_dependents_is_filled_in_place(warehouse: psycopg.Connection, tmp_path: Path, hanger: str) -> None:
     warehouse.execute("CREATE TABLE items (id bigint PRIMARY KEY, label text, price numeric(8,2))")
-    warehouse.execute(hanger)  # type: ignore[call-overload]
+    warehouse.execute(hanger)
     oid = warehouse.execute("SELECT 'items'::regclass::oid").fetchone()
     account = ingest(warehouse, make_dataset(tmp_path), HEADER + "1,a,1\n2,b,2\n1,c,3\n", tmp_path)
     assert warehouse.execute("SELECT 'items'::regclass::oid").fetchone() == oid

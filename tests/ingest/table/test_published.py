@@ -67,7 +67,7 @@ def pair(
         for connection in (here, there):
             for table in ("items", "others"):
                 connection.execute(f"CREATE TABLE {table} {TABLE}")
-        superuser.execute(f"CREATE PUBLICATION p {PUBLICATIONS[request.param]}")  # type: ignore[call-overload]
+        superuser.execute(f"CREATE PUBLICATION p {PUBLICATIONS[request.param]}")
         there.execute(
             f"CREATE SUBSCRIPTION s CONNECTION '{publisher.dsn('warehouse')}' PUBLICATION p WITH (copy_data = false)"
         )

@@ -73,7 +73,7 @@ def test_a_row_wider_than_a_page(warehouse: psycopg.Connection, tmp_path: Path, 
     text = f"name: wide\nsource: x\ntarget: public.wide\nmode: append\ncolumns:\n{columns}\n"
     dataset = make_dataset(tmp_path, text + "reject_limit: {rows: null, ratio: null}\n")
     if full:
-        warehouse.execute("CREATE TABLE wide (" + ", ".join(f"{name} numeric(38,0)" for name in names) + ")")  # type: ignore[call-overload]
+        warehouse.execute("CREATE TABLE wide (" + ", ".join(f"{name} numeric(38,0)" for name in names) + ")")
         warehouse.execute("INSERT INTO wide VALUES (0)")
     digits = ",".join(["12345678901234567890123456789012345678"] * 1200)
     data = ",".join(names) + f"\n1{',' * 1199}\n{digits}\n3{',' * 1199}\n"

@@ -167,7 +167,7 @@ def test_the_same_file_again_is_loaded_after(
 ) -> None:
     dataset = make_dataset(tmp_path, mode=mode)
     ingest(warehouse, dataset, CONTENT, tmp_path)
-    warehouse.execute(sql)  # type: ignore[call-overload]
+    warehouse.execute(sql)
     account = ingest(warehouse, dataset, CONTENT, tmp_path, force=force)
     assert account.status == "done"
     found = dict(rows(warehouse, "id, label"))
@@ -183,7 +183,7 @@ def test_the_same_file_again_is_skipped_while_the_table_holds_it(
     ingest(warehouse, dataset, HEADER + "1,first,1\n1000,first,1\n", tmp_path)
     ingest(warehouse, dataset, CONTENT, tmp_path, version=day(1))
     ingest(warehouse, dataset, CHANGED, tmp_path, version=day(2))
-    warehouse.execute(sql)  # type: ignore[call-overload]
+    warehouse.execute(sql)
     assert ingest(warehouse, dataset, CHANGED, tmp_path, version=day(2)).status == "skipped"
     assert ingest(warehouse, dataset, CHANGED, tmp_path, version=day(1)).status == "skipped"
     assert ingest(warehouse, dataset, CHANGED, tmp_path, version=day(3)).status == "skipped"
@@ -243,10 +243,10 @@ def test_a_restored_ledger_proves_nothing(warehouse: psycopg.Connection[Any], tm
     with warehouse.cursor() as cursor:
         assert is_untouched(cursor, dataset, UUID(account.run_id))
         for table in ("ingest_run", "ingest_stamp"):
-            cursor.execute(f"CREATE TABLE dump_of_{table} AS TABLE millrace.{table}")  # type: ignore[call-overload]
+            cursor.execute(f"CREATE TABLE dump_of_{table} AS TABLE millrace.{table}")
         cursor.execute("DELETE FROM millrace.ingest_run")
         for table in ("ingest_run", "ingest_stamp"):
-            cursor.execute(f"INSERT INTO millrace.{table} SELECT * FROM dump_of_{table}")  # type: ignore[call-overload]
+            cursor.execute(f"INSERT INTO millrace.{table} SELECT * FROM dump_of_{table}")
         assert not is_untouched(cursor, dataset, UUID(account.run_id))
 
 
@@ -292,8 +292,15 @@ def move_on(server: PostgresServer, epoch: int, transaction: int) -> None:
     if not segment.exists():
         segment.write_bytes(bytes(32 * 8192))
         postgres_user().own(segment)
-    command = ["pg_resetwal", "-D", server.data_dir, "-e", str(epoch), "-x", str(transaction)]
-    command[0] = str(server.binaries / "pg_resetwal")
+    command = [
+        str(server.binaries / "pg_resetwal"),
+        "-D",
+        str(server.data_dir),
+        "-e",
+        str(epoch),
+        "-x",
+        str(transaction),
+    ]
     subprocess.run(command, check=True, capture_output=True, cwd="/", timeout=60, **postgres_user().popen_options())
     server.start()
 

@@ -29,7 +29,7 @@ def test_a_column_that_is_always_generated(
 ) -> None:
     columns = {"id": "bigint PRIMARY KEY", "label": "text", "price": "numeric(8,2)", column: kind}
     text = ", ".join(f"{name} {given}" for name, given in columns.items())
-    warehouse.execute(f"CREATE TABLE items ({text})")  # type: ignore[call-overload]
+    warehouse.execute(f"CREATE TABLE items ({text})")
     if full:
         warehouse.execute("INSERT INTO items (price) VALUES (7)" if column == "id" else "INSERT INTO items VALUES (9)")
     with pytest.raises(TargetMismatch, match=rf"column {column}: the table always generates .* Leave it out"):
@@ -57,7 +57,7 @@ def test_more_columns_than_a_table_can_have(warehouse: psycopg.Connection, tmp_p
 
     if full:
         names = ", ".join(f"c{place} boolean" for place in range(1594))
-        warehouse.execute(f"CREATE TABLE wide (id integer PRIMARY KEY, {names})")  # type: ignore[call-overload]
+        warehouse.execute(f"CREATE TABLE wide (id integer PRIMARY KEY, {names})")
         warehouse.execute("INSERT INTO wide VALUES (7)")
     with pytest.raises(TargetMismatch, match=r"1,598 columns with Millrace's own are over .* Leave columns out"):
         ingest(warehouse, make_dataset(tmp_path, wide(1596)), data(1596), tmp_path)
@@ -107,7 +107,7 @@ def test_what_skips_rows_is_named(warehouse: psycopg.Connection, tmp_path: Path,
     if full or name == "rule nowhere":
         warehouse.execute("INSERT INTO items VALUES (1, 'old', 1)")
     before = rows(warehouse)
-    warehouse.execute(RULES[name])  # type: ignore[call-overload]
+    warehouse.execute(RULES[name])
     with pytest.raises(TargetRefused, match=f"did not take each row as it was written: {name} can skip"):
         ingest(warehouse, make_dataset(tmp_path), DATA, tmp_path)
     assert rows(warehouse) == before
@@ -131,7 +131,7 @@ def test_a_new_target_has_the_schemas_default_privileges(
         if not superuser.execute("SELECT FROM pg_roles WHERE rolname = 'reader'").fetchall():
             superuser.execute("CREATE ROLE reader")
     for default in defaults:
-        warehouse.execute(sql.SQL(default))  # type: ignore[arg-type]
+        warehouse.execute(sql.SQL(default))
     warehouse.execute("CREATE TABLE plain (id int)")
     ingest(warehouse, make_dataset(tmp_path, description="Things on sale"), DATA, tmp_path)
     query = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import psycopg
@@ -93,8 +94,8 @@ DATA_OF_KINDS = "text,mark,data,day\nmark,,,\ndata,,,\nnul,,,\nday,,,\ngood,,,\n
 
 
 def swapping(frame: pd.DataFrame) -> pd.DataFrame:
-    def column(name: str, values: list[object]) -> pd.Series:
-        return pd.Series(pd.array(values, dtype=frame[name].dtype), index=frame.index)
+    def column(name: str, values: list[Any]) -> pd.Series:
+        return pd.Series(values, dtype=frame[name].dtype, index=frame.index)
 
     kinds = frame["text"].tolist()
     frame["mark"] = column("mark", [b"\xff" + bytes(15) if kind == "mark" else None for kind in kinds])
