@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
 
 def _dispatch(arguments: list[str]) -> int:
     command, *rest = arguments
-    if command in ("airflow", "psql"):
+    if command in ("airflow", "ingest", "psql"):
         _become(command, rest)
     if command in ("check", "lock"):
         from stack import maintain
@@ -37,9 +37,7 @@ def _dispatch(arguments: list[str]) -> int:
 def _become(command: str, rest: list[str]) -> None:
     from stack import commands
 
-    if command == "airflow":
-        commands.airflow(rest)
-    commands.psql(rest)
+    {"airflow": commands.airflow, "ingest": commands.ingest, "psql": commands.psql}[command](rest)
 
 
 def _run(options: argparse.Namespace) -> int:
