@@ -148,7 +148,7 @@ def say(words: str) -> None:
 
 
 def _libpq(settings: Settings, database: str) -> dict[str, str]:
-    """The caller's environment, in which libpq finds a database of the stack: its password stands in no command line."""
+    """The caller's environment, in which libpq finds a database of the stack; no command line has its password."""
     url = urlsplit(settings.database_url(database))
     here = {
         "PGHOST": url.hostname, "PGPORT": str(url.port), "PGUSER": url.username, "PGPASSWORD": url.password,
