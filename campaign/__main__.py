@@ -82,12 +82,12 @@ def _campaign(ground: Ground, options: argparse.Namespace) -> int:
     bad = [one for one in played if one.problems]
     print(f"{struck} faults in {len(played)} rounds, {len(bad)} rounds with a problem")
     for name in (never := never_struck(played)):
-        print(f"{name}: found nothing to hit in any round, so nothing is known of it")
+        print(f"{name}: had no target in any round, so nothing is known of it")
     return 1 if bad or never else 0
 
 
 def _play(round_: Round, table: Table) -> list[str]:
-    """One round from calm to calm; what did not hold."""
+    """One round from calm to calm; the invariants that it violated."""
     try:
         round_.ground.calm()
         round_.play()

@@ -19,7 +19,7 @@ In each round a file of 60,000 rows with repeated keys, quoted newlines and bad 
 {pictures} pictures are uploaded, one of them torn, while faults strike at random moments of the first {strike:.0f}
 seconds. After the round:
 
-- the target's checksum equals that of a model of the table which never saw a database;
+- the target's checksum equals that of a model of the table that never saw a database;
 - the account balances: read, rejected and superseded rows are those that the file was made with;
 - every picture that was answered 202 is done and its renditions can be fetched, or has failed with a reason;
 - no staging table, advisory lock, open transaction, planned run or temporary file is left;
@@ -84,7 +84,7 @@ def _text(played: Sequence[Played], options: str, seconds: float) -> Iterator[st
     yield HEAD.format(
         options=options, pictures=PICTURES, strike=STRIKE_SECONDS, struck=sum(len(one.hits) for one in played),
         rounds=len(played), minutes=seconds / 60, pictures_sum=sum(one.pictures for one in played),
-        held=f"{len(bad)} rounds did not hold" if bad else "all of it held, after each round",
+        held=f"{len(bad)} rounds violated an invariant" if bad else "every invariant held after each round",
         refused=sum(one.refused for one in played), runs=runs, person=person, alone=runs - person,
     )  # fmt: skip
     yield from _kinds(played)
@@ -92,7 +92,7 @@ def _text(played: Sequence[Played], options: str, seconds: float) -> Iterator[st
         yield "\n## What runs said that needed a person\n"
         yield from sayings([reason for one in played for reason in one.reasons])
     if bad:
-        yield "\n## What did not hold\n"
+        yield "\n## Violated invariants\n"
         yield from (f"- round {one.number}: {problem}" for one in bad for problem in one.problems)
     yield "\n## Rounds\n\n| round | faults, in their order | seconds |\n| --- | --- | --- |"
     for one in played:
@@ -102,7 +102,7 @@ def _text(played: Sequence[Played], options: str, seconds: float) -> Iterator[st
 
 def _kinds(played: Sequence[Played]) -> Iterator[str]:
     """How often each kind struck, and in how many of its rounds a person was needed."""
-    yield "| fault | struck | found nothing to hit | rounds that needed a person | rounds that did not hold |"
+    yield "| fault | struck | had no target | rounds that needed a person | rounds that violated an invariant |"
     yield "| --- | --- | --- | --- | --- |"
     for fault in FAULTS:
         of = [one for one in played if fault.name in {name for name, _ in one.hits}]

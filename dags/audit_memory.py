@@ -15,7 +15,7 @@ its history, and has suspects profiled by the watcher of their machine.
 looked back, a profile's seconds and depth, and `force`: profile every chosen process now.
 
 **When `flag_leaks` fails:** read its log, or the page Memory. It fails once a leak; the flag goes when the growth stops
-or the process is started anew. With nothing new to say it is skipped.
+or the process is restarted. With nothing new to say it is skipped.
 """
 
 from __future__ import annotations

@@ -1,28 +1,28 @@
 """### Ingest a CSV file into PostgreSQL
 
 One DAG `ingest_<name>` for each dataset file `include/datasets/<name>.yaml`. A run takes the file of its data
-interval, cuts it into chunks, loads them side by side into a staging table and merges that into the target.
+interval, cuts it into chunks, loads them in parallel into a staging table and merges that into the target.
 
 | task | what it does |
 | --- | --- |
-| `plan` | waits for the file, skips one that is in, cuts it, settles repeated keys, finds what the last file held |
+| `plan` | waits for the file, skips one that was ingested before, cuts it, decides which rows win, finds known rows |
 | `load` | one mapped task a chunk: parse, clean, check, copy; bad rows go to `millrace.rejected_row` |
 | `merge` | one transaction: upsert, balance the account |
 | `account` | says what happened, emits the asset event, cleans up after a failure |
 
-A file of up to 16 MB is loaded and merged by `plan` itself, as that takes less time than a task to start; `load` and
-`merge` are skipped then, as they are when the file is in already.
+A file of up to 16 MB is loaded and merged by `plan` itself, as that takes less time than starting a task; `load` and
+`merge` are skipped then, as they are when the file was already ingested.
 
-**Rerun:** always safe. Any task may be retried or cleared at any time; clearing `plan` starts the run anew.
+**Rerun:** always safe. Any task may be retried or cleared at any time; clearing `plan` restarts the run.
 A run that is done stays done unless `force` is ticked.
 
 **By hand:** the trigger form takes another path, chunk size and limits. A logical date stands for the data interval
 that holds it: the run has the file and the version of that interval's scheduled run. **Backfill:**
-`airflow backfill create --dag-id ingest_orders --from-date 2026-01-01 --to-date 2026-01-31`.
-An older file never overwrites rows of a newer one.
+`airflow backfill create --dag-id ingest_orders --from-date 2026-01-01 --to-date 2026-01-31` (on the local stack
+`./run airflow …`), once the DAG is unpaused: a new one is paused. An older file never overwrites rows of a newer one.
 
-**When it fails:** read the last line of the failed task, or `reason` in `millrace.ingest_run`. It names the file and
-line, or the difference, and the way out. The target is as it was before the run. Rejected rows are in
+**When it fails:** `reason` in `millrace.ingest_run`, or the failed task's log, names the file and line, or the
+difference, and what to do. The target is as it was before the run. Rejected rows are in
 `millrace.rejected_row` under the run's id.
 """
 

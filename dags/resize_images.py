@@ -6,14 +6,14 @@ watcher listens to PostgreSQL), once for many uploads, and sweeps the folder `im
 | task | what it does |
 | --- | --- |
 | `claim` | takes in the folder of the form, or on a daily run the inbox; shares what waits among the tasks to come; a daily run also removes what deleted pictures and dead processes left |
-| `resize` | one mapped task a batch: in a child process with limits, all renditions of one decode; goes on with what comes in meanwhile |
+| `resize` | one mapped task a batch: in a child process with limits, all renditions of one decode; continues with what comes in meanwhile |
 | `account` | calls back who asked for it, counts done, failed and waiting |
 
 **Rerun:** always safe. What is done is not done twice; what a dead task had claimed is claimed again within minutes.
 
 **By hand:** the trigger form takes a folder or a URL as `s3://connection@bucket/prefix`, or `everything`: make the
 renditions of all stored pictures by the recipes as they are now, in `include/images/recipes.yaml`. Pictures that were
-made by them already are left alone.
+already made by them are left alone.
 
 **When a picture fails:** it fails alone. Its reason is on the page Images and in `millrace.image_source`, and it can be
 tried again from there. A broken picture is not retried; one whose child process was killed is, three times.

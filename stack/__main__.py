@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
 
 def _dispatch(arguments: list[str]) -> int:
     command, *rest = arguments
-    if command in ("airflow", "psql"):
+    if command in ("airflow", "ingest", "psql"):
         _become(command, rest)
     if command in ("check", "lock"):
         from stack import maintain
@@ -37,9 +37,7 @@ def _dispatch(arguments: list[str]) -> int:
 def _become(command: str, rest: list[str]) -> None:
     from stack import commands
 
-    if command == "airflow":
-        commands.airflow(rest)
-    commands.psql(rest)
+    {"airflow": commands.airflow, "ingest": commands.ingest, "psql": commands.psql}[command](rest)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -53,6 +51,10 @@ def _run(options: argparse.Namespace) -> int:
         return _cluster(options)
     if options.command == "secrets":
         return _secrets()
+    if options.command == "docs":
+        from stack.reference import command as reference
+
+        return reference.run(_parser(), check=options.check)
     if options.command == "up":
         print(commands.describe(commands.up()))
     elif options.command == "down":
@@ -98,7 +100,8 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--mb", type=float, default=200.0, help="size of the file in MB (200)")
     demo.add_argument("--once", action="store_true", help="stop at the end; the exit code is the outcome")
     kinds.add_parser("up", help="start PostgreSQL and Airflow in the background")
-    kinds.add_parser("down", help="stop everything").add_argument("--delete", action="store_true")
+    down = kinds.add_parser("down", help="stop everything")
+    down.add_argument("--delete", action="store_true", help="remove the local state, data too")
     kinds.add_parser("status", help="what runs, where, and the login")
     cluster = kinds.add_parser("cluster", help="the services of docker-compose.yaml as hosts of their own; needs root")
     cluster.add_argument("--workers", type=int, default=2, help="Celery workers (2)")
@@ -106,6 +109,8 @@ def _parser() -> argparse.ArgumentParser:
     cluster.add_argument("--delete", action="store_true", help="with --down: remove its databases and files too")
     cluster.add_argument("--on", nargs=argparse.REMAINDER, metavar="HOST COMMAND", help="run a command on a host")
     kinds.add_parser("secrets", help="make .env for docker-compose.yaml")
+    docs = kinds.add_parser("docs", help="write docs/reference/ from the code")
+    docs.add_argument("--check", action="store_true", help="only say which pages are stale; the exit code is 1 then")
     kinds.add_parser("supervise", help=argparse.SUPPRESS)
     return parser
 

@@ -1,4 +1,4 @@
-"""What `./run up`, `down`, `status`, `airflow` and `psql` do."""
+"""What `./run up`, `down`, `status`, `airflow`, `ingest` and `psql` do."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from include.memory.watcher import watch
 from stack.binaries import find_binaries
@@ -132,15 +133,29 @@ def psql(arguments: Sequence[str]) -> None:
     found = str(program) if program.exists() else shutil.which("psql")
     if not found:
         raise StackError("found no psql next to PostgreSQL's programs or on PATH")
-    url = settings.database_url("airflow" if name == "metadata" else name)
-    user_password, _, place = url.removeprefix("postgresql://").partition("@")
-    user, _, password = user_password.partition(":")
-    os.execve(found, [found, f"postgresql://{user}@{place}", *rest], {**os.environ, "PGPASSWORD": password})
+    os.execve(found, [found, *rest], _libpq(settings, "airflow" if name == "metadata" else name))
+
+
+def ingest(arguments: Sequence[str]) -> None:
+    """Become the ingest's command line, on the stack's warehouse."""
+    settings = _running()
+    os.execve(sys.executable, [sys.executable, "-m", "include.ingest", *arguments], _libpq(settings, "warehouse"))
 
 
 def say(words: str) -> None:
     """One line to the user."""
     print(f"run: {words}", file=sys.stderr, flush=True)
+
+
+def _libpq(settings: Settings, database: str) -> dict[str, str]:
+    """The caller's environment, in which libpq finds a database of the stack; no command line has its password."""
+    url = urlsplit(settings.database_url(database))
+    here = {
+        "PGHOST": url.hostname, "PGPORT": str(url.port), "PGUSER": url.username, "PGPASSWORD": url.password,
+        "PGDATABASE": url.path.lstrip("/"),
+    }  # fmt: skip
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    return kept | {name: value for name, value in here.items() if value}
 
 
 def _running() -> Settings:

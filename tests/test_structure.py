@@ -91,7 +91,7 @@ def test_a_dag_file_is_a_manual_and_wiring(file: Path) -> None:
 
 @pytest.mark.parametrize("model", [Dataset, Column, CsvFormat, RejectLimit, DeleteLimit, UnpackLimit])
 def test_the_reference_names_every_field(model: type[Dataset]) -> None:
-    reference = (REPOSITORY / "docs" / "datasets.md").read_text()
+    reference = (REPOSITORY / "docs" / "reference" / "datasets.md").read_text()
     for name, field in model.model_fields.items():
         assert f"| `{name}` |" in reference
         assert field.description

@@ -31,6 +31,7 @@ class Tool:
 
 TOOLS = {
     "browser": Tool("chromium", "chromium", "the pages in a browser"),
+    "curl": Tool("curl", "curl", "the commands of the docs"),
     "compiler": Tool("cc", "gcc libc6-dev", "clocks that are turned"),
     "hosts": Tool("ip mount nsenter tc unshare", "iproute2 mount util-linux", "hosts on networks of their own"),
     "prometheus": Tool("prometheus", "prometheus", "monitoring"),

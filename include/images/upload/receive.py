@@ -88,7 +88,11 @@ async def receive(request: Request, receiver: Receiver) -> None:
         await _receive_parts(request, receiver, options.get(b"boundary"))
         return
     if kind == b"application/x-www-form-urlencoded":
-        raise Refused(415, "type", "send the picture as the body, or as multipart/form-data")
+        raise Refused(
+            415, "type",
+            "the request says that it is a web form, as curl does by itself: say -H 'Content-Type: image/jpeg' with the"
+            " picture as the body, or send multipart/form-data",
+        )  # fmt: skip
     receiver.begin(unquote(request.headers.get("x-file-name", "")))
     async for part in request.stream():
         receiver.write(part)

@@ -1,0 +1,45 @@
+"""The fields of a dataset file, from the models that check it."""
+
+from __future__ import annotations
+
+from include.ingest.dataset.columns import Column, CsvFormat, Model
+from include.ingest.dataset.definition import Dataset, DeleteLimit, RejectLimit, UnpackLimit
+from stack.reference.markdown import code, default, kind, page, table
+
+PARTS: dict[type[Model], str] = {
+    Dataset: "The dataset",
+    Column: "Column",
+    CsvFormat: "CsvFormat",
+    RejectLimit: "RejectLimit",
+    DeleteLimit: "DeleteLimit",
+    UnpackLimit: "UnpackLimit",
+}
+WHERE = {Column: "columns.<name>", CsvFormat: "csv", RejectLimit: "reject_limit", DeleteLimit: "delete_limit",
+         UnpackLimit: "unpack_limit"}  # fmt: skip
+
+
+def write() -> str:
+    """The page."""
+    return page(
+        "Dataset files",
+        "The fields of `include/datasets/<name>.yaml`. How to use them: [add a dataset](../how-to/add-a-dataset.md).",
+        *(part for model, title in PARTS.items() for part in _part(model, title)),
+    )
+
+
+def _part(model: type[Model], title: str) -> list[str]:
+    schema = model.model_json_schema()
+    wanted = set(schema.get("required", ()))
+    rows = [
+        [
+            code(name),
+            kind(field),
+            "*required*" if name in wanted else default(field["default"]) if "default" in field else "",
+            field.get("description", ""),
+        ]
+        for name, field in schema["properties"].items()
+    ]
+    intro = (model.__doc__ or "").strip().splitlines()[0]
+    if model in WHERE:
+        intro = f"Field {code(WHERE[model])}. {intro}"
+    return [f"## {title}", intro, table(["field", "type", "default", "meaning"], rows)]

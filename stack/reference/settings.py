@@ -1,0 +1,171 @@
+"""Environment variables, Connections and `.env`: each name that code or compose file reads has a sentence here."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from stack.errors import StackError
+from stack.reference.markdown import code, page, table
+from stack.settings import REPOSITORY
+
+FOLDERS = ("include", "config", "dags", "plugins", "stack")
+NAME = re.compile(r"MILLRACE_[A-Z_]+(\{\})?")
+VARIABLE = re.compile(r"\$\{([A-Z_]+)(:[-?])?((?:[^{}]|\{[^{}]*\})*)\}")
+TEXTS = {
+    "MILLRACE_INBOX": ("/var/lib/millrace/inbox", "The folder that `{{ inbox }}` stands for in a dataset's `source`."),
+    "MILLRACE_SCRATCH": (
+        "the system's temporary folder",
+        "A folder of the machine for unpacked files and pictures in progress. It needs room for unpacked files.",
+    ),
+    "MILLRACE_IMAGES": (
+        "/var/lib/millrace/images",
+        "The store of pictures: a folder that the API server and all workers share, or `s3://connection@bucket/prefix`.",
+    ),
+    "MILLRACE_IMAGES_INBOX": (
+        "`images/` of the inbox",
+        "Folder or URL that the daily run of `resize_images` takes in.",
+    ),
+    "MILLRACE_IMAGE_LANES": ("the number of cores", "How many `resize` tasks a run has at most."),
+    "MILLRACE_LOGS": ("", "`s3://connection@bucket/prefix`: logs of tasks are kept there."),
+    "MILLRACE_METRICS_TOKEN": ("", "The bearer token of `/millrace/metrics`. Without it there is no such route."),
+    "MILLRACE_QUEUE_{}": (
+        "default",
+        "`MILLRACE_QUEUE_INGEST`, `MILLRACE_QUEUE_IMAGES`, `MILLRACE_QUEUE_MEMORY`: the Celery queue of its tasks.",
+    ),
+    "MILLRACE_MEMORY_AGENT": ("on", "`off` keeps agent and watcher out of whatever is started from then on."),
+    "MILLRACE_MEMORY_FOLDER": (
+        "a folder of the user in `$TMPDIR`",
+        "The private folder of questions, answers and the spool. Two Airflows of one user on a machine need one each.",
+    ),
+    "MILLRACE_MEMORY_SECONDS": ("60", "Seconds between two looks of the watcher."),
+    "MILLRACE_MEMORY_PROCESSES": ("", "More processes to watch, as JSON of role to regular expression."),
+    "MILLRACE_MEMORY_LIMIT_MB": (
+        "what its control group leaves beside its neighbours",
+        "How much memory a watched process may take.",
+    ),
+    "MILLRACE_MEMORY_NOTIFIERS": (
+        "",
+        "Notifiers of Airflow that are told of a leak, as a JSON list of `class` and arguments.",
+    ),
+    "MILLRACE_RELEASE": ("the commit that is checked out", "Marks deploys on the plots of the memory audit."),
+    "MILLRACE_FIXED_CODE": (
+        "",
+        "Set where the code does not change while a worker runs: workers then import it once, and not in each task.",
+    ),
+    "MILLRACE_METADATA_SUPERUSER": ("", "URL of the metadata's server as superuser, for `include.warehouse.prepare`."),
+    "MILLRACE_WAREHOUSE_SUPERUSER": (
+        "",
+        "URL of the warehouse's server as superuser, for `include.warehouse.prepare`.",
+    ),
+    "MILLRACE_STATE": ("`.millrace` in the clone", "Where the local stack keeps its state."),
+    "MILLRACE_EXECUTOR": ("LocalExecutor", "Airflow's executor on the local stack, or several."),
+}
+CONNECTIONS = {
+    "warehouse": "PostgreSQL, as role `ingest`. A dataset may name another one in `postgres_conn_id`.",
+    "warehouse_pages": "The same as role `pages`, for what only reads. Without it, `warehouse` serves.",
+    "image_callbacks": 'Password: the shared secret of callbacks. Extra: `{"origins": […]}`, where they may go.',
+    "any other": "Named before the `@` of a URL: `s3://connection@bucket/…`.",
+}
+ENV = {
+    "METADATA_SUPERUSER_PASSWORD": "Superuser of the metadata's server.",
+    "WAREHOUSE_SUPERUSER_PASSWORD": "Superuser of the warehouse's server.",
+    "AIRFLOW_DB_PASSWORD": "Role `airflow`, which owns the metadata.",
+    "WAREHOUSE_PASSWORD": "Role `ingest`, which owns the warehouse.",
+    "PAGES_PASSWORD": "Role `pages`, which only reads.",
+    "REDIS_PASSWORD": "Celery's queue.",
+    "ADMIN_PASSWORD": "The login `admin` of Airflow, Flower and Grafana.",
+    "METRICS_TOKEN": "The bearer token of `/millrace/metrics`.",
+    "API_SECRET_KEY": "Signs the sessions of Airflow's page.",
+    "JWT_SECRET": "Signs the tokens of users and tasks.",
+    "FERNET_KEY": "Encrypts Connections in the metadata.",
+    "BIND": "The address on which ports are open.",
+    "API_PORT": "Airflow's page.",
+    "WAREHOUSE_PORT": "The warehouse.",
+    "FLOWER_PORT": "Flower, profile `flower`.",
+    "PROMETHEUS_PORT": "Prometheus, profile `monitoring`.",
+    "GRAFANA_PORT": "Grafana, profile `monitoring`.",
+    "BASE_URL": "The address under which users reach Airflow.",
+    "MILLRACE_IMAGE": "The container image.",
+    "PARALLELISM": "Tasks at once in all workers: workers times `WORKER_CONCURRENCY`. Pools are cut from it.",
+    "WORKER_CONCURRENCY": "Tasks at once in one worker.",
+    "WORKER_MEMORY": "Memory limit of a worker.",
+    "WAREHOUSE_WAL": "`max_wal_size` of the warehouse: three times the largest file.",
+    "MEMORY_SECONDS": "`MILLRACE_MEMORY_SECONDS`.",
+    "IMAGES": "`MILLRACE_IMAGES`.",
+    "LOGS": "`MILLRACE_LOGS`.",
+    "STORAGE": "The Connection `storage`, as JSON or URL, for `IMAGES` and `LOGS`.",
+    "INGEST_QUEUE": "`MILLRACE_QUEUE_INGEST`.",
+    "IMAGES_QUEUE": "`MILLRACE_QUEUE_IMAGES`.",
+    "MEMORY_QUEUE": "`MILLRACE_QUEUE_MEMORY`.",
+    "TASK_SILENCE_SECONDS": "How long a worker may be silent until its tasks are retried.",
+    "TASK_QUEUED_SECONDS": "How long a task may be queued until it is queued again.",
+}
+
+
+def write() -> str:
+    """The page. Raises StackError where a name has no sentence, or a sentence no name."""
+    defaults = dict(_compose())
+    _compare("the code", set(_read_by_code()), set(TEXTS))
+    _compare("docker-compose.yaml", set(defaults), set(ENV))
+    return page(
+        "Settings",
+        "What a dataset says stands in [its file](datasets.md); the rest is in the environment of Airflow's processes.",
+        "## Environment variables",
+        table(["variable", "default", "meaning"], [[code(name.format("<KIND>")), *_row(name)] for name in TEXTS]),
+        "`./run up` takes `AIRFLOW_CONN_…`, `AIRFLOW__CELERY__…` and the `MILLRACE_…` of images, logs, memory, metrics,"
+        " queues and scratch from the shell that calls it.",
+        "## Connections",
+        "Of Airflow: in its page, or as `AIRFLOW_CONN_<NAME>` in the environment, as a URL or JSON.",
+        table(
+            ["Connection", "what it is"],
+            [[code(name) if name != "any other" else name, text] for name, text in CONNECTIONS.items()],
+        ),
+        "## .env",
+        "Settings of `docker-compose.yaml` and `./run cluster`. `./run secrets` makes those without a default.",
+        table(["setting", "default", "meaning"], [[code(name), defaults[name], text] for name, text in ENV.items()]),
+    )
+
+
+def _row(name: str) -> list[str]:
+    usual, text = TEXTS[name]
+    return [code(usual) if re.fullmatch(r"[/\w]+", usual) else usual, text]
+
+
+def _read_by_code() -> Iterator[str]:
+    for folder in FOLDERS:
+        for file in sorted((REPOSITORY / folder).rglob("*.py")):
+            if file.parent != Path(__file__).parent:
+                yield from _names(ast.parse(file.read_text()))
+
+
+def _names(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and NAME.fullmatch(node.value):
+            yield node.value
+
+
+def _compose() -> Iterator[tuple[str, str]]:
+    """Each variable with its default; the first place that gives one counts."""
+    found: dict[str, str] = {}
+    for name, how, text in VARIABLE.findall((REPOSITORY / "docker-compose.yaml").read_text()):
+        if how == ":-":
+            found.setdefault(name, code(text) or "empty")
+            found |= {inner: code(usual) for inner, _, usual in VARIABLE.findall(text) if inner not in found}
+    for name, how, _ in VARIABLE.findall((REPOSITORY / "docker-compose.yaml").read_text()):
+        if how != ":-":
+            found.setdefault(name, "*required*")
+    yield from found.items()
+
+
+def _compare(source: str, read: set[str], told: set[str]) -> None:
+    if read - told:
+        raise StackError(
+            f"{source} reads {', '.join(sorted(read - told))}, of which stack/reference/settings.py says nothing"
+        )
+    if told - read:
+        raise StackError(
+            f"stack/reference/settings.py tells of {', '.join(sorted(told - read))}, which {source} does not read"
+        )
