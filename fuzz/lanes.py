@@ -15,8 +15,8 @@ from typing import Any
 
 from fuzz.judges import open_judge
 from fuzz.judging import Checked, Difference, Judge
+from stack.ports import scratch_folder
 from stack.postgres import PostgresServer
-from stack.scratch import scratch_folder
 
 # Nothing here need survive the machine. A judge may make a publication; no vacuum comes in between.
 QUICK = {

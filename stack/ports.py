@@ -1,14 +1,18 @@
-"""Free TCP ports on this machine."""
+"""Free places on this machine: TCP ports, and folders for data that need not survive."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import socket
 import tempfile
 from pathlib import Path
 
 HOST = "127.0.0.1"
+SHARED = Path("/tmp")  # by all stacks of the machine, whatever $TMPDIR is
+MEMORY = Path("/dev/shm")
+NEEDED_BYTES = 4 << 30  # that the disk in memory must have free
 
 
 def is_free(port: int) -> bool:
@@ -27,7 +31,7 @@ def reserve(port: int) -> int | None:
 
     A server listens only seconds after its port was chosen. Who inherits the handle holds the port too.
     """
-    file = Path(tempfile.gettempdir()) / f"millrace-port-{port}"
+    file = SHARED / f"millrace-port-{port}"
     try:
         # An existing file may be another user's: it is only read.
         handle = os.open(file, os.O_RDONLY if file.exists() else os.O_RDONLY | os.O_CREAT, 0o644)
@@ -60,3 +64,17 @@ def free_port(*wanted: int) -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
+
+
+def scratch_folder(prefix: str) -> Path:
+    """A new folder that other users may enter, as PostgreSQL runs as one of them where this one is root."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=scratch_place()))
+    folder.chmod(0o755)
+    return folder
+
+
+def scratch_place() -> Path | None:
+    """The disk in memory, where there is room, as each test makes a database; or None for where temporary files are."""
+    if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= NEEDED_BYTES:
+        return MEMORY
+    return None

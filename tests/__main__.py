@@ -21,7 +21,7 @@ from pathlib import Path
 
 import psutil
 
-from stack.scratch import scratch_folder
+from stack.ports import scratch_folder
 
 ROOT = Path(__file__).parents[1]
 # Two files at a time, in this order, as what has a real Airflow waits most.

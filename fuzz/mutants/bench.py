@@ -24,9 +24,8 @@ from psycopg import sql
 
 from fuzz.mutants.tree import ROOT, copy_tree
 from stack import databases
-from stack.ports import free_port
+from stack.ports import free_port, scratch_place
 from stack.postgres import PostgresServer
-from stack.scratch import scratch_place
 from tests import conftest
 
 OWN = ("include", "tests", "fuzz", "stack", "dags")
