@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import pytest
 import yaml
@@ -78,9 +79,15 @@ def _module(command: str) -> None:
 
 
 def _takes(program: list[str], options: list[str]) -> None:
+    text = _help(*program)
+    assert [option for option in options if option.startswith("--") and f"{option} " not in f"{text} "] == []
+
+
+@cache
+def _help(*program: str) -> str:
+    """What a program says of its options; some take seconds to start."""
     done = subprocess.run([*program, "--help"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
-    missing = [option for option in options if option.startswith("--") and f"{option} " not in done.stdout + " "]
-    assert not missing, done.stdout
+    return done.stdout
 
 
 def _campaign(command: str) -> None:
