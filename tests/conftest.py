@@ -18,6 +18,8 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import Connection, sql
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from stack import databases
 from stack.ports import free_port
@@ -37,6 +39,27 @@ server.start()
 print(server.get_host_and_port()[1], flush=True)
 signal.pause()
 """
+
+
+# What asks a running Airflow goes to two workers, each with a stack of its own: one that waits for runs most of the
+# time, and one for the rest.
+WITH_AIRFLOW = "tests/dags/"
+FIRST_STACK = ("test_ingest_csv.py", "test_documents.py")
+
+
+class Lanes(LoadFileScheduling):  # type: ignore[misc]  # xdist is not typed
+    """A file is one worker's; files that use the same stack are, too."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        if not file.startswith(WITH_AIRFLOW):
+            return file
+        return f"{WITH_AIRFLOW}{'first' if file.endswith(FIRST_STACK) else 'second'}"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes:
+    """Instead of the scheduler of `--dist loadfile`."""
+    return Lanes(config, log)
 
 
 @pytest.fixture(scope="session")
