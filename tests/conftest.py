@@ -57,6 +57,7 @@ class Lanes(LoadFileScheduling):  # type: ignore[misc]  # xdist is not typed
         return f"{WITH_AIRFLOW}{'first' if file.endswith(FIRST_STACK) else 'second'}"
 
 
+@pytest.hookimpl(optionalhook=True)  # xdist may be switched off
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes:
     """Instead of the scheduler of `--dist loadfile`."""
     return Lanes(config, log)

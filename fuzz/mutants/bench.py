@@ -104,9 +104,9 @@ class BenchPlugin:
 
 def import_everything() -> None:
     """Import what the tests import, in the process that forks."""
-    for path in sorted(ROOT.glob("tests/ingest/test_*.py")):
+    for path in sorted(ROOT.glob("tests/ingest/**/test_*.py")):
         with contextlib.suppress(Exception):  # the tests themselves say what is wrong
-            importlib.import_module(f"tests.ingest.{path.stem}")
+            importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
     gc.collect()
     gc.freeze()  # a child that collects would copy all these pages
 
