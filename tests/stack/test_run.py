@@ -25,7 +25,7 @@ from tests.waiting import until
 
 COMMANDS = (
     "setup", "demo", "up", "down", "status", "cluster", "secrets", "airflow", "psql", "test", "fuzz",
-    "campaign", "check", "bench", "lock",
+    "campaign", "check", "bench", "lock", "ingest", "docs",
 )  # fmt: skip
 PARTS = ("postgres", "databases", "airflow tables", "api-server", "scheduler", "dag-processor", "triggerer")
 
@@ -90,7 +90,7 @@ def test_setup_does_nothing_once_done() -> None:
 
 def test_without_a_stack_each_command_says_so(tmp_path: Path) -> None:
     state = {"MILLRACE_STATE": str(tmp_path / "none")}
-    for command in ("status", "psql", "airflow"):
+    for command in ("status", "psql", "airflow", "ingest"):
         done = run(command, **state)
         assert done.returncode == 1
         assert len(done.stderr.splitlines()) == 1
