@@ -14,17 +14,9 @@ from typing import Any
 import psutil
 import psycopg
 
-from bench.peers import PINS
-from bench.place import Place
 from stack.settings import REPOSITORY
 
-PACKAGES = ("apache-airflow", "pyarrow", "pgpq", "psycopg", "pandas", "numpy", "SQLAlchemy")
 SERVER_SETTINGS = ("shared_buffers", "max_wal_size", "fsync", "synchronous_commit", "full_page_writes")
-
-
-def describe(place: Place) -> dict[str, str]:
-    """One line a fact."""
-    return {**host(place.server.data_dir), **server(place.admin), **software(PACKAGES, PINS)}
 
 
 def host(folder: Path) -> dict[str, str]:

@@ -14,7 +14,7 @@ import threading
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 EVERY_SECONDS = 0.5  # in the first seconds, for short runs
@@ -22,6 +22,7 @@ LATER_SECONDS = 2.0  # a sample walks the page tables of all tasks, which is not
 FIRST_SECONDS = 10.0
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+RESET_PEAK = "5"  # what /proc/<pid>/clear_refs takes for this
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,6 @@ class Usage:
     """A group at one moment; CPU counts from the start of the sampling."""
 
     cpu_seconds: float = 0.0
-    processes: int = 0
     rss_bytes: int = 0
     pss_bytes: int | None = None  # None when one of its processes does not let us read it
 
@@ -79,8 +79,24 @@ class Trace:
     def peak_pss_bytes(self, group: str) -> int | None:
         """The largest sum of proportional memory, shared pages counted once; None when it was unreadable."""
         found = [sample.groups[group].pss_bytes for sample in self.samples]
-        known = [pss for pss in found if pss is not None]
-        return max(known, default=0) if len(known) == len(found) else None
+        return None if None in found else max((pss for pss in found if pss is not None), default=0)
+
+    def most_cores(self, group: str, seconds: float) -> float:
+        """The most cores that the group was busy on, over so many seconds."""
+        most, first = 0.0, 0
+        for last in self.samples:
+            if last.at - self.samples[first].at >= seconds:
+                cpu = last.groups[group].cpu_seconds - self.samples[first].groups[group].cpu_seconds
+                most = max(most, cpu / (last.at - self.samples[first].at))
+                first += 1
+        return most
+
+    def cost(self, seconds: float, client: str, server: str = "server") -> Cost:
+        """What these two groups cost in all."""
+        return Cost(
+            seconds, self.cpu_seconds(client), self.cpu_seconds(server), self.peak_rss_bytes(client),
+            self.peak_pss_bytes(client), self.wal_bytes(),
+        )  # fmt: skip
 
     def _sample(self, at: float) -> Sample:
         index = bisect_right([sample.at for sample in self.samples], at)
@@ -88,6 +104,23 @@ class Trace:
 
     def _at(self, at: float, group: str) -> Usage:
         return self._sample(at).groups[group] if self.samples else Usage()
+
+
+def cpu_of(pid: int) -> tuple[float, float]:
+    """CPU seconds that a process has used so far, and that its children have which it has waited for."""
+    own, system, childrens, childrens_system = map(int, _stat(pid)[11:15])
+    return (own + system) / TICKS, (childrens + childrens_system) / TICKS
+
+
+def cpu_of_all(pids: Iterable[int]) -> float:
+    """CPU seconds that those of them that live have used so far."""
+    found = snapshot()
+    return sum(found[pid].cpu_seconds for pid in pids if pid in found)
+
+
+def children_of(pid: int) -> list[int]:
+    """The children of all threads of a process."""
+    return [int(child) for file in Path(f"/proc/{pid}").glob("task/*/children") for child in file.read_text().split()]
 
 
 def snapshot() -> dict[int, Process]:
@@ -102,9 +135,14 @@ def snapshot() -> dict[int, Process]:
 
 
 def _process(pid: int) -> Process:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    fields = _stat(pid)
     cpu = (int(fields[11]) + int(fields[12])) / TICKS
     return Process(pid, int(fields[1]), int(fields[19]), cpu, int(fields[21]) * PAGE_BYTES)
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of its stat that follow the name."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def title(pid: int) -> str:
@@ -132,14 +170,59 @@ def descendants(processes: Snapshot, root: int, *, depth: int = 0) -> list[int]:
 def pss_bytes(pid: int) -> int | None:
     """Proportional set size; None when the kernel does not let us see it, 0 when the process has ended."""
     try:
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
+        return _field(Path(f"/proc/{pid}/smaps_rollup"), "Pss")
     except PermissionError:
         return None
-    except OSError:
+
+
+def rss_bytes(pid: int, field: str = "VmRSS") -> int:
+    """Resident bytes now (VmRSS) or at most (VmHWM); 0 when the process has ended."""
+    return _field(Path(f"/proc/{pid}/status"), field)
+
+
+def _field(file: Path, name: str) -> int:
+    """A line `name: number kB`, in bytes."""
+    try:
+        lines = file.read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
         return 0
-    return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), 0)
+
+
+class MemoryWatch:
+    """From `with` to its end: what processes held at first and at most. PSS is None when it can't be read."""
+
+    def __init__(self, pids: Sequence[int]) -> None:
+        self._pids = pids
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._loop, daemon=True)
+
+    def __enter__(self) -> MemoryWatch:
+        for pid in self._pids:
+            Path(f"/proc/{pid}/clear_refs").write_text(RESET_PEAK)
+        self.first_rss = sum(map(rss_bytes, self._pids))
+        self.peak_pss = self._pss()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(timeout=10)
+        self.peak_rss = sum(rss_bytes(pid, "VmHWM") for pid in self._pids)  # the kernel's own, so not by sampling
+
+    def _loop(self) -> None:
+        while not self._stop.wait(EVERY_SECONDS / 2):
+            now = self._pss()
+            self.peak_pss = None if now is None or self.peak_pss is None else max(self.peak_pss, now)
+
+    def _pss(self) -> int | None:
+        return total([pss_bytes(pid) for pid in self._pids])
+
+
+def total(values: Sequence[int | None]) -> int | None:
+    """Their sum; None when one is unknown."""
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
 
 
 class Sampler:
@@ -192,24 +275,33 @@ class Sampler:
             seen[identity] = process.cpu_seconds - self._base.get(identity, 0.0)
         cpu = sum(seen.values())
         if name not in self._memory:
-            return Usage(cpu, len(members))
-        pss = [pss_bytes(process.pid) for process in members]
-        known = [value for value in pss if value is not None]
-        total = sum(known) if len(known) == len(pss) else None
-        return Usage(cpu, len(members), sum(process.rss_bytes for process in members), total)
+            return Usage(cpu)
+        pss = total([pss_bytes(process.pid) for process in members])
+        return Usage(cpu, sum(process.rss_bytes for process in members), pss)
 
 
 @dataclass(frozen=True)
-class Run:
-    """What one command did and cost."""
+class Cost:
+    """What a run took: of its client (a command, or a DAG run's tasks), and of the server that it loaded."""
 
     seconds: float
-    code: int | None  # None when it was ended because it took too long
     client_cpu_seconds: float
     server_cpu_seconds: float
     peak_rss_bytes: int
     peak_pss_bytes: int | None
     wal_bytes: int
+
+    @property
+    def peak_bytes(self) -> int:
+        """PSS where it can be read."""
+        return self.peak_rss_bytes if self.peak_pss_bytes is None else self.peak_pss_bytes
+
+
+@dataclass(frozen=True)
+class Run(Cost):
+    """What one command did and cost."""
+
+    code: int | None  # None when it was ended because it took too long
     output: str = field(repr=False, default="")
 
     @property
@@ -250,11 +342,10 @@ def run(
         finally:
             _end(child)
     trace = seen.trace
-    text = output.read_text(errors="replace")[-4000:]
-    return Run(
-        seconds, code, cpu if cpu is not None else trace.cpu_seconds("client"), trace.cpu_seconds("server"),
-        trace.peak_rss_bytes("client"), trace.peak_pss_bytes("client"), trace.wal_bytes(), text,
-    )  # fmt: skip
+    cost = asdict(trace.cost(seconds, "client"))
+    if cpu is not None:
+        cost["client_cpu_seconds"] = cpu
+    return Run(**cost, code=code, output=output.read_text(errors="replace")[-4000:])
 
 
 def _wait(child: subprocess.Popen[bytes], deadline: float) -> tuple[int | None, float | None]:

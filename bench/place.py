@@ -17,12 +17,12 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from bench.airflow import Airflow
 from bench.measure import Pick, Snapshot, descendants, title
 from include.ingest.dataset.definition import Dataset
 from include.ingest.dataset_file import load_dataset
 from samples.orders import Shape, write
 from stack import commands
-from stack.api import AirflowApi
 from stack.binaries import find_binaries
 from stack.errors import StackError
 from stack.postgres import PostgresServer
@@ -32,7 +32,6 @@ from stack.settings import REPOSITORY, Settings, state_folder
 SETTLE_SECONDS = 2.0
 WARM_ROWS = 2000
 WAREHOUSE, PEERS = "warehouse", "bench"
-AUDIT, START_SECONDS = "audit_memory", 60.0
 
 
 class Place:
@@ -80,29 +79,8 @@ class Place:
         self._watch_wal = psycopg.connect(self.server.dsn(), autocommit=True)
         if not self.admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", [PEERS]).fetchone():
             self.admin.execute(sql.SQL("CREATE DATABASE {} OWNER ingest").format(sql.Identifier(PEERS)))
-        self._serve_the_schedule()
-        self._pause_the_audit()
-
-    def _pause_the_audit(self) -> None:
-        """The memory audit would come in between every ten minutes."""
-        api, deadline = AirflowApi(self.settings), time.monotonic() + START_SECONDS
-        api.login()
-        while api.get(f"dags/{AUDIT}") is None and time.monotonic() < deadline:
-            time.sleep(0.5)
-        api.patch(f"dags/{AUDIT}", {"is_paused": True})
-        api.close()
-
-    def _serve_the_schedule(self) -> None:
-        """Small files for the scheduled runs, which would otherwise wait for theirs and hold up the benchmark's."""
-        folder = self.settings.inbox / "orders"
-        folder.mkdir(parents=True, exist_ok=True)
-        for days in (0, 1):
-            name = f"orders_{datetime.now(UTC) - timedelta(days=days):%Y-%m-%d}.csv"
-            if not (folder / name).exists():
-                with (folder / f".{name}").open("wb") as out:
-                    write(out, Shape(WARM_ROWS, bad=0.0, seed=days + 90))
-                (folder / f".{name}").rename(folder / name)
-            self.warm_file = folder / name
+        self.warm_file = serve_the_schedule(self.settings.inbox, WARM_ROWS)
+        Airflow(self.settings).await_dag("audit_memory", paused=True)  # it would come in between every ten minutes
 
     def dsn(self, database: str) -> str:
         """The connection URL of a database, as its owner."""
@@ -122,7 +100,8 @@ class Place:
         with psycopg.connect(self.dsn(database), autocommit=True) as connection:
             connection.execute("DROP SCHEMA IF EXISTS bench_dlt CASCADE")
             connection.execute("DROP SCHEMA IF EXISTS bench_dlt_staging CASCADE")
-            for name in _tables(connection):
+            tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+            for (name,) in tables:
                 connection.execute(sql.SQL("DROP TABLE public.{} CASCADE").format(sql.Identifier(name)))
 
     def keep_copy(self) -> None:
@@ -149,15 +128,13 @@ class Place:
         """Rows in a table."""
         name = sql.Identifier(*table.split("."))
         with psycopg.connect(self.dsn(database)) as connection:
-            row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(name)).fetchone()
-        assert row is not None
-        return int(row[0])
+            ((rows,),) = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(name))
+        return int(rows)
 
     def wal(self) -> int:
         """Bytes of WAL written since the server was made."""
-        row = self._watch_wal.execute("SELECT (pg_current_wal_lsn() - '0/0')::bigint").fetchone()
-        assert row is not None
-        return int(row[0])
+        ((written,),) = self._watch_wal.execute("SELECT (pg_current_wal_lsn() - '0/0')::bigint")
+        return int(written)
 
     def psql(self) -> Path:
         """The psql next to the server's programs."""
@@ -223,7 +200,20 @@ class Backends:
         return words[2] if len(words) > 3 and "(" in words[3] else ""
 
 
-def target_ddl(dataset: Dataset, name: str = "orders", *, key: bool = True) -> sql.Composed:
+def serve_the_schedule(inbox: Path, rows: int, first_id: int = 1) -> Path:
+    """Small files for the scheduled runs, which would otherwise wait for theirs and hold up the benchmark's; one."""
+    folder = inbox / "orders"
+    folder.mkdir(parents=True, exist_ok=True)
+    for days in (0, 1):
+        path = folder / f"orders_{datetime.now(UTC) - timedelta(days=days):%Y-%m-%d}.csv"
+        if not path.exists():
+            with path.with_suffix(".new").open("wb") as out:
+                write(out, Shape(rows, bad=0.0, seed=days + 90, first_id=first_id))
+            path.with_suffix(".new").rename(path)
+    return path
+
+
+def target_ddl(dataset: Dataset) -> sql.Composed:
     """The table that everybody loads: the dataset's columns, `processed_at`, and the key."""
     columns: list[sql.Composable] = [
         sql.SQL("{} {}{}").format(
@@ -232,11 +222,5 @@ def target_ddl(dataset: Dataset, name: str = "orders", *, key: bool = True) -> s
         for column, what in dataset.columns.items()
     ]
     columns.append(sql.SQL("processed_at timestamptz NOT NULL DEFAULT now()"))
-    if key:
-        columns.append(sql.SQL("PRIMARY KEY ({})").format(sql.SQL(", ").join(map(sql.Identifier, dataset.key))))
-    return sql.SQL("CREATE TABLE public.{} ({})").format(sql.Identifier(name), sql.SQL(", ").join(columns))
-
-
-def _tables(connection: psycopg.Connection) -> list[str]:
-    found = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
-    return [name for (name,) in found]
+    columns.append(sql.SQL("PRIMARY KEY ({})").format(sql.SQL(", ").join(map(sql.Identifier, dataset.key))))
+    return sql.SQL("CREATE TABLE public.orders ({})").format(sql.SQL(", ").join(columns))

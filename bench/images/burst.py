@@ -14,18 +14,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
+from bench.airflow import Json, seconds_of, wait_for
+from bench.figures import Figure, Say, number, rounded
 from bench.images.client import Uploads
-from bench.images.door import Door, wait_for
-from bench.images.load import upload
+from bench.images.door import DAG, Door, upload
 from bench.images.photos import SMALL, make
 from bench.images.uploads import CLIENTS
-from bench.runs import ChunkLoad, lanes_of
+from bench.report import Sheet
+from bench.runs import Load, lanes_of
 from include.images.recipes import load_recipes
 from include.images.store import rendition_key
 from stack.errors import StackError
@@ -42,7 +42,6 @@ class Found:
 
     uploads: Uploads
     done: int
-    missing: int  # answered 202, but not done with all renditions in the store
     done_seconds: float  # from the start of the first run until the last picture was done
     run_seconds: float  # until the end of the last run
     lane_seconds: float
@@ -61,7 +60,7 @@ class Found:
         return max(self.done_seconds - self.lane_seconds, 0.0)
 
 
-def measure(folder: Path, door: Door, count: int, say: Callable[[str], None]) -> Found:
+def measure(folder: Path, door: Door, count: int, say: Say) -> Found:
     """Everything of this part."""
     picture = make(folder, SMALL, 1)[0]
     door.await_idle()
@@ -69,66 +68,82 @@ def measure(folder: Path, door: Door, count: int, say: Callable[[str], None]) ->
     began = time.time()
     say(f"{count} uploads")
     uploads = upload(door.order(picture, count, CLIENTS))
-    if uploads.refused:
-        raise StackError(f"{uploads.refused} of {count} uploads were refused: {uploads.faults[0]}")
     say(f"  all answered 202 in {uploads.all_seconds:.1f} s, p99 {uploads.percentile(99):.2f} s")
     limit = 60 + count * PICTURE_SECONDS
-    if not wait_for(lambda: _all_ended(door, count), limit, LOOK_SECONDS):
+
+    def ended() -> bool:
+        counts = door.counts()
+        return counts.get("done", 0) + counts.get("failed", 0) >= count
+
+    if not wait_for(ended, limit, LOOK_SECONDS):
         raise StackError(f"{limit:.0f} s after the last answer to {count} uploads there are {door.counts()}")
     door.await_idle()
-    found = _account(door, uploads, began)
-    say(f"  {found.done} done {time.time() - began:.1f} s after the first upload, {found.missing} missing")
+    found = _account(door, uploads, door.runs_since(began))
+    say(f"  {found.done} done {time.time() - began:.1f} s after the first upload, {count - found.done} missing")
     return found
 
 
-def _all_ended(door: Door, count: int) -> bool | None:
-    counts = door.counts()
-    return counts.get("done", 0) + counts.get("failed", 0) >= count or None
-
-
-def _account(door: Door, uploads: Uploads, began: float) -> Found:
-    done = _done(door, uploads.ids)
-    runs = door.runs_since(began)
-    loads: list[ChunkLoad] = []
+def _account(door: Door, uploads: Uploads, runs: list[Json]) -> Found:
+    loads = list[Load]()
     for run in runs:
-        loads += _loads(door, run["dag_run_id"])
-    lane = max(lanes_of(loads, LANES), default=0.0)
-    begin = min((_at(run["start_date"]) for run in runs), default=0.0)
-    end = max((_at(run["end_date"]) for run in runs), default=0.0)
-    missing = len(uploads.ids) - len(done)
-    work = sum(load.seconds for load in loads)
-    (last,) = door.database.execute("SELECT extract(epoch FROM max(finished_at)) FROM millrace.image_source").fetchone()
+        for task in door.airflow.tasks(DAG, run["dag_run_id"]):
+            if task["task_id"] == "resize" and task["map_index"] >= 0 and task["end_date"]:
+                said = door.airflow.returned(DAG, run["dag_run_id"], "resize", task["map_index"])
+                if said is not None:
+                    loads.append(Load(seconds_of(task["end_date"]), float(said["seconds"])))
+    begin = min((seconds_of(run["start_date"]) for run in runs), default=0.0)
+    end = max((seconds_of(run["end_date"]) for run in runs), default=0.0)
+    ((last,),) = door.database.execute("SELECT extract(epoch FROM max(finished_at)) FROM millrace.image_source")
     return Found(
-        uploads, len(done), missing, float(last or begin) - begin, end - begin, lane, work, len(runs), len(loads)
-    )
+        uploads, _done(door, uploads.ids), float(last or begin) - begin, end - begin,
+        max(lanes_of(loads, LANES), default=0.0), sum(load.seconds for load in loads), len(runs), len(loads),
+    )  # fmt: skip
 
 
-def _loads(door: Door, run_id: str) -> list[ChunkLoad]:
-    """The work of each `resize` task of a run."""
-    found = []
-    for task in door.tasks(run_id):
-        if task["task_id"] == "resize" and task["map_index"] >= 0 and task["end_date"]:
-            said: Any = door.returned(run_id, "resize", task["map_index"])
-            if said is not None:
-                found.append(ChunkLoad(_at(task["end_date"]), float(said["seconds"])))
-    return found
-
-
-def _done(door: Door, ids: Sequence[str]) -> set[str]:
-    """Those of the uploads that are done, with every rendition of the recipes whole in the store."""
+def _done(door: Door, ids: list[str]) -> int:
+    """How many of the uploads are done, with every rendition of the recipes whole in the store."""
     wanted = sum(len(recipe.formats) for recipe in load_recipes().renditions.values())
     rows = door.database.execute(
         "SELECT i.image_id::text, r.digest, r.recipe, r.file, r.bytes FROM millrace.image i"
         " JOIN millrace.image_source s USING (digest) JOIN millrace.image_rendition r USING (digest)"
         " WHERE s.state = 'done' AND i.image_id = ANY(%s::uuid[])",
-        [list(ids)],
+        [ids],
     ).fetchall()
-    whole: dict[str, int] = {}
+    whole: Counter[str] = Counter()
     for image_id, digest, recipe, file, size in rows:
         path = door.store / rendition_key(digest, recipe, file)
-        whole[image_id] = whole.get(image_id, 0) + (path.exists() and path.stat().st_size == size)
-    return {image_id for image_id, count in whole.items() if count == wanted}
+        whole[image_id] += path.exists() and path.stat().st_size == size
+    return sum(count == wanted for count in whole.values())
 
 
-def _at(stamp: str) -> float:
-    return datetime.fromisoformat(stamp).timestamp()
+def sheets(found: Found) -> list[Sheet]:
+    """What became of it."""
+    each = 1000 / max(found.done, 1)
+    facts = {
+        "uploads answered 202": f"{len(found.uploads.ids):,}",
+        "seconds until the last answer": number(found.uploads.all_seconds),
+        "p99 of the answers, s": number(found.uploads.percentile(99), 2),
+        "done, with all renditions in the store": f"{found.done:,}",
+        "runs of the DAG": str(found.runs),
+        "resize tasks": str(found.tasks),
+        "first run's start until the last picture is done, s": number(found.done_seconds),
+        "first run's start to last run's end, s": number(found.run_seconds),
+        "work of the busiest lane, s": number(found.lane_seconds),
+        "work of all resize tasks, s": number(found.work_seconds),
+        "work per picture, ms": number(each * found.work_seconds),
+        "Airflow's share, s": number(found.airflow_seconds),
+        "Airflow's share per picture, ms": number(each * found.airflow_seconds),
+        "Airflow's share over the busiest lane's work, %": number(
+            100 * found.airflow_seconds / found.lane_seconds if found.lane_seconds else None
+        ),
+    }
+    return [Sheet.facts("A burst of uploads", facts)]
+
+
+def figures(found: Found | None, count: int) -> list[Figure]:
+    """Nothing lost, and what Airflow takes."""
+    missing, percent = (count - found.done, rounded(found.overhead_percent, 2)) if found else (None, None)
+    return [
+        Figure(f"of {count:,} uploads in a burst, lost or not done", missing, 0.0, 0.0),
+        Figure("Airflow's overhead per picture, %", percent, 1.0, 1.0, unit="%", full_size=True),
+    ]

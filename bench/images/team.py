@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.measure import TICKS
+from bench.measure import children_of, cpu_of
 from stack.errors import StackError
 
 CORES = 2
@@ -39,6 +39,11 @@ class Pass:
     def speed(self) -> float:
         """Pictures a second."""
         return self.pictures / self.seconds
+
+    @property
+    def cpu_ms(self) -> float:
+        """CPU milliseconds a picture."""
+        return 1000 * self.cpu_seconds / self.pictures
 
 
 class Worker:
@@ -72,10 +77,6 @@ class Worker:
             if line.startswith("fault"):
                 raise StackError(f"a worker could not make a picture: {line[6:300]}")
         return [line for line in words if line in ("ready", "done")]
-
-    def cpu_seconds(self) -> float:
-        """CPU so far of the process, of the children that it has waited for, and of those that live."""
-        return _cpu_seconds(self.process.pid)
 
     def close(self) -> int:
         """End the process; returns the largest resident memory of it and of its children, in bytes."""
@@ -122,7 +123,7 @@ class Team:
 
     def run(self, jobs: Iterable[Job]) -> Pass:
         """Do the jobs, each by the worker that is free first."""
-        before = sum(worker.cpu_seconds() for worker in self.workers)
+        before = self._cpu_seconds()
         waiting, done, began = iter(jobs), 0, time.perf_counter()
         for worker in self.workers * AHEAD:
             self._next(worker, waiting)
@@ -133,7 +134,11 @@ class Team:
                     done += 1
                     self._next(worker, waiting)
         seconds = time.perf_counter() - began
-        return Pass(done, seconds, sum(worker.cpu_seconds() for worker in self.workers) - before)
+        return Pass(done, seconds, self._cpu_seconds() - before)
+
+    def _cpu_seconds(self) -> float:
+        """So far, of the processes, of the children that they have waited for, and of those that live."""
+        return sum(_cpu_seconds(worker.process.pid) for worker in self.workers)
 
     def _next(self, worker: Worker, waiting: Iterable[Job]) -> None:
         for job in waiting:
@@ -142,10 +147,7 @@ class Team:
 
 
 def _cpu_seconds(pid: int) -> float:
-    home = Path(f"/proc/{pid}")
-    fields = (home / "stat").read_text().rpartition(")")[2].split()
-    children = " ".join(file.read_text() for file in home.glob("task/*/children")).split()
-    return sum(map(int, fields[11:15])) / TICKS + sum(_cpu_seconds(int(child)) for child in children)
+    return sum(cpu_of(pid)) + sum(map(_cpu_seconds, children_of(pid)))
 
 
 def _await(workers: Sequence[Worker], seconds: float) -> list[Worker]:

@@ -7,26 +7,36 @@ takes a form, so Millrace is measured with a form too; the sink takes the body, 
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable
+import itertools
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
+from typing import Any
 
+from bench.airflow import wait_for
+from bench.figures import Figure, Runs, Say, number, ratio, rounded
+from bench.images import chain
 from bench.images.client import Order, Uploads
-from bench.images.door import DAG, Door
-from bench.images.load import Resizing, upload
-from bench.images.memory import MemoryWatch
+from bench.images.door import DAG, Door, upload
+from bench.images.peers import HERE, MILLRACE
 from bench.images.photos import KINDS, make
-from bench.images.server import Server
-from bench.measure import descendants, snapshot
+from bench.images.team import Job
+from bench.measure import MemoryWatch, cpu_of_all, descendants, snapshot
+from bench.place import Place
+from bench.report import Sheet
 from stack.errors import StackError
+from stack.ports import HOST, free_port
 
 CLIENTS = 50
 SIZE_BYTES = 3e6
-WARM_UPLOADS = 2
+WARM_UPLOADS, START_SECONDS = 2, 30.0
 BODY, FORM, SINK, TICKET = "Millrace, body", "Millrace, form", "sink: uvicorn, body to a file", "the ticket's endpoint"
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -41,106 +51,183 @@ class Scale:
 FULL, QUICK = Scale(600, 3, 100), Scale(100, 1, 50)
 
 
+@dataclass(frozen=True)
+class Served:
+    """One order of uploads to a server, and what it took."""
+
+    uploads: Uploads
+    cpu_ms: float  # an upload
+    peak_rss: int
+    peak_pss: int | None
+
+    @property
+    def speed(self) -> float:
+        """Requests a second."""
+        return len(self.uploads.seconds) / self.uploads.all_seconds
+
+
 @dataclass
 class Found:
     """What the upload part found, by server."""
 
-    runs: dict[str, list[Uploads]] = field(default_factory=lambda: defaultdict(list))
+    runs: Runs[str, Served] = field(default_factory=Runs)
     idle_rss: int = 0
-    peak_rss: dict[str, int] = field(default_factory=dict)
-    peak_pss: dict[str, int | None] = field(default_factory=dict)
-    cpu_ms: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # of the server, an upload
     megabytes: float = 0.0
 
     def seconds(self, name: str, percent: float) -> float | None:
         """Median over the rounds of a percentile."""
-        found = self.runs.get(name)
-        return median(one.percentile(percent) for one in found) if found else None
+        return self.runs.median(name, lambda one: one.uploads.percentile(percent))
 
     def growth_bytes(self) -> int | None:
         """Peak memory of Airflow's API server over idle; resident, as each sees it who looks at the process."""
-        peaks = [self.peak_rss[name] for name in (BODY, FORM) if name in self.peak_rss]
+        peaks = [one.peak_rss for name in (BODY, FORM) for one in self.runs.by.get(name, [])]
         return max(peaks) - self.idle_rss if peaks else None
 
 
-class UploadPart:
-    """The part under way."""
+def measure(folder: Path, place: Place, door: Door, scale: Scale, say: Say) -> Found:
+    """Everything of this part."""
+    pictures = make(folder, KINDS[0], 2)
+    file = min(pictures, key=lambda picture: abs(picture.stat().st_size - SIZE_BYTES))
+    found = Found(megabytes=file.stat().st_size / 1e6)
+    api = descendants(snapshot(), place.component("api-server"))
 
-    def __init__(self, folder: Path, door: Door, scale: Scale, say: Say) -> None:
-        self.folder, self.door, self.scale, self.say = folder, door, scale, say
-        self.found = Found()
-        self.pictures = make(folder, KINDS[0], 2)
-        self.file = min(self.pictures, key=lambda picture: abs(picture.stat().st_size - SIZE_BYTES))
-        self.found.megabytes = self.file.stat().st_size / 1e6
-
-    def run(self) -> Found:
-        """Everything of this part."""
-        self.door.pause(True)
-        try:
-            self.door.await_idle()
-            with MemoryWatch(self.api_processes()) as idle:
-                pass
-            self.found.idle_rss = idle.first_rss
-            with Resizing(self.folder, self.pictures):
-                for number in range(self.scale.rounds):
-                    self.sink()
-                    self.ours(BODY, form=False)
-                    self.ours(FORM, form=True)
-                    if number == 0:
-                        self.ticket()
-        finally:
-            self.door.empty()
-            self.door.pause(False)
-        return self.found
-
-    def ours(self, name: str, *, form: bool) -> None:
-        """Airflow's API server with Millrace's routes."""
-        order = self.door.order(self.file, self.scale.uploads, CLIENTS, form=form)
-        done = self.measure(name, order, self.api_processes())
-        kept = sum(self.door.counts().values())
-        if kept != self.scale.uploads or len(set(done.ids)) != kept:
-            raise StackError(f"{name}: of {self.scale.uploads} uploads {len(set(done.ids))} have ids, {kept} are kept")
-        self.door.empty()
-
-    def sink(self) -> None:
-        """A server that does nothing but to write the body to a file."""
-        with Server("sink.py", self.folder) as server:
-            self.measure(SINK, Order(server.url + "/", str(self.file), self.scale.uploads, CLIENTS), [server.pid])
-
-    def ticket(self) -> None:
-        """The endpoint that resizes inside the request."""
-        with Server("ticket.py", self.folder) as server:
-            order = Order(server.url + "/upload", str(self.file), self.scale.ticket_uploads, CLIENTS, form=True)
-            self.measure(TICKET, order, [server.pid])
-
-    def measure(self, name: str, order: Order, processes: list[int]) -> Uploads:
-        """One run of the clients under load, booked. Raises StackError when an upload is refused."""
-        self.say(f"{name}: {order.count} uploads of {self.found.megabytes:.1f} MB")
+    def one(name: str, order: Order, processes: list[int]) -> Served:
+        say(f"{name}: {order.count} uploads of {found.megabytes:.1f} MB")
         upload(Order(order.url, order.file, WARM_UPLOADS, 1, order.form, order.token))
         if order.token:
-            self.door.empty()
-        before = cpu_seconds(processes)
+            door.empty()
+        before = cpu_of_all(processes)
         with MemoryWatch(processes) as watch:
             done = upload(order)
-        spent = cpu_seconds(processes) - before
-        if done.refused:
-            raise StackError(f"{name}: {done.refused} of {order.count} uploads were refused: {done.faults[0]}")
-        self.found.runs[name].append(done)
-        self.found.cpu_ms[name].append(1000 * spent / order.count)
-        self.found.peak_rss[name] = max(self.found.peak_rss.get(name, 0), watch.peak_rss)
-        self.found.peak_pss[name] = watch.peak_pss
-        self.say(f"  p50 {done.percentile(50):.2f} s, p99 {done.percentile(99):.2f} s")
+        spent = cpu_of_all(processes) - before
+        say(f"  p50 {done.percentile(50):.2f} s, p99 {done.percentile(99):.2f} s")
+        return Served(done, 1000 * spent / order.count, watch.peak_rss, watch.peak_pss)
+
+    def ours(name: str) -> Served:
+        """Airflow's API server with Millrace's routes."""
+        done = one(name, door.order(file, scale.uploads, CLIENTS, form=name == FORM), api)
+        kept, ids = sum(door.counts().values()), len(set(done.uploads.ids))
+        if kept != scale.uploads or ids != kept:
+            raise StackError(f"{name}: of {scale.uploads} uploads {ids} have ids, {kept} are kept")
+        door.empty()
         return done
 
-    def api_processes(self) -> list[int]:
-        """The processes of Airflow's API server."""
-        return descendants(snapshot(), self.door.place.component("api-server"))
+    def other(name: str, script: str, path: str, count: int) -> Served:
+        with _server(script, folder) as (port, pid):
+            return one(name, Order(f"http://{HOST}:{port}{path}", str(file), count, CLIENTS, name == TICKET), [pid])
+
+    contenders: dict[str, Callable[[], Served]] = {
+        SINK: lambda: other(SINK, "sink.py", "/", scale.uploads), BODY: lambda: ours(BODY), FORM: lambda: ours(FORM)
+    }  # fmt: skip
+    ticket = {TICKET: lambda: other(TICKET, "ticket.py", "/upload", scale.ticket_uploads)}
+    door.airflow.pause(DAG, True)
+    try:
+        door.await_idle()
+        with MemoryWatch(api) as idle:
+            found.idle_rss = idle.first_rss
+        with _resizing(folder, pictures):
+            found.runs.take_turns({**contenders, **ticket}, 1)
+            found.runs.take_turns(contenders, scale.rounds - 1)
+    finally:
+        door.empty()
+        door.airflow.pause(DAG, False)
+    return found
 
 
-def cpu_seconds(pids: list[int]) -> float:
-    """CPU of these processes so far."""
-    processes = snapshot()
-    return sum(processes[pid].cpu_seconds for pid in pids if pid in processes)
+@contextmanager
+def _server(script: str, folder: Path) -> Iterator[tuple[int, int]]:
+    """A small HTTP server in a process and a session of its own, with a folder for what it writes: port and pid."""
+    files, log, port = folder / "uploads", folder / f"{script}.log", free_port()
+    files.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, str(HERE / script), str(port), str(files)], stdin=subprocess.DEVNULL, stdout=out,
+            stderr=out, start_new_session=True,
+        )  # fmt: skip
+
+    def answers() -> bool:
+        try:
+            socket.create_connection((HOST, port), timeout=1).close()
+        except OSError:
+            return process.poll() is not None
+        return True
+
+    try:
+        if not wait_for(answers, START_SECONDS, 0.05) or process.poll() is not None:
+            raise StackError(f"{script} does not start, see {log}")
+        yield port, process.pid
+    finally:
+        process.kill()
+        process.wait(timeout=10)
+        shutil.rmtree(files, ignore_errors=True)
+
+
+@contextmanager
+def _resizing(folder: Path, pictures: Sequence[Path]) -> Iterator[None]:
+    """Two processes that make renditions without a pause, as two tasks do."""
+    stop, faults = threading.Event(), list[StackError]()
+
+    def jobs() -> Iterator[Job]:
+        for picture in itertools.cycle(pictures):
+            if stop.is_set():
+                return
+            yield picture, folder / "renditions" / "load" / picture.stem
+
+    def work() -> None:
+        try:
+            team.run(jobs())
+        except StackError as fault:
+            faults.append(fault)
+
+    with MILLRACE.team(folder, chain.FILES) as team:
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join(timeout=60)
+    if faults:
+        raise faults[0]
+
+
+def sheets(found: Found) -> list[Sheet]:
+    """Answers and memory by server."""
+
+    def median(of: Callable[[Served], float | None], digits: int) -> Callable[[str], str]:
+        return lambda name: number(found.runs.median(name, of), digits)
+
+    def most(of: str) -> Callable[[str], str]:
+        def cell(name: str) -> str:
+            values: list[Any] = [getattr(one, of) for one in found.runs.by[name]]
+            return "" if None in values else number(max(values), 0, 1e6)
+
+        return cell
+
+    cells: dict[str, Callable[[str], str]] = {
+        "server": str,
+        "uploads": lambda name: f"{len(found.runs.by[name])} x {len(found.runs.by[name][0].uploads.seconds)}",
+        "requests/s": median(lambda one: one.speed, 1),
+        "p50 s": median(lambda one: one.uploads.percentile(50), 2),
+        "p99 s": median(lambda one: one.uploads.percentile(99), 2),
+        "CPU ms an upload": median(lambda one: one.cpu_ms, 1),
+        "peak RSS MB": most("peak_rss"),
+        "peak PSS MB": most("peak_pss"),
+    }
+    return [Sheet.of("Uploads while two processes resize", (SINK, BODY, FORM, TICKET), cells)]
+
+
+def figures(found: Found | None) -> list[Figure]:
+    """The time to an answer against the least and against the ticket's endpoint, and memory."""
+    found = found or Found()
+    body, form, sink, ticket = (found.seconds(name, 99) for name in (BODY, FORM, SINK, TICKET))
+    growth = found.growth_bytes()
+    megabytes = rounded(None if growth is None else growth / 1e6, 1)
+    return [
+        Figure("upload p99 / a bare uvicorn sink", ratio(body, sink), 2.5, 1.5, full_size=True),
+        Figure("upload p99, form / the ticket's endpoint", ratio(form, ticket), 0.2, 0.1, full_size=True),
+        Figure("peak memory of the API server over idle, MB", megabytes, 150.0, 60.0, unit="MB"),
+    ]
 
 
 def notes(found: Found) -> list[str]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
-from bench.figures import Figure
+from bench.figures import Figure, Runs, rounded
 from bench.memory.programs import Program, running
 from bench.report import Sheet
 from include.memory.watcher import probe
@@ -52,17 +49,21 @@ class Round:
         return self.find_seconds + self.sample_seconds + self.count_seconds
 
 
-def measure(processes: int = PROCESSES, rounds: int = ROUNDS) -> list[Round]:
+Found = Runs[str, Round]
+
+
+def measure(processes: int = PROCESSES, rounds: int = ROUNDS) -> Found:
     """Start them, and audit them some times. Raises StackError when some are missed."""
+    found: Found = Runs()
     with (
         tempfile.TemporaryDirectory(prefix="millrace-many-") as place,
         running("", Path(place), str(processes), tail=TAIL) as program,
     ):
         try:
-            found = [_audit(program) for _ in range(rounds)]
+            found.take_turns({"": lambda: _audit(program)}, rounds)
         finally:
-            _end(program)
-    for one in found:
+            program.end_children()
+    for one in found.by[""]:
         if one.answered < processes:
             raise StackError(f"of {processes} processes, {one.processes} were found and {one.answered} answered")
     return found
@@ -79,32 +80,24 @@ def _audit(program: Program) -> Round:
     return Round(len(found), len(answers.found), at_found - began, at_sampled - at_found, ended - at_sampled)
 
 
-def _end(program: Program) -> None:
-    """End the children; the program itself is ended by who started it."""
-    children = Path(f"/proc/{program.process.pid}/task/{program.process.pid}/children").read_text().split()
-    for child in children:
-        os.kill(int(child), signal.SIGKILL)
-
-
-def sheets(rounds: Sequence[Round]) -> list[Sheet]:
+def sheets(found: Found) -> list[Sheet]:
     """One line an audit."""
-    columns = ["audit", "processes", "found, ms", "sampled, ms", "counted inside, ms", "in all, ms"]
-    rows = [
-        [str(number), str(one.processes), *(f"{part * 1e3:.0f}" for part in _parts(one))]
-        for number, one in enumerate(rounds, 1)
-    ]
-    return [Sheet("One audit of many processes", columns, rows)]
+    cells: dict[str, Callable[[Round], str]] = {
+        "processes": lambda one: str(one.processes),
+        "found, ms": lambda one: f"{one.find_seconds * 1e3:.0f}",
+        "sampled, ms": lambda one: f"{one.sample_seconds * 1e3:.0f}",
+        "counted inside, ms": lambda one: f"{one.count_seconds * 1e3:.0f}",
+        "in all, ms": lambda one: f"{one.seconds * 1e3:.0f}",
+    }
+    return [Sheet.numbered("One audit of many processes", "audit", found.by[""], cells)]
 
 
-def figures(rounds: Sequence[Round] | None) -> list[Figure]:
+def figures(found: Found | None) -> list[Figure]:
     """Medians."""
-    sampled = round(median(one.sample_seconds for one in rounds), 3) if rounds else None
-    whole = round(median(one.seconds for one in rounds), 3) if rounds else None
+    found = found or Runs()
+    sampled = rounded(found.median("", lambda one: one.sample_seconds), 3)
+    whole = rounded(found.median("", lambda one: one.seconds), 3)
     return [
-        Figure(f"{PROCESSES} processes sampled, s", sampled, 5.0, 1.0),
-        Figure(f"{PROCESSES} processes found, sampled and counted inside, s", whole, 5.0, 1.0),
+        Figure(f"{PROCESSES} processes sampled, s", sampled, 5.0, 1.0, unit="s"),
+        Figure(f"{PROCESSES} processes found, sampled and counted inside, s", whole, 5.0, 1.0, unit="s"),
     ]
-
-
-def _parts(one: Round) -> tuple[float, ...]:
-    return one.find_seconds, one.sample_seconds, one.count_seconds, one.seconds

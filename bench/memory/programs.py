@@ -1,9 +1,9 @@
-"""Small programs that really leak, and some that only look like it: each is started as a process with an agent
-inside.
-"""
+"""Small programs that really leak, and some that only look like it: each a process with an agent inside."""
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.measure import children_of
 from include.memory.verdict import time_lapse
 from include.memory.watcher.sample import Incarnation, incarnation_of
 from stack.errors import StackError
@@ -51,6 +52,11 @@ TAIL = """
             longest = max(longest, time.perf_counter() - began - pause)
 
     main(0.002)
+"""
+
+# A million objects, 200 MB.
+FILL = """
+    HEAP = [{"number": number, "name": str(number), "parts": [number]} for number in range(450_000)]
 """
 
 LEAKS = {
@@ -167,6 +173,11 @@ class Program:
     def in_lapse(self) -> time_lapse.Program:
         """Itself, to be watched in fast motion."""
         return time_lapse.Program(self.incarnation, self.folder, lambda: self.done)
+
+    def end_children(self) -> None:
+        """Kill what it has forked; the program itself is ended by who started it."""
+        for child in children_of(self.process.pid):
+            os.kill(child, signal.SIGKILL)
 
     def line_of(self, text: str) -> int:
         """The number of the first line of the program that holds the text."""

@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.figures import Figure
+from bench.figures import Figure, Say
 from bench.memory.cases import Case, cases
 from bench.memory.programs import Program, running
-from bench.peers import Absent, python_of
 from bench.report import Sheet
+from bench.venvs import Absent, python_of
 from include.memory.errors import MemoryAuditError
 from include.memory.verdict.time_lapse import SECONDS, Audit, audit
 from stack.errors import StackError
@@ -23,7 +23,6 @@ QUICK = ("global_list", "native_malloc", "multidict 6.6.3", "multidict 6.6.4", "
 PROFILE_SECONDS = 3.0
 LEAST_PUBLISHED = 5
 LONGEST_NAME = 110
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -98,12 +97,20 @@ def named(program: Program, case: Case, found: Audit) -> Named:
 
 def sheets(rows: Sequence[Row]) -> list[Sheet]:
     """One line a program."""
-    columns = ["program", "is", "verdict", "kind", "named: line; holder", ""]
-    return [Sheet("Real programs, audited", columns, [_cells(row) for row in rows])]
+    cells: dict[str, Callable[[Row], str]] = {
+        "program": lambda row: row.case.name,
+        "is": lambda row: "leak" if row.case.leaks else "innocent",
+        "verdict": lambda row: row.failed or row.verdict,
+        "kind": lambda row: row.kind,
+        "named: line; holder": lambda row: row.named.words if row.case.leaks else "",
+        "": lambda row: "FAILED" if row.failed else "right" if row.right else "WRONG",
+    }
+    return [Sheet.of("Real programs, audited", rows, cells)]
 
 
-def figures(rows: Sequence[Row]) -> list[Figure]:
-    """The table of the issue, as far as it is about real programs. A program that failed counts as not right."""
+def figures(rows: Sequence[Row] | None) -> list[Figure]:
+    """How many are told right. A program that failed counts as not right."""
+    rows = rows or []
     leaks = [row for row in rows if row.case.leaks]
     published = [row for row in leaks if row.case.venv and row.flagged]
     innocent = [row for row in rows if not row.case.leaks]
@@ -119,14 +126,6 @@ def figures(rows: Sequence[Row]) -> list[Figure]:
         Figure(f"of {len(leaks)} real leaks, called another kind than they are", mistaken, len(leaks), 0),
         Figure(f"of {len(innocent)} innocent real programs, flagged", accused, 0, 0),
     ]
-
-
-def _cells(row: Row) -> list[str]:
-    is_ = "leak" if row.case.leaks else "innocent"
-    if row.failed:
-        return [row.case.name, is_, row.failed, "", "", "FAILED"]
-    words = row.named.words if row.case.leaks else ""
-    return [row.case.name, is_, row.verdict, row.kind, words, "right" if row.right else "WRONG"]
 
 
 def _short(text: str) -> str:

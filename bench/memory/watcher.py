@@ -12,20 +12,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.figures import Figure
-from bench.memory.programs import Program, running
-from bench.memory.worker import FILL
+from bench.figures import Figure, Say, rounded
+from bench.measure import cpu_of
+from bench.memory.programs import FILL, Program, running
 from bench.report import Sheet
 from include.memory.shipping.ship import CONNECTION
 from include.memory.watcher import spool
 from include.memory.watcher.exchange import FOLDER
 from include.memory.watcher.processes import NAMED
-from include.memory.watcher.sample import TICKS_PER_SECOND, sample
+from include.memory.watcher.sample import sample
 from include.memory.watcher.watch import EVERY_SECONDS
 from stack import databases
 from stack.errors import StackError
@@ -47,7 +47,6 @@ folder = Path(sys.argv[1])
 watch.Watcher(folder, float(sys.argv[2])).run()
 """
 PASSWORDS = {"airflow": "airflow-secret", "ingest": "ingest-secret"}
-Say = Callable[[str], None]
 
 # Imports what Airflow's processes import for the audit, after it has noted what it takes without that.
 HEAD = """
@@ -107,41 +106,31 @@ def measure(folder: Path, rounds: int, say: Say) -> Found:
         try:
             found = _measure(program, dsn, rounds)
         finally:
-            _end_children(program)
+            program.end_children()
     say(f"  {found.rounds} rounds: {found.percent:.2f} % of a core, {found.megabytes:.1f} MB")
     return found
 
 
 def _measure(program: Program, dsn: str, rounds: int) -> Found:
     before = int((program.folder.parent / "before").read_text())
-    agent_began = _used(program.process.pid)[0]
+    agent_began = cpu_of(program.process.pid)[0]
     with _watching(program, dsn) as watcher:
         time.sleep(2 * BENCH_EVERY_SECONDS)  # what it does first is no round like the others
-        began, agent_at = _used(watcher.pid), _used(program.process.pid)[0]
+        began, agent_at = cpu_of(watcher.pid), cpu_of(program.process.pid)[0]
         time.sleep(rounds * BENCH_EVERY_SECONDS)
-        ended, agent_ended = _used(watcher.pid), _used(program.process.pid)[0]
+        ended, agent_ended = cpu_of(watcher.pid), cpu_of(program.process.pid)[0]
         if watcher.poll() is not None or agent_ended == agent_began or spool.waiting(program.folder)[1:]:
             raise StackError("the watcher has not watched, or its child has brought nothing to the warehouse")
-        return Found(
-            rounds,
-            (ended[0] - began[0]) / rounds,
-            (ended[1] - began[1]) / rounds,
-            (agent_ended - agent_at) / rounds,
-            sample(watcher.pid).used_bytes,
-            sample(program.process.pid).anonymous_bytes - before,
-        )
+        own, childs = ((late - early) / rounds for early, late in zip(began, ended, strict=True))
+        grown = sample(program.process.pid).anonymous_bytes - before
+        return Found(rounds, own, childs, (agent_ended - agent_at) / rounds, sample(watcher.pid).used_bytes, grown)
 
 
 @contextmanager
 def _watching(program: Program, dsn: str) -> Iterator[subprocess.Popen[bytes]]:
-    environment = {
-        **os.environ,
-        FOLDER: str(program.folder),
-        NAMED: json.dumps({"worker": str(program.source)}),
-        CONNECTION: dsn,
-    }
+    watched = {FOLDER: str(program.folder), NAMED: json.dumps({"worker": str(program.source)}), CONNECTION: dsn}
     command = [sys.executable, "-S", "-c", RUN, str(program.folder), str(BENCH_EVERY_SECONDS)]
-    watcher = subprocess.Popen(command, cwd=REPOSITORY, env=environment)
+    watcher = subprocess.Popen(command, cwd=REPOSITORY, env={**os.environ, **watched})
     try:
         yield watcher
     finally:
@@ -163,40 +152,23 @@ def _warehouse(folder: Path) -> Iterator[str]:
         server.destroy()
 
 
-def _used(pid: int) -> tuple[float, float]:
-    """Seconds of a processor that a process has used, and that its children which have ended have used."""
-    stat = Path(f"/proc/{pid}/stat").read_text()
-    own, system, childrens, childrens_system = map(int, stat[stat.rindex(")") + 2 :].split()[11:15])
-    return (own + system) / TICKS_PER_SECOND, (childrens + childrens_system) / TICKS_PER_SECOND
-
-
-def _end_children(program: Program) -> None:
-    pid = program.process.pid
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        os.kill(int(child), 9)
-
-
 def sheets(found: Found) -> list[Sheet]:
     """One line a part."""
     rows = [
         ["watcher", f"{found.watcher_seconds * 1e3:.1f}", f"{found.watcher_bytes / 1e6:.1f}"],
         ["its child, which brings samples to the warehouse", f"{found.shipping_seconds * 1e3:.1f}", "ends each time"],
-        [
-            "agent in a process of a million objects",
-            f"{found.agent_seconds * 1e3:.1f}",
-            f"{found.growth_bytes / 1e6:.1f}",
-        ],
+        ["agent in a process of a million objects", f"{found.agent_seconds * 1e3:.1f}",
+         f"{found.growth_bytes / 1e6:.1f}"],
         ["in all, a round a minute", f"{found.percent:.2f} % of a core", f"{found.megabytes:.1f}"],
-    ]
+    ]  # fmt: skip
     title = f"The always-on part beside {PROCESSES} processes, {found.rounds} rounds"
     return [Sheet(title, ["part", "CPU ms a round", "MB"], rows)]
 
 
 def figures(found: Found | None) -> list[Figure]:
-    """The table of the issue, as far as it is about watching."""
-    percent = None if found is None else round(found.percent, 2)
-    megabytes = None if found is None else round(found.megabytes, 1)
+    """CPU and memory."""
+    percent, megabytes = (found.percent, found.megabytes) if found else (None, None)
     return [
-        Figure("always-on part, % of a core", percent, 1.0, 0.3),
-        Figure("always-on part, MB", megabytes, 10.0, 5.0),
+        Figure("always-on part, % of a core", rounded(percent, 2), 1.0, 0.3, unit="%"),
+        Figure("always-on part, MB", rounded(megabytes, 1), 10.0, 5.0, unit="MB"),
     ]

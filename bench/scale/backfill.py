@@ -17,12 +17,14 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
-from bench.figures import Figure
+from bench.airflow import Json, seconds_of, wait_for
+from bench.figures import Figure, Say, number, rounded
+from bench.place import serve_the_schedule
 from bench.report import Sheet
-from bench.scale.cluster import Cluster, seconds_of
-from bench.scale.workers import DAG, serve_the_schedule
+from bench.runs import DAG
+from bench.scale.cluster import Cluster
+from bench.scale.workers import SCHEDULED_ID, SCHEDULED_ROWS
 from samples.orders import Shape, write
 from stack.errors import StackError
 
@@ -53,13 +55,13 @@ class Found:
         return (self.seconds - self.work_seconds / WORKERS) / self.days
 
 
-def measure(folder: Path, *, quick: bool, say: Callable[[str], None]) -> Found:
+def measure(folder: Path, *, quick: bool, say: Say) -> Found:
     """Files, cluster, backfill, comparison."""
     days = QUICK_DAYS if quick else DAYS
     with Cluster(folder, workers=WORKERS, concurrency=CONCURRENCY, say=say) as cluster:
-        serve_the_schedule(cluster)
+        serve_the_schedule(cluster.inbox, SCHEDULED_ROWS, SCHEDULED_ID)
         files = _write_files(cluster.inbox / "orders", days)
-        cluster.await_dag(DAG, paused=False)
+        cluster.airflow.await_dag(DAG, paused=False)
         last = FIRST_DAY + timedelta(days=days - 1)
         began, before = time.time(), cluster.cpu_seconds
         cluster.on(
@@ -75,32 +77,38 @@ def measure(folder: Path, *, quick: bool, say: Callable[[str], None]) -> Found:
 def _write_files(folder: Path, days: int) -> dict[date, list[dict[str, str]]]:
     """A file a day; gives its rows."""
     found = {}
-    for number in range(days):
-        day, out = FIRST_DAY + timedelta(days=number), BytesIO()
-        write(out, Shape(ROWS, seed=number, first_id=1 + number * NEW_ROWS, bad=0.0))
+    for past in range(days):
+        day, out = FIRST_DAY + timedelta(days=past), BytesIO()
+        write(out, Shape(ROWS, seed=past, first_id=1 + past * NEW_ROWS, bad=0.0))
         (folder / f"orders_{day}.csv").write_bytes(out.getvalue())
         found[day] = list(csv.DictReader(out.getvalue().decode().splitlines(keepends=True)))
     return found
 
 
-def _await_end(cluster: Cluster, days: int, say: Callable[[str], None]) -> float:
+def _await_end(cluster: Cluster, days: int, say: Say) -> float:
     """When the last run ended, in seconds since 1970."""
-    deadline, told = time.monotonic() + days * SECONDS_A_DAY + 120, 0
-    while time.monotonic() < deadline:
-        done = _runs(cluster, "success", 1)["total_entries"]
+    told = 0
+
+    def ended() -> float | None:
+        nonlocal told
         if failed := _runs(cluster, "failed", 1)["dag_runs"]:
             raise StackError(f"run {failed[0]['dag_run_id']} failed, see {cluster.place.logs}")
-        if done >= days:
-            return max(seconds_of(run["end_date"]) for run in _runs(cluster, "success", 20)["dag_runs"])
-        if done >= told + 50:
-            told = done
-            say(f"  {done} days are done")
-        time.sleep(POLL_SECONDS)
-    raise StackError(f"the backfill of {days} days did not end in time")
+        found = _runs(cluster, "success", 20)
+        if found["total_entries"] >= told + 50:
+            told = found["total_entries"]
+            say(f"  {told} days are done")
+        if found["total_entries"] < days:
+            return None
+        return max(seconds_of(run["end_date"]) for run in found["dag_runs"])
+
+    last = wait_for(ended, days * SECONDS_A_DAY + 120, POLL_SECONDS)
+    if not last:
+        raise StackError(f"the backfill of {days} days did not end in time")
+    return last
 
 
-def _runs(cluster: Cluster, state: str, limit: int) -> dict[str, Any]:
-    found: dict[str, Any] = cluster.api.get(
+def _runs(cluster: Cluster, state: str, limit: int) -> Json:
+    found: Json = cluster.airflow.api.get(
         f"dags/{DAG}/dagRuns", run_type="backfill", state=state, limit=limit, order_by="-end_date"
     )
     return found
@@ -131,37 +139,32 @@ def _compare(cluster: Cluster, files: dict[date, list[dict[str, str]]], seconds:
     if held.keys() - wanted.keys():
         raise StackError(f"{len(held.keys() - wanted.keys()):,} rows are in the table and in no file")
     work = float(sum(run[-1] for run in runs))
-    return Found(len(files), seconds, work, len(right - wrong), _tasks(cluster), len(held), None)
-
-
-def _tasks(cluster: Cluster) -> int:
-    """Task instances that a process was started for."""
-    found = cluster.api.get(f"dags/{DAG}/dagRuns/~/taskInstances", state="success", limit=1)
-    return int(found["total_entries"])
+    # Task instances that a process was started for.
+    tasks = cluster.airflow.api.get(f"dags/{DAG}/dagRuns/~/taskInstances", state="success", limit=1)["total_entries"]
+    return Found(len(files), seconds, work, len(right - wrong), int(tasks), len(held), None)
 
 
 def sheets(found: Found) -> list[Sheet]:
     """One line."""
-    columns = ("days", "s", "s a day", "the ingest's own work, s a day", "Airflow's overhead, s a day",
-               "CPU of all hosts, s a day", "tasks run", "rows in the end", "days exact")  # fmt: skip
-    each = (found.seconds, found.work_seconds, found.overhead_seconds * found.days, found.cpu_seconds)
-    a_day = ["" if value is None else f"{value / found.days:.2f}" for value in each]
-    row = [
-        f"{found.days}",
-        f"{found.seconds:.0f}",
-        *a_day,
-        f"{found.tasks:,}",
-        f"{found.rows:,}",
-        f"{found.exact_days}",
-    ]
-    return [Sheet(f"A backfill of small daily files, {WORKERS} workers", columns, [row])]
+    cells: dict[str, Callable[[Found], str]] = {
+        "days": lambda one: f"{one.days}",
+        "s": lambda one: number(one.seconds, 0),
+        "s a day": lambda one: number(one.seconds / one.days, 2),
+        "the ingest's own work, s a day": lambda one: number(one.work_seconds / one.days, 2),
+        "Airflow's overhead, s a day": lambda one: number(one.overhead_seconds, 2),
+        "CPU of all hosts, s a day": lambda one: number(one.cpu_seconds, 2, one.days),
+        "tasks run": lambda one: f"{one.tasks:,}",
+        "rows in the end": lambda one: f"{one.rows:,}",
+        "days exact": lambda one: f"{one.exact_days}",
+    }
+    return [Sheet.of(f"A backfill of small daily files, {WORKERS} workers", [found], cells)]
 
 
 def figures(found: Found | None) -> list[Figure]:
     """Exactness and overhead."""
-    inexact = found.days - found.exact_days if found else None
-    overhead = round(found.overhead_seconds, 2) if found else None
+    days, inexact = (found.days, found.days - found.exact_days) if found else (DAYS, None)
+    overhead = rounded(found.overhead_seconds if found else None, 2)
     return [
-        Figure("backfill of 365 days: days that are not exact", inexact, 0, 0),
-        Figure("backfill of 365 days: Airflow's overhead a day, s", overhead, 3.0, 1.5),
+        Figure(f"backfill of {days} days: days that are not exact", inexact, 0, 0, unit="days"),
+        Figure(f"backfill of {DAYS} days: Airflow's overhead a day, s", overhead, 3.0, 1.5, unit="s", full_size=True),
     ]

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bench.figures import Runs
 from bench.memory import cost, many, real, verdicts, watcher
 from bench.memory.cases import Case, cases
 from bench.memory.kinds import KINDS
 from bench.memory.late_kinds import LATE_KINDS
 from bench.memory.real import Named, Row
-from bench.memory.replay import replay
-from bench.memory.verdicts import Line, Score, score
+from bench.memory.verdicts import Line, Score, replay, score
 from bench.memory.world import World
-from bench.peers import pins
+from bench.venvs import pins
 
 EVERY = {kind.name: kind for kind in (*KINDS, *LATE_KINDS)}
 
@@ -98,7 +98,9 @@ def test_work_is_lost_beside_what_is_done_alone() -> None:
     found = cost.judge(steps, (0.0, 10.0), (10.0, 46.0), 0.02, "get_objects")
     assert found.lost_seconds == pytest.approx(18, abs=0.1)
     assert found.lost_percent == pytest.approx(0.5, abs=0.01)
-    assert [figure.value for figure in cost.figures([found])] == [pytest.approx(20, abs=1), 0.5]
+    runs: cost.Found = Runs()
+    runs.by[""] = [found]
+    assert [figure.value for figure in cost.figures(runs)] == [pytest.approx(20, abs=1), 0.5]
     assert [figure.reached for figure in cost.figures(None)] == [False, False]
 
 
@@ -140,6 +142,6 @@ def test_every_program_has_its_pins_and_its_twin() -> None:
 
 
 def test_an_audit_of_some_processes_answers_for_each() -> None:
-    for one in many.measure(processes=5, rounds=2):
+    for one in many.measure(processes=5, rounds=2).by[""]:
         assert (one.processes, one.answered) == (5, 5)
         assert one.seconds == pytest.approx(one.find_seconds + one.sample_seconds + one.count_seconds)

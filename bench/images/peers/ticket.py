@@ -25,10 +25,10 @@ def upload(file: UploadFile) -> dict[str, object]:
         image = Image.open(io.BytesIO(data))
         scale = side / max(image.size)
         small = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
-        for suffix, options in (("jpg", {"quality": 82, "progressive": True}), ("webp", {"quality": 80, "method": 2})):
-            path = FOLDER / f"{name}-{side}.{suffix}"
-            small.save(path, **options)
-            made.append(path.name)
+        path = FOLDER / f"{name}-{side}"
+        small.save(path.with_suffix(".jpg"), quality=82, progressive=True)
+        small.save(path.with_suffix(".webp"), quality=80, method=2)
+        made += [f"{path.name}.jpg", f"{path.name}.webp"]
     return {"files": made}
 
 

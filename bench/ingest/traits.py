@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
 
-from bench.peers import Peer, execute
+from bench.ingest.peers import Peer
 from bench.place import PEERS, Place
 
 SECONDS = 90.0
@@ -19,7 +18,7 @@ NOTE = "second floor\nleft door"
 
 @dataclass(frozen=True)
 class Traits:
-    """None: the try itself did not end."""
+    """None: not tried."""
 
     upserts: bool | None = None
     survives_bad_row: bool | None = None
@@ -27,29 +26,19 @@ class Traits:
 
 
 def traits_of(peer: Peer, place: Place) -> Traits:
-    """Try it, or read what an earlier try with the same script and pins has found."""
-    known = place.folder / "traits" / f"{peer.name}-{peer.version()}.json"
-    if peer.source and known.exists():
-        return Traits(**json.loads(known.read_text()))
-    found = _try(peer, place)
-    known.parent.mkdir(exist_ok=True)
-    known.write_text(json.dumps(asdict(found)))
-    return found
-
-
-def _try(peer: Peer, place: Place) -> Traits:
+    """Try it. Raises Absent."""
     first, second, bad = (place.work / f"tiny-{name}.csv" for name in ("first", "second", "bad"))
     first.write_text(_lines(range(1, ROWS + 1), amount="1.50"))
     second.write_text(_lines(range(ROWS, ROWS + 2), amount="2.50"))
     bad.write_text(_lines(range(1, ROWS + 1), amount="1.50").replace("7,1007,", "7,twelve,", 1))
     place.fresh_target(PEERS)
-    execute(peer, place, first, SECONDS)
+    peer.load(place, first, SECONDS)
     notes = _read(place, peer, "note", 2)
-    execute(peer, place, second, SECONDS)
+    peer.load(place, second, SECONDS)
     changed = _read(place, peer, "amount::text::numeric = 2.5", ROWS) == [True]
     upserted = changed and place.count(PEERS, peer.table) == ROWS + 1
     place.fresh_target(PEERS)
-    execute(peer, place, bad, SECONDS)
+    peer.load(place, bad, SECONDS)
     survived = _read(place, peer, "order_id", ROWS) == [ROWS] and not _read(place, peer, "order_id", 7)
     return Traits(upserted, survived, notes == [NOTE])
 

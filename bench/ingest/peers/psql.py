@@ -15,14 +15,14 @@ FORMAT = "WITH (FORMAT csv, HEADER true)"
 
 def upsert(table: Mapping[str, str], file: Path) -> list[str]:
     """Stage and upsert, rewriting every row that is there already."""
-    return _upsert(table, file, "")
+    return _staged(table, file, statement(table))
 
 
 def guarded(table: Mapping[str, str], file: Path) -> list[str]:
     """Stage and upsert, rewriting only rows that differ."""
     rest = [name for name in table if name != KEY]
     old, new = (", ".join(f"{side}.{name}" for name in rest) for side in ("orders", "excluded"))
-    return _upsert(table, file, f" WHERE ({old}) IS DISTINCT FROM ({new})")
+    return _staged(table, file, f"{statement(table)} WHERE ({old}) IS DISTINCT FROM ({new})")
 
 
 def copy(table: Mapping[str, str], file: Path) -> list[str]:
@@ -30,15 +30,22 @@ def copy(table: Mapping[str, str], file: Path) -> list[str]:
     return [f"\\copy orders ({', '.join(table)}) FROM {_quoted(file)} {FORMAT}"]
 
 
-def _upsert(table: Mapping[str, str], file: Path, guard: str) -> list[str]:
+def statement(table: Mapping[str, str]) -> str:
+    """The upsert itself."""
     names = ", ".join(table)
     changes = ", ".join(f"{name} = excluded.{name}" for name in table if name != KEY)
+    return (
+        f"INSERT INTO orders ({names}) SELECT DISTINCT ON ({KEY}) {names} FROM orders_new ORDER BY {KEY}, ctid DESC"
+        f" ON CONFLICT ({KEY}) DO UPDATE SET {changes}, processed_at = now()"
+    )
+
+
+def _staged(table: Mapping[str, str], file: Path, statement: str) -> list[str]:
     return [
         "SET work_mem = '256MB'",
         f"CREATE UNLOGGED TABLE orders_new ({', '.join(f'{name} {kind}' for name, kind in table.items())})",
         f"\\copy orders_new FROM {_quoted(file)} {FORMAT}",
-        f"INSERT INTO orders ({names}) SELECT DISTINCT ON ({KEY}) {names} FROM orders_new ORDER BY {KEY}, ctid DESC"
-        f" ON CONFLICT ({KEY}) DO UPDATE SET {changes}, processed_at = now(){guard}",
+        statement,
         "DROP TABLE orders_new",
     ]
 

@@ -6,6 +6,7 @@ dlt makes its own columns and tables, so it fills `bench_dlt.orders` instead of 
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -14,17 +15,10 @@ import dlt
 import duckdb
 
 BATCH_ROWS = 100_000
-TYPES = {
-    "order_id": "BIGINT", "customer_id": "INTEGER", "placed_at": "TIMESTAMPTZ", "status": "VARCHAR",
-    "currency": "VARCHAR", "amount": "DECIMAL(12,2)", "quantity": "INTEGER", "sku": "VARCHAR", "email": "VARCHAR",
-    "express": "BOOLEAN", "ship_date": "DATE", "note": "VARCHAR",
-}  # fmt: skip
+TYPES = json.loads(os.environ["BENCH_TYPES"])
 
 
-@dlt.resource(
-    name="orders", write_disposition="merge", primary_key="order_id", columns={"line": {"dedup_sort": "desc"}}
-)
-def orders() -> Iterator[Any]:
+def batches() -> Iterator[Any]:
     """The file in Arrow batches, with a line number."""
     base = duckdb.connect()
     base.execute("SET TimeZone = 'UTC'")
@@ -38,10 +32,14 @@ def orders() -> Iterator[Any]:
 
 def main() -> None:
     """Load the file."""
+    orders = dlt.resource(
+        batches, name="orders", write_disposition="merge", primary_key="order_id",
+        columns={"line": {"dedup_sort": "desc"}},
+    )  # fmt: skip
     pipeline = dlt.pipeline(
         "bench", destination=dlt.destinations.postgres(os.environ["BENCH_DSN"]), dataset_name="bench_dlt"
     )
-    print(pipeline.run(orders(), loader_file_format="csv"))
+    print(pipeline.run(orders, loader_file_format="csv"))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ It stages by its postgres extension where that can be downloaded, else it writes
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -12,11 +13,7 @@ from pathlib import Path
 import duckdb
 import psycopg
 
-TYPES = {
-    "order_id": "BIGINT", "customer_id": "INTEGER", "placed_at": "TIMESTAMPTZ", "status": "VARCHAR",
-    "currency": "VARCHAR", "amount": "DECIMAL(12,2)", "quantity": "INTEGER", "sku": "VARCHAR", "email": "VARCHAR",
-    "express": "BOOLEAN", "ship_date": "DATE", "note": "VARCHAR",
-}  # fmt: skip
+TYPES = json.loads(os.environ["BENCH_TYPES"])
 NAMES = ", ".join(TYPES)
 READ = f"SELECT {NAMES} FROM read_csv($file, header = true, columns = {TYPES})"
 COPY = "COPY orders_new FROM STDIN WITH (FORMAT csv)"
@@ -32,12 +29,8 @@ def main() -> None:
         connection.execute(f"CREATE UNLOGGED TABLE orders_new AS SELECT {NAMES} FROM orders WITH NO DATA")
         if not _by_extension(base, dsn, file):
             _by_copy(base, connection, file)
-        changes = ", ".join(f"{name} = excluded.{name}" for name in list(TYPES)[1:])
         connection.execute("SET work_mem = '256MB'")
-        connection.execute(
-            f"INSERT INTO orders ({NAMES}) SELECT DISTINCT ON (order_id) {NAMES} FROM orders_new"
-            f" ORDER BY order_id, ctid DESC ON CONFLICT (order_id) DO UPDATE SET {changes}, processed_at = now()"
-        )
+        connection.execute(os.environ["BENCH_UPSERT"])
         connection.execute("DROP TABLE orders_new")
 
 

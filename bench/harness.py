@@ -1,0 +1,188 @@
+"""What every benchmark shares: contenders run in turn, runs become figures, figures a report.
+
+A benchmark is a `Bench` with parts, each of which can run alone by `--only`. A part measures `Runs` (bench.figures),
+then makes tables and figures of them. `--quick` runs the same code on less and writes nothing into the repository.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import cached_property
+from pathlib import Path
+from types import FrameType
+from typing import Any, ClassVar, TypeVar
+
+import psutil
+from rich.console import Console
+
+from bench import machine
+from bench.figures import Figure
+from bench.place import Place
+from bench.report import Report, Sheet
+from stack.errors import StackError
+from stack.settings import REPOSITORY, state_folder
+
+LOOK_SECONDS = 2.0
+BUSY_PERCENT = 15.0
+Found = TypeVar("Found")
+
+
+class Bench:
+    """One benchmark under way; `run_<part>` is a part.
+
+    A part that fails (`faults`) leaves its reason among the notes, and its figures without values. `busy_means` is
+    what a busy machine does to the figures.
+    """
+
+    name: ClassVar[str]
+    about: ClassVar[str]
+    parts: ClassVar[Sequence[str]]
+    packages: ClassVar[Sequence[str]]
+    pins: ClassVar[Path | None] = None
+    busy_means: ClassVar[str]
+    faults: ClassVar[tuple[type[Exception], ...]] = (StackError,)
+
+    def __init__(self, folder: Path, options: argparse.Namespace, console: Console) -> None:
+        self.folder, self.options, self.console = folder, options, console
+        self.quick: bool = options.quick
+        self.chosen: list[str] = [options.only] if options.only else list(self.parts)
+        self.machine = machine.host(folder)
+        self.sheets: list[Sheet] = []
+        self.figures: list[Figure] = []
+        self.notes: list[str] = []
+        self.raw: dict[str, Any] = {}
+        self.exits = ExitStack()  # what ends with the benchmark
+        self._no_stack = ""
+
+    @classmethod
+    def add_options(cls, parser: argparse.ArgumentParser) -> None:
+        """Options of its own."""
+
+    def picture(self) -> tuple[str, str] | None:
+        """The name and the text of an SVG for the documentation, if it has one."""
+        return None
+
+    @property
+    def title(self) -> str:
+        """Of the report."""
+        return f"{self.name.capitalize()}: {', '.join(self.chosen)}"
+
+    @property
+    def file_name(self) -> str:
+        """Of the report, without its ending."""
+        return f"{self.name}-{self.options.only}" if self.options.only else self.name
+
+    @property
+    def whole(self) -> bool:
+        """Whether all was asked for, so that the results belong into the repository."""
+        return not self.quick and not self.options.only
+
+    @cached_property
+    def place(self) -> Place:
+        """The benchmark's own stack, which the first use starts. Raises StackError when it does not start."""
+        if self._no_stack:
+            raise StackError(self._no_stack)
+        try:
+            place = self.exits.enter_context(Place(keep=self.options.keep, settle_seconds=0.3 if self.quick else 2.0))
+        except StackError as fault:
+            self._no_stack = f"there is no stack ({fault})"
+            raise
+        self.machine |= machine.server(place.admin)
+        self.notes.append(f"The stack {'was up already' if place.was_up else 'was started for this'}.")
+        return place
+
+    def measure(
+        self,
+        measure: Callable[[], Found],
+        sheets: Callable[[Found], list[Sheet]],
+        figures: Callable[[Found | None], list[Figure]],
+    ) -> Found | None:
+        """Run a part and keep its tables and figures; those of a part that failed have no values."""
+        found = None
+        try:
+            found = measure()
+            self.sheets += sheets(found)
+        except self.faults as fault:
+            self.notes.append(f"A part failed: {fault}")
+            self.say(f"  {fault}")
+        self.judge(figures(found))
+        return found
+
+    def judge(self, figures: Sequence[Figure]) -> None:
+        """Keep figures, as a run of this size can tell them."""
+        self.figures += [figure.sized(quick=self.quick) for figure in figures]
+
+    def say(self, words: str) -> None:
+        """One line about the progress."""
+        self.console.print(f"{time.strftime('%H:%M:%S')}  {words}", markup=False)
+
+    def report(self) -> Report:
+        """Run the parts in turn; what they found."""
+        began, busy = time.monotonic(), psutil.cpu_percent(LOOK_SECONDS)
+        if busy > BUSY_PERCENT:
+            self.notes.append(f"The machine was busy to {busy:.0f} % before this began: {self.busy_means}.")
+        with self.exits:
+            for part in self.chosen:
+                self.say(part)
+                getattr(self, f"run_{part}")()
+        self.notes.append(f"It took {(time.monotonic() - began) / 60:.1f} minutes.")
+        facts = self.machine | machine.software(self.packages, self.pins)
+        return Report(self.title, facts, self.figures, self.notes, self.sheets, self.raw)
+
+
+def run(kind: type[Bench], arguments: list[str]) -> int:
+    """Run a benchmark: 1 when a figure that was measured, or should have been, misses its `must`."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    options = _options(kind, arguments)
+    # Wide enough for the tables where it is no terminal.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    folder = state_folder() / "bench" / kind.name
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        bench = kind(folder, options, console)
+        found = bench.report()
+    except StackError as fault:
+        print(f"bench: {fault}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("bench: stopped", file=sys.stderr)
+        return 130
+    found.write(REPOSITORY / "bench" / "results" if bench.whole else folder / "results", bench.file_name)
+    if drawn := bench.picture():
+        (REPOSITORY / "docs" if bench.whole else folder / "results").joinpath(drawn[0]).write_text(drawn[1])
+    found.show(console)
+    print(found.last_line())
+    return 0 if all(figure.reached for figure in found.figures) else 1
+
+
+def _options(kind: type[Bench], arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog=f"./run bench {kind.name}", description=kind.about)
+    parser.add_argument("--quick", action="store_true", help="less of everything; writes nothing into the repository")
+    parser.add_argument("--keep", action="store_true", help="leave the benchmark's stack running")
+    parser.set_defaults(only=None)
+    if len(kind.parts) > 1:
+        parser.add_argument("--only", choices=kind.parts, help="one part alone")
+    kind.add_options(parser)
+    return parser.parse_args(arguments)
+
+
+def at_least(least: float) -> Callable[[str], float]:
+    """The type of an option whose value must not be smaller."""
+
+    def number(text: str) -> float:
+        value = float(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"must be at least {least:g}")
+        return int(value) if value.is_integer() else value
+
+    return number
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """End on SIGTERM as on Ctrl-C, so that what was started is stopped."""
+    raise KeyboardInterrupt

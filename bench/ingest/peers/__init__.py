@@ -1,0 +1,106 @@
+"""Who Millrace is compared with.
+
+A contender that is a Python program stands in a module of its own, runs in a venv of its own with the pins of
+`pins.txt`, and imports nothing of Millrace. All get the same: `BENCH_DSN` with the database, `BENCH_FILE` with the CSV
+file, `BENCH_TYPES` with its columns, and an empty `public.orders` with its primary key to fill. Those that stage in
+`orders_new` upsert by the expert's statement, `BENCH_UPSERT`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from bench.ingest.peers import psql
+from bench.measure import Run, run
+from bench.place import PEERS, Place
+from bench.venvs import Absent, python_of
+from stack.settings import REPOSITORY
+
+HERE = Path(__file__).parent
+PINS = HERE / "pins.txt"
+Command = Callable[[Place, Path], list[str]]
+Script = Callable[[Mapping[str, str], Path], list[str]]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One contender. `form` is the kind of file that it can take (see `files.FORMS`)."""
+
+    name: str
+    label: str
+    command: Command
+    form: str = "clean"
+    table: str = "public.orders"
+
+    def load(self, place: Place, file: Path, timeout_seconds: float) -> Run:
+        """Run it on a file; its target must be there. Raises Absent."""
+        return run(
+            self.command(place, file), timeout_seconds=timeout_seconds, environment=environment(place, file),
+            server=place.backends(PEERS), wal=place.wal, output=place.work / f"{self.name}.log",
+        )  # fmt: skip
+
+
+def environment(place: Place, file: Path) -> dict[str, str]:
+    """The caller's environment, where the data is and where it goes."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "AIRFLOW"))}
+    ours = {
+        "BENCH_DSN": place.dsn(PEERS), "BENCH_FILE": str(file), "BENCH_WORK": str(place.work),
+        "BENCH_TYPES": json.dumps(_types(place)), "BENCH_UPSERT": psql.statement(_types(place)),
+    }  # fmt: skip
+    there = psycopg.conninfo.conninfo_to_dict(place.dsn(PEERS))
+    names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD", "dbname": "PGDATABASE"}
+    libpq = {variable: str(there[name]) for name, variable in names.items()}
+    dlt = {"DLT_DATA_DIR": str(place.work / "dlt"), "RUNTIME__DLTHUB_TELEMETRY": "false"}
+    return {**kept, **ours, **libpq, **dlt, "PGTZ": "UTC"}
+
+
+def _types(place: Place) -> dict[str, str]:
+    return {name: column.sql_type.name for name, column in place.dataset.columns.items()}
+
+
+def _psql(script: Script) -> Command:
+    def command(place: Place, file: Path) -> list[str]:
+        statements = [word for statement in script(_types(place), file) for word in ("-c", statement)]
+        return [str(place.psql()), "-X", "-q", "-v", "ON_ERROR_STOP=1", *statements]
+
+    return command
+
+
+def _in_venv(name: str, script: str) -> Command:
+    return lambda place, file: [str(python_of(name, place.folder / "venvs", PINS)), str(HERE / script)]
+
+
+def _pgloader(place: Place, file: Path) -> list[str]:
+    if not shutil.which("pgloader"):
+        raise Absent("not installed: apt-get install pgloader")
+    return [sys.executable, str(HERE / "pgloader.py")]
+
+
+def _ticket(place: Place, file: Path) -> list[str]:
+    return [sys.executable, str(HERE / "ticket.py")]
+
+
+def _engine(place: Place, file: Path) -> list[str]:
+    dataset = REPOSITORY / "include" / "datasets" / "orders.yaml"
+    return [sys.executable, "-m", "include.ingest", "run", str(dataset), str(file)]
+
+
+MILLRACE = Peer("millrace", "Millrace, whole DAG run", _engine, "dirty")  # the engine alone stands in for small tries
+EXPERT = Peer("expert", "psql: COPY, DISTINCT ON, ON CONFLICT", _psql(psql.upsert))
+GUARDED = Peer("guarded", "the same, unchanged rows left alone", _psql(psql.guarded))
+COPY = Peer("copy", "psql: \\copy into the table", _psql(psql.copy), "unique")
+TICKET = Peer("ticket", "the ticket's script: pandas, Pool(4), to_sql", _ticket, "unique")
+OTHERS = (
+    Peer("dlt", "dlt, merge", _in_venv("dlt", "dlt_merge.py"), table="bench_dlt.orders"),
+    Peer("polars", "Polars, ADBC, ON CONFLICT", _in_venv("polars", "polars_adbc.py")),
+    Peer("duckdb", "DuckDB, ON CONFLICT", _in_venv("duckdb", "duckdb_upsert.py")),
+    Peer("pgloader", "pgloader", _pgloader, "unique"),
+)

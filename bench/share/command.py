@@ -1,0 +1,242 @@
+"""`./run bench share`: an ingest, an image burst and memory audits on the same workers, alone and all at once.
+
+The dataset of this benchmark loads 32 chunks at once, far more than there are slots. First each kind runs alone, then
+all together with the pools of `include/slots.py`, then together with pools so wide that they hold nobody back
+(priorities stay). Two cores for three busy jobs make each some three times slower; a job that waits for slots is much
+slower still.
+
+A task's wait is the time from the moment when it could run, as all before it was done, to its start: for a slot of its
+pool, for the executor, and for its process. A `load` waits for the loads before it as well, by design.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+import psycopg
+
+from bench import files, harness
+from bench.airflow import Airflow, Json, seconds_of, wait_for
+from bench.figures import Figure, number, ratio, rounded
+from bench.images.door import Door, upload
+from bench.images.photos import SMALL, make
+from bench.report import Sheet
+from include import slots
+from stack.errors import StackError
+from stack.project import copy_project
+from stack.settings import Settings
+
+LOADS = 32
+WIDE = 128
+KINDS = {"ingest": "ingest_orders", "images": "resize_images", "audit": "audit_memory"}
+LONGEST_SECONDS = 1500.0
+AUDITS, CLIENTS = 3, 8
+
+
+@dataclass
+class Job:
+    """What one kind took: seconds of each run, and the wait of each task by its name."""
+
+    seconds: list[float] = field(default_factory=list)
+    waits: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, tasks: Sequence[Json]) -> None:
+        """Keep the waits of a run's tasks."""
+        for task in tasks:
+            if task["scheduled_when"] and task["start_date"]:
+                waited = seconds_of(task["start_date"]) - seconds_of(task["scheduled_when"])
+                self.waits[task["task_id"]].append(waited)
+
+
+Round = dict[str, Job]
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Settings]:
+    """A stack of its own on a copy of the project whose dataset loads many chunks at once; removed at the end."""
+    project = folder / "project"
+
+    def stack(*arguments: str) -> None:
+        plain = {name: value for name, value in os.environ.items() if not name.startswith(("MILLRACE", "AIRFLOW"))}
+        command = [sys.executable, "-m", "stack", *arguments]
+        done = subprocess.run(command, cwd=project, env=plain, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise StackError(f"{' '.join(arguments)} of the benchmark's stack: {done.stderr.strip()}")
+
+    if project.exists():
+        stack("down", "--delete")
+        shutil.rmtree(project)
+    copy_project(project)
+    dataset = project / "include" / "datasets" / "orders.yaml"
+    dataset.write_text(dataset.read_text().replace('schedule: "@daily"', f"schedule: null\nparallel: {LOADS}"))
+    try:
+        stack("up")
+        yield Settings.load(project / ".millrace")
+    finally:
+        stack("down", "--delete")
+        shutil.rmtree(project)
+
+
+class Jobs:
+    """The three kinds of work on a running stack."""
+
+    def __init__(self, settings: Settings, file: Path, photo: Path, pictures: int) -> None:
+        self.settings, self.file, self.photo, self.pictures = settings, file, photo, pictures
+        self.door = Door(settings)
+        for dag in KINDS.values():
+            self.door.airflow.await_dag(dag, paused=False)
+
+    def ingest(self, file: Path | None = None) -> Job:
+        """The file into an empty table."""
+        with psycopg.connect(self.settings.database_url("warehouse"), autocommit=True) as connection:
+            connection.execute("DROP TABLE IF EXISTS public.orders")
+        job, chosen = Job(), file or self.file
+        self._run("ingest", job, {"path": str(chosen), "force": True, "chunk_bytes": chosen.stat().st_size // LOADS})
+        return job
+
+    def audits(self, busy: Callable[[], bool] = lambda: False) -> Job:
+        """Audits by hand, one after the other: three, and more while the others are busy."""
+        job = Job()
+        while len(job.seconds) < AUDITS or busy():
+            self._run("audit", job, {})
+        return job
+
+    def images(self) -> Job:
+        """A burst of uploads, until the last picture is done."""
+        self.door.await_idle()
+        self.door.empty()
+        began = time.time()
+        upload(self.door.order(self.photo, self.pictures, CLIENTS))
+        if not wait_for(lambda: self.door.counts().get("done", 0) >= self.pictures, LONGEST_SECONDS):
+            raise StackError(f"pictures are left: {self.door.counts()}")
+        job = Job([time.time() - began])
+        self.door.await_idle()
+        for run in self.door.runs_since(began):
+            job.add(self.door.airflow.tasks(KINDS["images"], run["dag_run_id"]))
+        return job
+
+    def alone(self) -> Round:
+        """One after the other."""
+        return {"ingest": self.ingest(), "images": self.images(), "audit": self.audits()}
+
+    def together(self) -> Round:
+        """All at once."""
+        with ThreadPoolExecutor(2) as threads:
+            others: dict[str, Future[Job]] = {
+                "ingest": threads.submit(self.ingest), "images": threads.submit(self.images)
+            }  # fmt: skip
+            audit = self.audits(lambda: not all(job.done() for job in others.values()))
+            return {**{kind: job.result() for kind, job in others.items()}, "audit": audit}
+
+    def widen(self) -> None:
+        """Take the pools' bounds away."""
+        for pool in slots.KINDS:
+            self.door.api.patch(f"pools/{pool}", {"pool": pool, "slots": WIDE, "include_deferred": False})
+
+    def _run(self, kind: str, job: Job, conf: Json) -> None:
+        airflow, dag, began = Airflow(self.settings), KINDS[kind], time.time()
+        run = airflow.trigger(dag, {"logical_date": None, "conf": conf})
+        # An audit fails when it finds a leak.
+        ended = (airflow.await_end if kind == "audit" else airflow.succeed)(dag, run, LONGEST_SECONDS)
+        job.seconds.append(seconds_of(ended["end_date"]) - began)
+        job.add(airflow.tasks(dag, run))
+        airflow.api.close()
+
+
+class Bench(harness.Bench):
+    """The benchmark of the shared workers."""
+
+    name = "share"
+    about = "Benchmark of three kinds of work on the same workers."
+    title = "Share: ingest, images and audits on the same workers"
+    parts = ("share",)
+    packages = ("apache-airflow", "psycopg")
+    busy_means = "all figures are larger, those together more than those alone"
+
+    @classmethod
+    def add_options(cls, parser: argparse.ArgumentParser) -> None:
+        """How much there is to do."""
+        parser.add_argument("--mb", type=float, help="size of the file in MB (1000; 100)")
+        parser.add_argument("--pictures", type=int, help="uploads of a burst (300; 40)")
+
+    def run_share(self) -> None:
+        """Alone, together, and together without bounds."""
+        megabytes = self.options.mb or (100.0 if self.quick else 1000.0)
+        pictures = self.options.pictures or (40 if self.quick else 300)
+        what = f"{megabytes:g} MB, {pictures} pictures"
+        self.measure(lambda: self._rounds(megabytes, pictures), lambda rounds: sheets(rounds, what), figures)
+
+    def _rounds(self, megabytes: float, pictures: int) -> dict[str, Round]:
+        file, small = (files.make(self.folder.parent / "files", size, ["dirty"])["dirty"] for size in (megabytes, 1))
+        photo = make(self.folder.parent / "images", SMALL, 1)[0]
+        with running(self.folder) as settings:
+            jobs = Jobs(settings, file.path, photo, pictures)
+            self.say("  warming up")
+            jobs.ingest(small.path)
+            jobs.audits()
+            self.say("  each alone")
+            alone = jobs.alone()
+            self.say("  together")
+            together = jobs.together()
+            self.say("  together, pools wide")
+            jobs.widen()
+            return {"alone": alone, "together": together, "no pools": jobs.together()}
+
+
+def sheets(rounds: dict[str, Round], what: str) -> list[Sheet]:
+    """Seconds of each kind, and the waits of each task."""
+    together, without = rounds["together"], rounds["no pools"]
+
+    def seconds(of: str) -> Callable[[str], str]:
+        return lambda kind: number(median(rounds[of][kind].seconds))
+
+    def waits(of: str) -> Callable[[tuple[str, str]], str]:
+        def cell(task: tuple[str, str]) -> str:
+            found = rounds[of][task[0]].waits.get(task[1])
+            return f"{median(found):.1f}; {max(found):.1f} ({len(found)})" if found else ""
+
+        return cell
+
+    times: dict[str, Callable[[str], str]] = {
+        "kind": str, "alone, s": seconds("alone"), "together, s": seconds("together"),
+        "together, no pools, s": seconds("no pools"),
+        "ratio": lambda kind: number(slower(rounds, "together", kind)),
+        "ratio, no pools": lambda kind: number(slower(rounds, "no pools", kind)),
+        "runs": lambda kind: f"{len(together[kind].seconds)}, {len(without[kind].seconds)}",
+    }  # fmt: skip
+    tasks = [(kind, task) for kind in KINDS for task in sorted({*together[kind].waits, *rounds["alone"][kind].waits})]
+    return [
+        Sheet.of(f"Seconds of a run (median): {what}", KINDS, times),
+        Sheet.of("Wait of a task, s: median; longest (number)", tasks,
+                 {"task": ": ".join, **{name: waits(name) for name in rounds}}),
+    ]  # fmt: skip
+
+
+def figures(rounds: dict[str, Round] | None) -> list[Figure]:
+    """Nobody waits long, and nobody is much slower than a third of the machine makes it."""
+    ratios = {kind: rounded(slower(rounds, "together", kind), 2) if rounds else None for kind in KINDS}
+    longest = None
+    if rounds:
+        audit, claims = rounds["together"]["audit"].waits, rounds["together"]["images"].waits["claim"]
+        longest = rounded(max([*claims, *(wait for found in audit.values() for wait in found)], default=None), 1)
+    return [
+        *(Figure(f"{kind}: together / alone", value, 10.0, 4.0) for kind, value in ratios.items()),
+        Figure("longest wait of a task of an audit, or of a claim, s", longest, 15.0, 5.0, unit="s"),
+    ]
+
+
+def slower(rounds: dict[str, Round], name: str, kind: str) -> float | None:
+    """How many times as long a kind took in that round as alone."""
+    return ratio(median(rounds[name][kind].seconds), median(rounds["alone"][kind].seconds))
