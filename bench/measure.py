@@ -41,69 +41,89 @@ Pick = Callable[[Snapshot], Iterable[int]]
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What a run took: of its client (a command, or a DAG run's tasks), and of the server that it loaded."""
+
+    seconds: float
+    client_cpu_seconds: float
+    server_cpu_seconds: float
+    peak_rss_bytes: int
+    peak_pss_bytes: int | None
+    wal_bytes: int
+
+    @property
+    def peak_bytes(self) -> int:
+        """PSS where it can be read."""
+        return self.peak_rss_bytes if self.peak_pss_bytes is None else self.peak_pss_bytes
+
+
+@dataclass(frozen=True)
 class Usage:
-    """A group at one moment; CPU counts from the start of the sampling."""
+    """A group at one moment; CPU counts from the start of the sampling. PSS is None when it can't be read."""
 
     cpu_seconds: float = 0.0
     rss_bytes: int = 0
-    pss_bytes: int | None = None  # None when one of its processes does not let us read it
+    pss_bytes: int | None = None
 
 
 @dataclass(frozen=True)
 class Sample:
     """All groups at one moment (seconds since 1970)."""
 
-    at: float
-    groups: dict[str, Usage]
+    at: float = 0.0
+    groups: Mapping[str, Usage] = field(default_factory=dict)
     wal_bytes: int = 0
+
+    def cpu_seconds(self, group: str) -> float:
+        """Of a group, so far."""
+        return self.groups.get(group, Usage()).cpu_seconds
 
 
 @dataclass(frozen=True)
 class Trace:
     """What a sampler saw, in order of time."""
 
-    samples: Sequence[Sample] = ()
+    samples: Sequence[Sample] = (Sample(),)
 
     def cpu_seconds(self, group: str, begin: float = 0.0, end: float = float("inf")) -> float:
         """CPU that the group used between two moments."""
-        return self._at(end, group).cpu_seconds - self._at(begin, group).cpu_seconds
+        return self._sample(end).cpu_seconds(group) - self._sample(begin).cpu_seconds(group)
 
     def wal_bytes(self, begin: float = 0.0, end: float = float("inf")) -> int:
         """WAL written between two moments."""
-        return self._sample(end).wal_bytes - self._sample(begin).wal_bytes if self.samples else 0
-
-    def peak_rss_bytes(self, group: str) -> int:
-        """The largest sum of resident memory; pages that processes share count for each."""
-        return max((sample.groups[group].rss_bytes for sample in self.samples), default=0)
-
-    def peak_pss_bytes(self, group: str) -> int | None:
-        """The largest sum of proportional memory, shared pages counted once; None when it was unreadable."""
-        found = [sample.groups[group].pss_bytes for sample in self.samples]
-        return None if None in found else max((pss for pss in found if pss is not None), default=0)
+        return self._sample(end).wal_bytes - self._sample(begin).wal_bytes
 
     def most_cores(self, group: str, seconds: float) -> float:
         """The most cores that the group was busy on, over so many seconds."""
-        most, first = 0.0, 0
+        most, rest = 0.0, list(self.samples)
         for last in self.samples:
-            if last.at - self.samples[first].at >= seconds:
-                cpu = last.groups[group].cpu_seconds - self.samples[first].groups[group].cpu_seconds
-                most = max(most, cpu / (last.at - self.samples[first].at))
-                first += 1
+            if (took := last.at - rest[0].at) >= seconds:
+                most = max(most, (last.cpu_seconds(group) - rest.pop(0).cpu_seconds(group)) / took)
         return most
 
     def cost(self, seconds: float, client: str, server: str = "server") -> Cost:
-        """What these two groups cost in all."""
+        """What two groups cost in all. Pages that processes share count for each in RSS, once in PSS."""
+        used = [sample.groups.get(client, Usage()) for sample in self.samples]
+        pss = [one.pss_bytes for one in used if one.pss_bytes is not None]
         return Cost(
-            seconds, self.cpu_seconds(client), self.cpu_seconds(server), self.peak_rss_bytes(client),
-            self.peak_pss_bytes(client), self.wal_bytes(),
+            seconds, self.cpu_seconds(client), self.cpu_seconds(server), max(one.rss_bytes for one in used),
+            max(pss) if len(pss) == len(used) else None, self.wal_bytes(),
         )  # fmt: skip
 
     def _sample(self, at: float) -> Sample:
-        index = bisect_right([sample.at for sample in self.samples], at)
-        return self.samples[max(index - 1, 0)]
+        return self.samples[max(bisect_right([sample.at for sample in self.samples], at) - 1, 0)]
 
-    def _at(self, at: float, group: str) -> Usage:
-        return self._sample(at).groups[group] if self.samples else Usage()
+
+def snapshot() -> dict[int, Process]:
+    """Every process that runs now."""
+    found = {}
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError, IndexError, ValueError):
+                pid, fields = int(entry.name), _stat(int(entry.name))
+                cpu = (int(fields[11]) + int(fields[12])) / TICKS
+                found[pid] = Process(pid, int(fields[1]), int(fields[19]), cpu, int(fields[21]) * PAGE_BYTES)
+    return found
 
 
 def cpu_of(pid: int) -> tuple[float, float]:
@@ -123,74 +143,44 @@ def children_of(pid: int) -> list[int]:
     return [int(child) for file in Path(f"/proc/{pid}").glob("task/*/children") for child in file.read_text().split()]
 
 
-def snapshot() -> dict[int, Process]:
-    """Every process that runs now."""
-    found = {}
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError, IndexError, ValueError):
-                process = _process(int(entry.name))
-                found[process.pid] = process
-    return found
-
-
-def _process(pid: int) -> Process:
-    fields = _stat(pid)
-    cpu = (int(fields[11]) + int(fields[12])) / TICKS
-    return Process(pid, int(fields[1]), int(fields[19]), cpu, int(fields[21]) * PAGE_BYTES)
-
-
-def _stat(pid: int) -> list[str]:
-    """The fields of its stat that follow the name."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-
-
-def title(pid: int) -> str:
-    """The command line; PostgreSQL's backends name their role and database there."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-    except OSError:
-        return ""
-
-
 def descendants(processes: Snapshot, root: int, *, depth: int = 0) -> list[int]:
     """The pids below `root` that are at least `depth` generations away; 0 includes itself."""
     children: dict[int, list[int]] = {}
     for process in processes.values():
         children.setdefault(process.parent, []).append(process.pid)
-    found, level, distance = [], [root] if root in processes else [], 0
+    found, level = [], [root] if root in processes else []
     while level:
-        if distance >= depth:
-            found += level
-        level = [child for parent in level for child in children.get(parent, [])]
-        distance += 1
+        found += level if depth <= 0 else []
+        level, depth = [child for parent in level for child in children.get(parent, [])], depth - 1
     return found
 
 
-def pss_bytes(pid: int) -> int | None:
-    """Proportional set size; None when the kernel does not let us see it, 0 when the process has ended."""
+def title(pid: int) -> str:
+    """The command line; PostgreSQL's backends name their role and database there."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    return ""
+
+
+def memory(pid: int, name: str = "VmRSS") -> int:
+    """Bytes that are resident now (VmRSS) or were at most (VmHWM), or proportional (Pss); 0 when it has ended."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for line in Path(f"/proc/{pid}/{'smaps_rollup' if name == 'Pss' else 'status'}").read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def pss_of(pids: Iterable[int]) -> int | None:
+    """Their proportional memory; None when the kernel does not let us see it."""
     try:
-        return _field(Path(f"/proc/{pid}/smaps_rollup"), "Pss")
+        return sum(memory(pid, "Pss") for pid in pids)
     except PermissionError:
         return None
 
 
-def rss_bytes(pid: int, field: str = "VmRSS") -> int:
-    """Resident bytes now (VmRSS) or at most (VmHWM); 0 when the process has ended."""
-    return _field(Path(f"/proc/{pid}/status"), field)
-
-
-def _field(file: Path, name: str) -> int:
-    """A line `name: number kB`, in bytes."""
-    try:
-        lines = file.read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), 0)
-
-
 class MemoryWatch:
-    """From `with` to its end: what processes held at first and at most. PSS is None when it can't be read."""
+    """From `with` to its end: what processes held at first and at most. The peak of RSS is the kernel's own."""
 
     def __init__(self, pids: Sequence[int]) -> None:
         self._pids = pids
@@ -200,49 +190,35 @@ class MemoryWatch:
     def __enter__(self) -> MemoryWatch:
         for pid in self._pids:
             Path(f"/proc/{pid}/clear_refs").write_text(RESET_PEAK)
-        self.first_rss = sum(map(rss_bytes, self._pids))
-        self.peak_pss = self._pss()
+        self.first_rss, self.peak_pss = sum(map(memory, self._pids)), pss_of(self._pids)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join(timeout=10)
-        self.peak_rss = sum(rss_bytes(pid, "VmHWM") for pid in self._pids)  # the kernel's own, so not by sampling
+        self.peak_rss = sum(memory(pid, "VmHWM") for pid in self._pids)
 
     def _loop(self) -> None:
         while not self._stop.wait(EVERY_SECONDS / 2):
-            now = self._pss()
+            now = pss_of(self._pids)
             self.peak_pss = None if now is None or self.peak_pss is None else max(self.peak_pss, now)
-
-    def _pss(self) -> int | None:
-        return total([pss_bytes(pid) for pid in self._pids])
-
-
-def total(values: Sequence[int | None]) -> int | None:
-    """Their sum; None when one is unknown."""
-    known = [value for value in values if value is not None]
-    return sum(known) if len(known) == len(values) else None
 
 
 class Sampler:
-    """Samples the groups every 0.5 s, later every 2 s, in a thread, from `start` to `stop`.
-
-    Memory is read for `memory` groups only.
-    """
+    """Samples the groups every 0.5 s, later every 2 s, in a thread. Memory is read for `memory` groups only."""
 
     def __init__(
-        self, groups: Mapping[str, Pick], memory: Sequence[str] = (), wal: Callable[[], int] | None = None
+        self, groups: Mapping[str, Pick], memory: Sequence[str] = (), wal: Callable[[], int] = lambda: 0
     ) -> None:
         self._groups, self._memory, self._wal = groups, memory, wal
         self._samples: list[Sample] = []
         self._seen: dict[str, dict[tuple[int, int], float]] = {name: {} for name in groups}
-        self._base: dict[tuple[int, int], float] = {}
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._loop, daemon=True)
 
     def __enter__(self) -> Sampler:
-        self._base = {(p.pid, p.started): p.cpu_seconds for p in snapshot().values()}
+        self._base = {(one.pid, one.started): one.cpu_seconds for one in snapshot().values()}
         self._take()
         self._thread.start()
         return self
@@ -265,36 +241,15 @@ class Sampler:
     def _take(self) -> None:
         now, processes = time.time(), snapshot()
         usage = {name: self._usage(name, pick, processes) for name, pick in self._groups.items()}
-        self._samples.append(Sample(now, usage, self._wal() if self._wal else 0))
+        self._samples.append(Sample(now, usage, self._wal()))
 
     def _usage(self, name: str, pick: Pick, processes: Snapshot) -> Usage:
-        members = [processes[pid] for pid in pick(processes) if pid in processes]
-        seen = self._seen[name]
-        for process in members:
-            identity = (process.pid, process.started)
-            seen[identity] = process.cpu_seconds - self._base.get(identity, 0.0)
-        cpu = sum(seen.values())
+        members, seen = [processes[pid] for pid in pick(processes) if pid in processes], self._seen[name]
+        for one in members:
+            seen[one.pid, one.started] = one.cpu_seconds - self._base.get((one.pid, one.started), 0.0)
         if name not in self._memory:
-            return Usage(cpu)
-        pss = total([pss_bytes(process.pid) for process in members])
-        return Usage(cpu, sum(process.rss_bytes for process in members), pss)
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a run took: of its client (a command, or a DAG run's tasks), and of the server that it loaded."""
-
-    seconds: float
-    client_cpu_seconds: float
-    server_cpu_seconds: float
-    peak_rss_bytes: int
-    peak_pss_bytes: int | None
-    wal_bytes: int
-
-    @property
-    def peak_bytes(self) -> int:
-        """PSS where it can be read."""
-        return self.peak_rss_bytes if self.peak_pss_bytes is None else self.peak_pss_bytes
+            return Usage(sum(seen.values()))
+        return Usage(sum(seen.values()), sum(one.rss_bytes for one in members), pss_of(one.pid for one in members))
 
 
 @dataclass(frozen=True)
@@ -305,14 +260,9 @@ class Run(Cost):
     output: str = field(repr=False, default="")
 
     @property
-    def done(self) -> bool:
-        """Whether it ended by itself, with success."""
-        return self.code == 0
-
-    @property
     def fault(self) -> str:
-        """One line on what went wrong, or an empty string."""
-        if self.done:
+        """One line on what went wrong; empty when it ended by itself, with success."""
+        if self.code == 0:
             return ""
         lines = [line.strip() for line in self.output.splitlines() if line.strip()]
         chosen = [line for line in lines if "rror" in line] or lines or [""]
@@ -320,14 +270,9 @@ class Run(Cost):
 
 
 def run(
-    command: Sequence[str],
-    *,
-    timeout_seconds: float,
-    environment: Mapping[str, str] | None = None,
-    server: Pick = lambda _: (),
-    wal: Callable[[], int] | None = None,
-    output: Path,
-) -> Run:
+    command: Sequence[str], *, timeout_seconds: float, environment: Mapping[str, str], server: Pick,
+    wal: Callable[[], int], output: Path,
+) -> Run:  # fmt: skip
     """Run a command to its end or its time limit; nothing that it started outlives it."""
     with output.open("wb") as log:
         began = time.monotonic()
@@ -340,11 +285,10 @@ def run(
                 code, cpu = _wait(child, began + timeout_seconds)
                 seconds = time.monotonic() - began
         finally:
-            _end(child)
-    trace = seen.trace
-    cost = asdict(trace.cost(seconds, "client"))
-    if cpu is not None:
-        cost["client_cpu_seconds"] = cpu
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait(timeout=30)
+    cost = asdict(seen.trace.cost(seconds, "client")) | ({} if cpu is None else {"client_cpu_seconds": cpu})
     return Run(**cost, code=code, output=output.read_text(errors="replace")[-4000:])
 
 
@@ -359,8 +303,6 @@ def _wait(child: subprocess.Popen[bytes], deadline: float) -> tuple[int | None, 
     return None, None
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """End the session that the child led."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait(timeout=30)
+def _stat(pid: int) -> list[str]:
+    """The fields of its stat that follow the name."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -1,18 +1,16 @@
 """Two processes of one contender that make renditions side by side, one for each core.
 
-A worker is a program that says `ready`, then reads lines `picture TAB folder` and answers each with `done`, or with
-`fault` and the reason. It starts once, so a contender's own start is in no figure; one picture is always ahead in its
-queue, so that it never waits for the benchmark.
+A worker is a program (see bench.images.serve) that starts once, so a contender's own start is in no figure; one picture
+is always ahead in its queue, so that it never waits for the benchmark.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +19,7 @@ from stack.errors import StackError
 
 CORES = 2
 AHEAD = 2
-READY_SECONDS = 60.0
-PICTURE_SECONDS = 120.0
+READY_SECONDS, PICTURE_SECONDS, END_SECONDS = 60.0, 120.0, 5.0
 
 Job = tuple[Path, Path]  # a picture, and the folder for what is made of it
 
@@ -52,23 +49,23 @@ class Worker:
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
         with log.open("ab") as errors:
             self.process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
+                command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, bufsize=0
             )
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self._in, self.out = self.process.stdin.fileno(), self.process.stdout.fileno()
+        self._in, self.out = self.process.stdin, self.process.stdout
         self._log, self._rest = log, b""
         self.queued = 0
 
     def send(self, job: Job) -> None:
         """Ask for the renditions of a picture."""
         job[1].mkdir(parents=True, exist_ok=True)
-        os.write(self._in, f"{job[0]}\t{job[1]}\n".encode())
+        self._in.write(f"{job[0]}\t{job[1]}\n".encode())
         self.queued += 1
 
     def take(self) -> list[str]:
         """The answers that have come; blocks until some bytes have. Raises StackError with the worker's own words."""
-        part = os.read(self.out, 1 << 16)
+        part = os.read(self.out.fileno(), 1 << 16)
         if not part:
             raise StackError(f"a worker died (exit code {self.process.wait(timeout=10)}), see {self._log}")
         *lines, self._rest = (self._rest + part).split(b"\n")
@@ -80,19 +77,17 @@ class Worker:
 
     def close(self) -> int:
         """End the process; returns the largest resident memory of it and of its children, in bytes."""
-        with contextlib.suppress(OSError):
-            self.process.stdin.close()  # type: ignore[union-attr]
-        deadline = time.monotonic() + 5
-        pid, usage = 0, None
-        while not pid and self.process.returncode is None:
+        self._in.close()
+        deadline, peak = time.monotonic() + END_SECONDS, 0
+        while self.process.returncode is None:
             pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
             if pid:
-                self.process.returncode = os.waitstatus_to_exitcode(status)
+                self.process.returncode, peak = os.waitstatus_to_exitcode(status), usage.ru_maxrss * 1024
             elif time.monotonic() > deadline:
                 self.process.kill()
             time.sleep(0.01)
-        self.process.stdout.close()  # type: ignore[union-attr]
-        return usage.ru_maxrss * 1024 if usage else 0
+        self.out.close()
+        return peak
 
 
 class Team:
@@ -104,14 +99,12 @@ class Team:
         self._start = (command, environment, log)
 
     def __enter__(self) -> Team:
-        command, environment, log = self._start
-        log.unlink(missing_ok=True)
+        self._start[2].unlink(missing_ok=True)
         try:
-            self.workers = [Worker(command, environment, log) for _ in range(CORES)]
+            self.workers = [Worker(*self._start) for _ in range(CORES)]
             for worker in self.workers:
-                _await([worker], READY_SECONDS)
-                while "ready" not in worker.take():
-                    _await([worker], READY_SECONDS)
+                while not any("ready" in one.take() for one in _await([worker], READY_SECONDS)):
+                    pass
         except BaseException:
             self.__exit__()
             raise
@@ -123,16 +116,15 @@ class Team:
 
     def run(self, jobs: Iterable[Job]) -> Pass:
         """Do the jobs, each by the worker that is free first."""
-        before = self._cpu_seconds()
-        waiting, done, began = iter(jobs), 0, time.perf_counter()
+        waiting, done, before, began = iter(jobs), 0, self._cpu_seconds(), time.perf_counter()
         for worker in self.workers * AHEAD:
-            self._next(worker, waiting)
-        while any(worker.queued for worker in self.workers):
-            for worker in _await([worker for worker in self.workers if worker.queued], PICTURE_SECONDS):
+            _next(worker, waiting)
+        while busy := [worker for worker in self.workers if worker.queued]:
+            for worker in _await(busy, PICTURE_SECONDS):
                 for _ in worker.take():
                     worker.queued -= 1
                     done += 1
-                    self._next(worker, waiting)
+                    _next(worker, waiting)
         seconds = time.perf_counter() - began
         return Pass(done, seconds, self._cpu_seconds() - before)
 
@@ -140,10 +132,10 @@ class Team:
         """So far, of the processes, of the children that they have waited for, and of those that live."""
         return sum(_cpu_seconds(worker.process.pid) for worker in self.workers)
 
-    def _next(self, worker: Worker, waiting: Iterable[Job]) -> None:
-        for job in waiting:
-            worker.send(job)
-            return
+
+def _next(worker: Worker, waiting: Iterator[Job]) -> None:
+    if job := next(waiting, None):
+        worker.send(job)
 
 
 def _cpu_seconds(pid: int) -> float:

@@ -174,7 +174,7 @@ class Bench(harness.Bench):
         except Absent as reason:
             self.miss(name, str(reason))
             return
-        if not done.done or not self.place.count(PEERS, peer.table):
+        if done.fault or not self.place.count(PEERS, peer.table):
             self.miss(name, done.fault or "it loaded nothing")
         else:
             self.book(name, done)
@@ -291,7 +291,7 @@ class Bench(harness.Bench):
             output=self.place.work / "profile.log",
         )  # fmt: skip
         self.place.drop_all(PEERS)
-        if done.done:
+        if not done.fault:
             found["engine in one process"] = {
                 "seconds": round(done.seconds, 1), "client_cpu_seconds": round(done.client_cpu_seconds, 1),
                 "server_cpu_seconds": round(done.server_cpu_seconds, 1),

@@ -47,7 +47,7 @@ def _incarnation(trace: Trace, every_hours: float, from_hours: float, found: Rep
     collected = np.zeros(len(trace.raw), dtype=bool)
     suspect, profiled, last = False, False, from_hours
     count = int(np.floor((float(trace.hours[-1]) - from_hours) / every_hours + 1e-9))
-    for now in from_hours + every_hours * np.arange(1, count + 1):
+    for now in (from_hours + every_hours * np.arange(1, count + 1)).tolist():
         looks = slice(*np.searchsorted(trace.raw.hours, [last + 1e-9, now + 1e-9]))
         collected[looks] = suspect
         said = judge(trace.until(now, collected, profiled))

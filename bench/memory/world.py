@@ -20,6 +20,7 @@ from include.memory.verdict.series import Floats, Looks, Series
 
 LOOK_EVERY_HOURS = 1 / 6
 BYTES_A_BLOCK = 90.0
+Part = Literal["python", "native", "free", "mapped", "shared"]
 LOOKED_AT = ("hours", "blocks", "objects", "heap_bytes", "free_bytes")
 
 
@@ -57,76 +58,66 @@ class World:
 
     def between(self, low: float, high: float) -> float:
         """A number whose logarithm is uniform."""
-        return float(np.exp(self.rng.uniform(np.log(low), np.log(high))))
+        return between(self.rng, low, high)
 
     def warm_up(self, share: float, tau: float) -> Self:
         """What is imported and filled first."""
         grown = self.base * share * self.saturating(0.0, tau)
-        self.python += grown * self.python_share
-        self.native += grown * (1 - self.python_share)
+        return self.add(grown * self.python_share).add(grown * (1 - self.python_share), "native")
+
+    def add(self, amount: Floats, part: Part = "python") -> Self:
+        """Hold so much more, in MB at each sample."""
+        setattr(self, part, getattr(self, part) + amount)
         return self
 
-    def leak(self, low: float, high: float, *, by: Literal["clock", "work"] = "clock", native: bool = False) -> Self:
+    def share(self, low: float, high: float) -> float:
+        """A share of the process between these two, in MB."""
+        return self.base * self.uniform(low, high)
+
+    def leak(self, low: float, high: float, part: Part = "python", *, by: Literal["clock", "work"] = "clock") -> Self:
         """Grow from the onset on, by a share of the process an hour, or by that for an hour's usual work."""
         rate = self.base * self.between(low, high)
-        part = self.native if native else self.python
-        part += rate * (self.ramp(self.onset) if by == "clock" else self.work())
-        return self
+        return self.add(rate * (self.ramp(self.onset) if by == "clock" else self.work()), part)
 
     def leak_to_limit(self, hours: float) -> Self:
         """Grow from the onset on, so that the limit is reached within these hours."""
-        self.limit = self.base * self.uniform(1.8, 3.0)
-        part = self.python if self.uniform(0, 1) < 0.7 else self.native
-        part += (self.limit - self.base * 1.1) / hours * self.ramp(self.onset)
-        return self
+        self.limit = self.share(1.8, 3.0)
+        part: Part = "python" if self.uniform(0, 1) < 0.7 else "native"
+        return self.add((self.limit - self.base * 1.1) / hours * self.ramp(self.onset), part)
 
-    def cache(self, low: float, high: float, tau: tuple[float, float], onset: float = 0.0) -> Self:
-        """Fill a cache of a share of the process, from the onset on, ever more slowly."""
-        size = self.base * self.uniform(low, high)
-        self.python += size * self.saturating(onset, self.between(*tau))
-        return self
+    def cache(self, low: float, high: float, tau: tuple[float, float], part: Part = "python") -> Self:
+        """Fill a cache of a share of the process, ever more slowly."""
+        return self.add(self.share(low, high) * self.saturating(0.0, self.between(*tau)), part)
 
     def daily(self, low: float, high: float) -> Self:
         """Load that goes up and down once a day, by a share of itself."""
-        depth = self.uniform(low, high)
-        phase = self.rng.uniform(0, 24)
-        self.pattern = self.pattern * (1 + depth * np.sin((self.hours - phase) * np.pi / 12))
-        return self
+        depth, phase = self.uniform(low, high), self.uniform(0, 24)
+        return self.load(1 + depth * np.sin((self.hours - phase) * np.pi / 12))
 
-    def climb(self, low: float, high: float, hours: float) -> Self:
-        """Load that climbs all the time, by a share of itself within these hours."""
-        self.pattern = self.pattern * (1 + self.rng.uniform(low, high) * self.hours / hours)
-        return self
-
-    def busy(self, low: float, high: float) -> Self:
-        """Have so many tasks an hour."""
-        self.tasks_an_hour = self.uniform(low, high)
-        return self
-
-    def tasks(self, times: float) -> Self:
-        """Tasks that take more memory than usual while they run."""
-        self.task_mb *= times
-        return self
-
-    def tasks_hold(self, low: float, high: float) -> Self:
-        """Tasks that run hold a share of the process, together."""
-        self.task_mb = self.base * self.uniform(low, high) / (self.tasks_an_hour * self.task_hours)
-        return self
+    def climb(self, low: float, high: float) -> Self:
+        """Load that climbs all the time, by a share of itself in all."""
+        return self.load(1 + self.uniform(low, high) * self.hours / self.hours[-1])
 
     def quiet(self, begin: float, share: float) -> Self:
         """A day and a half with hardly any load."""
-        self.pattern = np.where((self.hours > begin) & (self.hours < begin + 36), share, self.pattern)
-        return self
+        return self.set(pattern=np.where((self.hours > begin) & (self.hours < begin + 36), share, self.pattern))
 
-    def steps(self, size: float, times: Floats) -> Floats:
-        """Growth by that size at each of the times."""
-        return np.asarray(size * np.searchsorted(times, self.hours))
+    def load(self, times: Floats) -> Self:
+        """So many times the load, at each sample."""
+        return self.set(pattern=self.pattern * times)
 
-    def set(self, **parts: object) -> Self:
-        """Change what a process is like."""
-        for name, value in parts.items():
-            assert hasattr(self, name)
-            setattr(self, name, value)
+    def tasks_hold(self, low: float, high: float) -> Self:
+        """Tasks that run hold a share of the process, together."""
+        return self.set(task_mb=self.share(low, high) / (self.tasks_an_hour * self.task_hours))
+
+    def steps(self, times: Floats) -> Floats:
+        """How many of the times have passed."""
+        return np.asarray(np.searchsorted(times, self.hours), np.float64)
+
+    def set(self, **values: object) -> Self:
+        """Change what the process is like."""
+        assert vars(self).keys() >= values.keys()
+        vars(self).update(values)
         return self
 
     def saturating(self, onset: float, tau: float) -> Floats:
@@ -222,6 +213,11 @@ class Trace:
             None if self.load is None else self.load[:samples], Looks(**mixed, collected=mask), self.limit,
             self.bound if profiled else None,
         )  # fmt: skip
+
+
+def between(rng: np.random.Generator, low: float, high: float) -> float:
+    """A number whose logarithm is uniform."""
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 def _given_back_late(hours: Floats, needed: Floats, keeping_hours: float) -> Floats:
