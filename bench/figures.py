@@ -82,6 +82,10 @@ class Runs(Generic[Key, One]):
                 if number >= 0:
                     self.by[key].append(done)
 
+    def last(self, key: Key) -> One | None:
+        """Its last run, if it has any."""
+        return self.by[key][-1] if self.by.get(key) else None
+
     def median(self, key: Key, of: Callable[[One], float | None]) -> float | None:
         """Of all runs that have such a value; None without one."""
         values = [value for one in self.by.get(key, []) if (value := of(one)) is not None]

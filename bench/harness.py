@@ -10,12 +10,12 @@ import argparse
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from types import FrameType
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import psutil
 from rich.console import Console
@@ -29,11 +29,34 @@ from stack.settings import REPOSITORY, state_folder
 
 LOOK_SECONDS = 2.0
 BUSY_PERCENT = 15.0
-Found = TypeVar("Found")
+
+
+class Part(Protocol):
+    """What is measured at once, its tables and figures; most are modules. One that failed has figures of None."""
+
+    @property
+    def measure(self) -> Callable[[Any], Any]: ...  # noqa: D102
+
+    @property
+    def sheets(self) -> Callable[[Any], list[Sheet]]: ...  # noqa: D102
+
+    @property
+    def figures(self) -> Callable[[Any], list[Figure]]: ...  # noqa: D102
+
+
+Parts = Mapping[str, Sequence[Part]]
+
+
+class PartOf(NamedTuple):
+    """A part that is no module of its own."""
+
+    measure: Callable[[Any], Any]
+    sheets: Callable[[Any], list[Sheet]]
+    figures: Callable[[Any], list[Figure]]
 
 
 class Bench:
-    """One benchmark under way; `run_<part>` is a part.
+    """One benchmark under way.
 
     A part that fails (`faults`) leaves its reason among the notes, and its figures without values. `busy_means` is
     what a busy machine does to the figures.
@@ -41,7 +64,7 @@ class Bench:
 
     name: ClassVar[str]
     about: ClassVar[str]
-    parts: ClassVar[Sequence[str]]
+    parts: ClassVar[Parts]
     packages: ClassVar[Sequence[str]]
     pins: ClassVar[Path | None] = None
     busy_means: ClassVar[str]
@@ -56,6 +79,7 @@ class Bench:
         self.figures: list[Figure] = []
         self.notes: list[str] = []
         self.raw: dict[str, Any] = {}
+        self.found: dict[str, Any] = {}
         self.exits = ExitStack()  # what ends with the benchmark
         self._no_stack = ""
 
@@ -96,22 +120,20 @@ class Bench:
         self.notes.append(f"The stack {'was up already' if place.was_up else 'was started for this'}.")
         return place
 
-    def measure(
-        self,
-        measure: Callable[[], Found],
-        sheets: Callable[[Found], list[Sheet]],
-        figures: Callable[[Found | None], list[Figure]],
-    ) -> Found | None:
-        """Run a part and keep its tables and figures; those of a part that failed have no values."""
-        found = None
-        try:
-            found = measure()
-            self.sheets += sheets(found)
-        except self.faults as fault:
-            self.notes.append(f"A part failed: {fault}")
-            self.say(f"  {fault}")
-        self.judge(figures(found))
-        return found
+    def run(self) -> None:
+        """The parts, in turn."""
+        for name in self.chosen:
+            self.say(name)
+            for part in self.parts[name]:
+                found = None
+                try:
+                    found = part.measure(self)
+                    self.sheets += part.sheets(found)
+                except self.faults as fault:
+                    self.notes.append(f"A part failed: {fault}")
+                    self.say(f"  {fault}")
+                self.found[name] = found
+                self.judge(part.figures(found))
 
     def judge(self, figures: Sequence[Figure]) -> None:
         """Keep figures, as a run of this size can tell them."""
@@ -127,9 +149,7 @@ class Bench:
         if busy > BUSY_PERCENT:
             self.notes.append(f"The machine was busy to {busy:.0f} % before this began: {self.busy_means}.")
         with self.exits:
-            for part in self.chosen:
-                self.say(part)
-                getattr(self, f"run_{part}")()
+            self.run()
         self.notes.append(f"It took {(time.monotonic() - began) / 60:.1f} minutes.")
         facts = self.machine | machine.software(self.packages, self.pins)
         return Report(self.title, facts, self.figures, self.notes, self.sheets, self.raw)
@@ -166,7 +186,7 @@ def _options(kind: type[Bench], arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--keep", action="store_true", help="leave the benchmark's stack running")
     parser.set_defaults(only=None)
     if len(kind.parts) > 1:
-        parser.add_argument("--only", choices=kind.parts, help="one part alone")
+        parser.add_argument("--only", choices=list(kind.parts), help="one part alone")
     kind.add_options(parser)
     return parser.parse_args(arguments)
 

@@ -46,15 +46,12 @@ def server(connection: psycopg.Connection[Any]) -> dict[str, str]:
 
 def software(packages: Sequence[str], pins: Path | None = None) -> dict[str, str]:
     """What runs here, and what the peers are installed from, where there are any."""
-    here = {
-        "Python": platform.python_version(),
-        "packages": ", ".join(f"{name} {version(name)}" for name in packages),
-    }
+    here = {"Python": platform.python_version(), "packages": ", ".join(f"{name} {version(name)}" for name in packages)}
     if pins is None:
         return here
     lines = pins.read_text().splitlines()
     return here | {
-        "peers": ", ".join(sorted({line.partition("  # ")[0] for line in lines if not line.startswith("#")})),
+        "peers": ", ".join(sorted({line.partition("  # ")[0] for line in lines if not line.startswith("#")}))
     }
 
 

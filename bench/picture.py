@@ -22,18 +22,20 @@ class Bar:
     """One bar; `remark` stands behind its number."""
 
     label: str
-    value: float
+    value: float | None
     remark: str = ""
     ours: bool = False
 
 
 def draw(title: str, subtitle: str, unit: str, bars: Sequence[Bar]) -> str:
-    """The picture as SVG text, the bars in the given order."""
+    """The picture as SVG text, the longest bar first; bars without a value are left out."""
+    values = {bar: bar.value for bar in bars if bar.value}
+    bars = sorted(values, key=lambda bar: -values[bar])
     height = TOP + ROW_HEIGHT * len(bars) + 12
-    longest = max((bar.value for bar in bars), default=1.0)
+    longest = max(values.values(), default=1.0)
     room = WIDTH - LABEL_WIDTH - 210
-    rows = [_row(number, bar, room * bar.value / longest, unit) for number, bar in enumerate(bars)]
-    summary = "; ".join(f"{bar.label}: {bar.value:.0f} {unit}" for bar in bars)
+    rows = [_row(number, bar, values[bar], room / longest, unit) for number, bar in enumerate(bars)]
+    summary = "; ".join(f"{bar.label}: {values[bar]:.0f} {unit}" for bar in bars)
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
@@ -47,14 +49,14 @@ def draw(title: str, subtitle: str, unit: str, bars: Sequence[Bar]) -> str:
     )
 
 
-def _row(number: int, bar: Bar, length: float, unit: str) -> str:
+def _row(number: int, bar: Bar, found: float, scale: float, unit: str) -> str:
     y = TOP + number * ROW_HEIGHT
     base, bold = y + 15, ' class="bold"' if bar.ours else ""
-    value = f"{bar.value:.0f}" if bar.value >= 10 else f"{bar.value:.1f}"
-    end = LABEL_WIDTH + max(length, 2)
+    value, length = f"{found:.0f}" if found >= 10 else f"{found:.1f}", max(found * scale, 2)
+    end = LABEL_WIDTH + length
     return (
         f'<text{bold} x="{LABEL_WIDTH - 12}" y="{base}" text-anchor="end">{escape(bar.label)}</text>'
-        f'<rect class="{"ours" if bar.ours else "theirs"}" x="{LABEL_WIDTH}" y="{y}" width="{max(length, 2):.1f}" '
+        f'<rect class="{"ours" if bar.ours else "theirs"}" x="{LABEL_WIDTH}" y="{y}" width="{length:.1f}" '
         f'height="{BAR_HEIGHT}" rx="3"/>'
         f'<text{bold} x="{end + 8:.1f}" y="{base}">{value} {escape(unit)}'
         f'<tspan class="small" dx="8">{escape(bar.remark)}</tspan></text>'

@@ -16,10 +16,10 @@ import os
 import time
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 from bench.airflow import Json, seconds_of, wait_for
-from bench.figures import Figure, Say, number, rounded
+from bench.figures import Figure, number, rounded
 from bench.images.client import Uploads
 from bench.images.door import DAG, Door, upload
 from bench.images.photos import SMALL, make
@@ -60,9 +60,10 @@ class Found:
         return max(self.done_seconds - self.lane_seconds, 0.0)
 
 
-def measure(folder: Path, door: Door, count: int, say: Say) -> Found:
+def measure(bench: Any) -> Found:
     """Everything of this part."""
-    picture = make(folder, SMALL, 1)[0]
+    door: Door = bench.door
+    say, count, picture = bench.say, QUICK if bench.quick else FULL, make(bench.folder, SMALL, 1)[0]
     door.await_idle()
     door.empty()
     began = time.time()
@@ -140,9 +141,10 @@ def sheets(found: Found) -> list[Sheet]:
     return [Sheet.facts("A burst of uploads", facts)]
 
 
-def figures(found: Found | None, count: int) -> list[Figure]:
+def figures(found: Found | None) -> list[Figure]:
     """Nothing lost, and what Airflow takes."""
-    missing, percent = (count - found.done, rounded(found.overhead_percent, 2)) if found else (None, None)
+    count, missing = (len(found.uploads.ids), len(found.uploads.ids) - found.done) if found else (FULL, None)
+    percent = rounded(found.overhead_percent if found else None, 2)
     return [
         Figure(f"of {count:,} uploads in a burst, lost or not done", missing, 0.0, 0.0),
         Figure("Airflow's overhead per picture, %", percent, 1.0, 1.0, unit="%", full_size=True),

@@ -13,8 +13,8 @@ The stack is the benchmark's own, under `.millrace/bench/`; it ends with the ben
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from functools import cached_property
+from typing import ClassVar
 
 from bench import harness
 from bench.harness import at_least
@@ -28,12 +28,11 @@ class Bench(harness.Bench):
 
     name = "images"
     about = "Benchmark of the images."
-    parts = ("engine", "upload", "latency", "burst")
+    parts: ClassVar[harness.Parts] = {"engine": [engine], "upload": [uploads], "latency": [latency], "burst": [burst]}
     packages = ("apache-airflow", "pillow", "numpy", "fastapi", "uvicorn", "uvloop", "httptools", "psycopg")
     pins = PINS
     # A contender with one thread then gets a smaller share of it.
     busy_means = "figures by the clock mean little, CPU ms do"
-    engine: engine.Found | None = None
 
     @classmethod
     def add_options(cls, parser: argparse.ArgumentParser) -> None:
@@ -46,35 +45,6 @@ class Bench(harness.Bench):
         """The interface of the benchmark's stack."""
         return Door(self.place.settings)
 
-    def run_engine(self) -> None:
-        """Speed and quality of the engine."""
-        scale = engine.QUICK if self.quick else engine.FULL
-        scale = replace(scale, rounds=self.options.repeat or scale.rounds)
-        self.engine = self.measure(lambda: engine.measure(self.folder, scale, self.say), engine.sheets, engine.figures)
-
-    def run_upload(self) -> None:
-        """Answers to uploads under load."""
-        scale = uploads.QUICK if self.quick else uploads.FULL
-        scale = replace(scale, rounds=self.options.repeat or scale.rounds)
-        found = self.measure(
-            lambda: uploads.measure(self.folder, self.place, self.door, scale, self.say),
-            uploads.sheets, uploads.figures,
-        )  # fmt: skip
-        self.notes += uploads.notes(found) if found else []
-
-    def run_latency(self) -> None:
-        """One picture on an idle Airflow."""
-        times = latency.QUICK if self.quick else latency.FULL
-        self.measure(lambda: latency.measure(self.folder, self.door, times, self.say), latency.sheets, latency.figures)
-
-    def run_burst(self) -> None:
-        """Many pictures at once."""
-        count = burst.QUICK if self.quick else burst.FULL
-        self.measure(
-            lambda: burst.measure(self.folder, self.door, count, self.say),
-            burst.sheets, lambda found: burst.figures(found, count),
-        )  # fmt: skip
-
     def picture(self) -> tuple[str, str] | None:
         """Of the engine."""
-        return None if self.engine is None else ("images-bench.svg", engine.draw(self.engine))
+        return ("images-bench.svg", engine.draw(self.found["engine"])) if self.found.get("engine") else None

@@ -89,6 +89,6 @@ def upload(order: Order) -> Uploads:
     if done.returncode:
         raise StackError(f"the clients failed: {(done.stderr.strip().splitlines() or ['no reason'])[-1]}")
     found = Uploads(**json.loads(done.stdout))
-    if found.refused:
-        raise StackError(f"{found.refused} of {order.count} uploads were refused: {found.faults[0]}")
+    if found.faults:
+        raise StackError(f"{len(found.faults)} of {order.count} uploads were refused: {found.faults[0]}")
     return found

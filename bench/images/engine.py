@@ -9,12 +9,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from bench import picture
 from bench.figures import Figure, Runs, Say, number, ratio, rounded
+from bench.harness import Bench
 from bench.images import chain, quality
 from bench.images.peers import JUDGED, PEERS, Peer
 from bench.images.photos import KINDS, Kind, make
@@ -57,8 +58,10 @@ class Found:
         return self.passes.median((name, kind.name), lambda one: one.cpu_ms)
 
 
-def measure(folder: Path, scale: Scale, say: Say) -> Found:
-    """Everything of this part. `folder` is the benchmark's own."""
+def measure(bench: Bench) -> Found:
+    """Everything of this part."""
+    folder, say, scale = bench.folder, bench.say, QUICK if bench.quick else FULL
+    scale = replace(scale, rounds=bench.options.repeat or scale.rounds)
     say("pictures")
     pictures = {kind: make(folder, kind, scale.pictures) for kind in KINDS}
     found, out = Found(), folder / "renditions"
@@ -175,12 +178,7 @@ def figures(found: Found | None) -> list[Figure]:
 def draw(found: Found) -> str:
     """The picture for the README: everybody on the first kind of pictures."""
     kind = KINDS[0]
-    bars = [
-        picture.Bar(peer.label, speed, ours=peer.name == "millrace")
-        for peer in PEERS
-        if (speed := found.speed(peer.name, kind))
-    ]
-    bars.sort(key=lambda bar: -bar.value)
+    bars = [picture.Bar(peer.label, found.speed(peer.name, kind), ours=peer.name == "millrace") for peer in PEERS]
     subtitle = f"{kind.name} JPEGs to 1024, 512 and 128 px, each as JPEG and WebP, same settings, two cores"
     return picture.draw("Pictures resized a second", subtitle, "pictures/s", bars)
 

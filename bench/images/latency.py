@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import secrets
 import time
-from pathlib import Path
+from typing import Any
 
 from bench.airflow import wait_for
-from bench.figures import Figure, Runs, Say, rounded
+from bench.figures import Figure, Runs, rounded
 from bench.images.door import Door
 from bench.images.photos import SMALL, make
 from bench.report import Sheet
@@ -18,44 +18,35 @@ MOST_SECONDS, LOOK_SECONDS, REST_SECONDS = 60.0, 0.1, 2.0
 Found = Runs[str, float]
 
 
-def measure(folder: Path, door: Door, times: int, say: Say) -> Found:
-    """One small picture at a time, so many times; each waits until the DAG rests."""
-    picture = make(folder, SMALL, 1)[0]
+def measure(bench: Any) -> Found:
+    """One small picture at a time; each waits until the DAG rests."""
+    door: Door = bench.door
+    picture = make(bench.folder, SMALL, 1)[0]
     door.empty()
 
     def one() -> float:
         door.await_idle()
         time.sleep(REST_SECONDS)
-        seconds = _one(picture, door)
-        say(f"  {seconds:.2f} s")
+        image_id, began = door.post(picture, secrets.token_hex(16).encode()), time.perf_counter()
+        if not wait_for(lambda: door.image(image_id)["state"] in ("done", "failed"), MOST_SECONDS, LOOK_SECONDS):
+            raise StackError(f"a small picture was not done {MOST_SECONDS:.0f} s after the answer to its upload")
+        seconds, shown = time.perf_counter() - began, door.image(image_id)
+        if shown["state"] == "failed":
+            raise StackError(f"the picture failed: {shown['reason']}")
+        bench.say(f"  {seconds:.2f} s")
         return seconds
 
     found: Found = Runs()
-    found.take_turns({"": one}, times, warm_up=1)  # brings what Airflow reads only once into memory
+    found.take_turns({"": one}, QUICK if bench.quick else FULL, warm_up=1)  # what Airflow reads only once is in memory
     door.await_idle()
     return found
 
 
-def _one(picture: Path, door: Door) -> float:
-    image_id = door.post(picture, secrets.token_hex(16).encode())
-    began = time.perf_counter()
-
-    def ended() -> bool:
-        shown = door.image(image_id)
-        if shown["state"] == "failed":
-            raise StackError(f"the picture failed: {shown['reason']}")
-        return bool(shown["state"] == "done")
-
-    if not wait_for(ended, MOST_SECONDS, LOOK_SECONDS):
-        raise StackError(f"a small picture was not done {MOST_SECONDS:.0f} s after the answer to its upload")
-    return time.perf_counter() - began
-
-
 def sheets(found: Found) -> list[Sheet]:
     """Each picture."""
-    rows = [["median", f"{found.median('', float):.2f}"]]
-    rows += [[f"picture {number}", f"{seconds:.2f}"] for number, seconds in enumerate(found.by[""], 1)]
-    return [Sheet("From 202 to all renditions, one picture, idle Airflow", ["picture", "s"], rows)]
+    facts = {"median": f"{found.median('', float):.2f}"}
+    facts |= {f"picture {number}": f"{seconds:.2f}" for number, seconds in enumerate(found.by[""], 1)}
+    return [Sheet.facts("From 202 to all renditions, one picture, idle Airflow", facts, ["picture", "s"])]
 
 
 def figures(found: Found | None) -> list[Figure]:

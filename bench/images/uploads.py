@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.airflow import wait_for
-from bench.figures import Figure, Runs, Say, number, ratio, rounded
+from bench.figures import Figure, Runs, number, ratio, rounded
 from bench.images import chain
 from bench.images.client import Order, Uploads
 from bench.images.door import DAG, Door, upload
@@ -28,7 +28,6 @@ from bench.images.peers import HERE, MILLRACE
 from bench.images.photos import KINDS, make
 from bench.images.team import Job
 from bench.measure import MemoryWatch, cpu_of_all, descendants, snapshot
-from bench.place import Place
 from bench.report import Sheet
 from stack.errors import StackError
 from stack.ports import HOST, free_port
@@ -84,12 +83,15 @@ class Found:
         return max(peaks) - self.idle_rss if peaks else None
 
 
-def measure(folder: Path, place: Place, door: Door, scale: Scale, say: Say) -> Found:
+def measure(bench: Any) -> Found:
     """Everything of this part."""
+    folder, say, scale = bench.folder, bench.say, QUICK if bench.quick else FULL
+    rounds: int = bench.options.repeat or scale.rounds
+    door: Door = bench.door
     pictures = make(folder, KINDS[0], 2)
     file = min(pictures, key=lambda picture: abs(picture.stat().st_size - SIZE_BYTES))
     found = Found(megabytes=file.stat().st_size / 1e6)
-    api = descendants(snapshot(), place.component("api-server"))
+    api = descendants(snapshot(), bench.place.component("api-server"))
 
     def one(name: str, order: Order, processes: list[int]) -> Served:
         say(f"{name}: {order.count} uploads of {found.megabytes:.1f} MB")
@@ -127,10 +129,14 @@ def measure(folder: Path, place: Place, door: Door, scale: Scale, say: Say) -> F
             found.idle_rss = idle.first_rss
         with _resizing(folder, pictures):
             found.runs.take_turns({**contenders, **ticket}, 1)
-            found.runs.take_turns(contenders, scale.rounds - 1)
+            found.runs.take_turns(contenders, rounds - 1)
     finally:
         door.empty()
         door.airflow.pause(DAG, False)
+    bench.notes += [
+        f"Uploads: {CLIENTS} clients, {found.megabytes:.1f} MB, while two processes resize; {DAG} is paused meanwhile.",
+        f"Idle, Airflow's API server holds {found.idle_rss / 1e6:,.0f} MB (RSS).",
+    ]
     return found
 
 
@@ -227,12 +233,4 @@ def figures(found: Found | None) -> list[Figure]:
         Figure("upload p99 / a bare uvicorn sink", ratio(body, sink), 2.5, 1.5, full_size=True),
         Figure("upload p99, form / the ticket's endpoint", ratio(form, ticket), 0.2, 0.1, full_size=True),
         Figure("peak memory of the API server over idle, MB", megabytes, 150.0, 60.0, unit="MB"),
-    ]
-
-
-def notes(found: Found) -> list[str]:
-    """What a reader has to know about the table."""
-    return [
-        f"Uploads: {CLIENTS} clients, {found.megabytes:.1f} MB, while two processes resize; {DAG} is paused meanwhile.",
-        f"Idle, Airflow's API server holds {found.idle_rss / 1e6:,.0f} MB (RSS).",
     ]

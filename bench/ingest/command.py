@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from operator import attrgetter
 from statistics import median
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import psycopg
 
@@ -26,9 +25,9 @@ from bench.airflow import span
 from bench.figures import Figure, Runs, number, ratio
 from bench.files import FORMS, File, make, size_name
 from bench.harness import at_least
-from bench.ingest.peers import COPY, EXPERT, GUARDED, MILLRACE, OTHERS, PINS, TICKET, Peer, environment
+from bench.ingest.peers import COPY, EXPERT, GUARDED, MILLRACE, OTHERS, PINS, PROFILE, TICKET, Peer
 from bench.ingest.traits import Traits, traits_of
-from bench.measure import Cost, run
+from bench.measure import Cost
 from bench.place import PEERS, WAREHOUSE
 from bench.report import Sheet
 from bench.runs import DagRun, Ingests
@@ -37,17 +36,20 @@ from stack.errors import StackError
 
 QUICK_MB, QUICK_SMALL_MB = 30.0, 10.0
 SECONDS = attrgetter("seconds")
+FORMS_OF_SMALL = ("dirty", "clean", "unique")
 SMALL = (EXPERT, COPY, *OTHERS)  # once each on the small file
+Cell = Callable[[str], str]
+Done = TypeVar("Done")
 
 
 @dataclass
 class Line:
-    """One contender with one kind of file."""
+    """One contender with one kind of file, and what it can do."""
 
     label: str
     file: str
     megabytes: float
-    traits: Traits = Traits()  # noqa: RUF009  # frozen
+    traits: Traits
 
 
 class Bench(harness.Bench):
@@ -55,7 +57,7 @@ class Bench(harness.Bench):
 
     name = "ingest"
     about = "Benchmark of the ingest."
-    parts = ("ingest",)
+    parts: ClassVar[harness.Parts] = {"ingest": []}
     packages = ("apache-airflow", "pyarrow", "pgpq", "psycopg", "pandas", "numpy", "SQLAlchemy")
     pins = PINS
     busy_means = "ratios are of runs that were disturbed unequally"
@@ -67,38 +69,37 @@ class Bench(harness.Bench):
         parser.add_argument("--repeat", type=at_least(1), help="repetitions (1 above 1 GB and with --quick, else 3)")
         parser.add_argument("--profile", action="store_true", help="also say where the time goes")
 
-    def run_ingest(self) -> None:
+    def run(self) -> None:
         """Everything, in turn."""
-        self.full_mb, self.full_small_mb = self.options.gb * 1000, min(self.options.gb * 1000, 1000)
+        large_mb, small_mb = self.options.gb * 1000, min(self.options.gb * 1000, 1000)
+        self.full, self.full_small = size_name(large_mb), size_name(small_mb)
         self.rounds = self.options.repeat or (1 if self.quick or self.options.gb > 1 else 3)
         self.lines: dict[str, Line] = {}
         self.costs: Runs[str, Cost] = Runs()
         self.first_runs: list[DagRun] = []
-        large = make(self.place.folder / "files", QUICK_MB if self.quick else self.full_mb, FORMS)
-        small_mb = QUICK_SMALL_MB if self.quick else self.full_small_mb
-        small = make(self.place.folder / "files", small_mb, ("dirty", "clean", "unique"))
+        large = make(self.place.folder / "files", QUICK_MB if self.quick else large_mb, FORMS)
+        small = make(self.place.folder / "files", QUICK_SMALL_MB if self.quick else small_mb, FORMS_OF_SMALL)
         self.ingests = Ingests(self.place)
         self.ingests.warm_up()
-        self.burn_in(large["unique"])
+        # A plain load that counts for nobody: a new server makes its WAL files, and writes them again later.
+        self.place.fresh_target(PEERS)
+        COPY.load(self.place, large["unique"].path)
+        self.place.drop_all(PEERS)
+        self.place.settle()
         for _ in range(self.rounds):
             self.millrace(large)
             self.experts(large)
         self.small_files(small)
-        self.place.drop_all(PEERS)
-        self.judge(self.found(large["dirty"]))
+        self.judge(self.figures_of(large["dirty"]))
         self.sheets = [self.table()]
-        self.tell()
+        self.notes.append(
+            "Dirty: 0.1 % bad rows; clean: none, for those that die at one; unique: also without repeated keys, for "
+            "those that can't upsert."
+        )
         if self.options.profile:
             self.profile(small["dirty"] if self.quick else large["dirty"])
-        self.raw["lines"] = [self.plain(name) for name in self.lines]
-
-    def burn_in(self, file: File) -> None:
-        """One plain load that counts for nobody: a new server makes its WAL files, and writes them again later."""
-        self.say(f"burn-in of the server, {file.megabytes:,.0f} MB")
-        self.place.fresh_target(PEERS)
-        COPY.load(self.place, file.path, limit(file))
         self.place.drop_all(PEERS)
-        self.place.settle()
+        self.raw["lines"] = [self.plain(name) for name in self.lines]
 
     def millrace(self, files: Mapping[str, File]) -> None:
         """First load, the same file again, again with a row touched, the second day's file."""
@@ -109,26 +110,24 @@ class Bench(harness.Bench):
             raise StackError(f"there is nothing to compare: {self.costs.absent['first']}")
         self.first_runs.append(first)
         self.place.settle()
-        self.dag_run("again", "Millrace, same file forced", dirty, nothing, force=True)
+        self.dag_run("again", "Millrace, same file forced", dirty, nothing)
         # The engine may prove from the rows' versions that nothing changed. One rewritten row forbids that proof.
         with psycopg.connect(self.place.dsn(WAREHOUSE)) as connection:
             connection.execute("UPDATE public.orders SET processed_at = processed_at WHERE order_id = 1")
         self.place.settle()
-        self.dag_run("again in full", "Millrace, the same, a row touched since", dirty, nothing, force=True)
+        self.dag_run("again in full", "Millrace, the same, a row touched since", dirty, nothing)
         self.place.settle()
         self.dag_run("second", "Millrace, second file", files["second-dirty"])
         self.place.drop_all(WAREHOUSE)
 
     def experts(self, files: Mapping[str, File]) -> None:
         """psql's upsert, its second file in two variants, and the plain copy."""
-        self.place.fresh_target(PEERS)
         self.peer_run("expert", EXPERT, files["clean"])
         self.place.keep_copy()
         second = files["second-clean"]
-        self.peer_run("second guarded", GUARDED, second, "psql, second file, unchanged rows left alone")
+        self.peer_run("second guarded", GUARDED, second, "psql, second file, unchanged rows left alone", fresh=False)
         self.place.restore_copy()
-        self.peer_run("second naive", EXPERT, second, "psql, second file, every row rewritten")
-        self.place.fresh_target(PEERS)
+        self.peer_run("second naive", EXPERT, second, "psql, second file, every row rewritten", fresh=False)
         self.peer_run("copy", COPY, files["unique"])
         self.place.drop_all(PEERS)
 
@@ -138,165 +137,131 @@ class Bench(harness.Bench):
             self.place.fresh_target(WAREHOUSE)
             self.dag_run("small first", MILLRACE.label, files["dirty"])
             self.place.drop_all(WAREHOUSE)
-            self.place.fresh_target(PEERS)
             self.peer_run("ticket", TICKET, files["unique"])
         for peer in SMALL:
-            self.place.fresh_target(PEERS)
             self.peer_run(f"small {peer.name}", peer, files[peer.form])
-        lines = {MILLRACE: ("first", "small first"), EXPERT: ("expert", "small expert"), COPY: ("copy", "small copy"),
-                 TICKET: ("ticket",)} | {peer: (f"small {peer.name}",) for peer in OTHERS}  # fmt: skip
-        for peer, names in lines.items():
-            if names[0] not in self.costs.absent:
+        known: dict[str, Traits] = {}
+        contenders = {"first": MILLRACE, "small first": MILLRACE, "expert": EXPERT, "copy": COPY, "ticket": TICKET}
+        for name, peer in (contenders | {f"small {peer.name}": peer for peer in SMALL}).items():
+            if name not in self.costs.absent:
                 self.say(f"what {peer.label} can do")
-                found = traits_of(peer, self.place)
-                for name in names:
-                    self.lines[name].traits = found
+                self.lines[name].traits = known[peer.name] = known.get(peer.name) or traits_of(peer, self.place)
 
-    def dag_run(
-        self, name: str, label: str, file: File, expected: dict[str, int] | None = None, *, force: bool = False
-    ) -> DagRun | None:
+    def dag_run(self, name: str, label: str, file: File, unchanged: dict[str, int] | None = None) -> DagRun | None:
         """One run of the DAG, booked; None, with the reason in its line, when it was no fair run."""
-        self.begin(name, label, file)
-        try:
-            done = self.ingests.run(file.path, force=force, timeout_seconds=600 + file.megabytes)
-            self.ingests.check(done, file, expected)
-        except StackError as fault:
-            self.miss(name, str(fault))
-            return None
-        self.book(name, done.cost)
-        return done
 
-    def peer_run(self, name: str, peer: Peer, file: File, label: str = "") -> None:
+        def load() -> DagRun:
+            seconds = 600 + file.megabytes
+            done = self.ingests.run(file.path, force=unchanged is not None, timeout_seconds=seconds)
+            self.ingests.check(done, file, unchanged)
+            return done
+
+        return self.book(name, label, file, load, lambda done: done.cost)
+
+    def peer_run(self, name: str, peer: Peer, file: File, label: str = "", *, fresh: bool = True) -> None:
         """One run of a contender, booked; one that fails or can't be had leaves its reason."""
-        self.begin(name, label or peer.label, file)
-        try:
-            done = peer.load(self.place, file.path, limit(file))
-        except Absent as reason:
-            self.miss(name, str(reason))
-            return
-        if done.fault or not self.place.count(PEERS, peer.table):
-            self.miss(name, done.fault or "it loaded nothing")
-        else:
-            self.book(name, done)
 
-    def begin(self, name: str, label: str, file: File) -> None:
-        """Have a line for these runs, and the file in the cache."""
+        def load() -> Cost:
+            done = peer.load(self.place, file.path)
+            if done.fault or not self.place.count(PEERS, peer.table):
+                raise StackError(done.fault or "it loaded nothing")
+            return done
+
+        if fresh:
+            self.place.fresh_target(PEERS)
+        self.book(name, label or peer.label, file, load, lambda done: done)
+
+    def book(
+        self, name: str, label: str, file: File, load: Callable[[], Done], cost: Callable[[Done], Cost]
+    ) -> Done | None:
+        """Keep what a run cost, or why there is none."""
         kind = file.path.stem.partition("mb-")[2].partition("-")[2]
-        self.lines.setdefault(name, Line(label, f"{size_name(file.megabytes)} {kind}", file.megabytes))
+        line = Line(label, f"{size_name(file.megabytes)} {kind}", file.megabytes, Traits())
+        self.lines.setdefault(name, line)
         self.say(f"{label}, {file.megabytes:,.0f} MB")
         file.warm()
-
-    def miss(self, name: str, reason: str) -> None:
-        """Keep why there is no run."""
-        self.costs.absent[name] = reason
-        self.say(f"  {reason}")
-
-    def book(self, name: str, cost: Cost) -> None:
-        """Keep what a run cost."""
-        self.costs.by[name].append(cost)
-        self.say(f"  {cost.seconds:.1f} s, {self.lines[name].megabytes / cost.seconds:.1f} MB/s")
+        try:
+            done = load()
+        except (StackError, Absent) as fault:
+            self.costs.absent[name] = str(fault)
+            self.say(f"  {fault}")
+            return None
+        self.costs.by[name].append(cost(done))
+        self.say(f"  {cost(done).seconds:.1f} s, {line.megabytes / cost(done).seconds:.1f} MB/s")
+        return done
 
     def speed(self, name: str) -> float | None:
         """MB/s, of the median."""
-        seconds = self.costs.median(name, SECONDS)
-        return self.lines[name].megabytes / seconds if seconds else None
+        return self.costs.median(name, lambda cost: self.lines[name].megabytes / cost.seconds)
 
-    def found(self, large: File) -> list[Figure]:
+    def figures_of(self, large: File) -> list[Figure]:
         """What a user of other loaders asks, and what a fixed cost at small size makes meaningless."""
-        full, full_small = size_name(self.full_mb), size_name(self.full_small_mb)
-        size = size_name(large.megabytes) if self.quick else full
+        full, small, size = self.full, self.full_small, size_name(large.megabytes) if self.quick else self.full
         seconds = {name: self.costs.median(name, SECONDS) for name in self.lines}
-        second = [found for name in ("second naive", "second guarded") if (found := seconds[name])]
-        peak = max(cost.peak_bytes for cost in self.costs.by["first"])
+        guarded = min((found for name in ("second naive", "second guarded") if (found := seconds[name])), default=None)
+        peak = max(self.costs.by["first"], key=lambda cost: cost.peak_bytes)
         share = median(done.airflow_seconds for done in self.first_runs)
+        unit = "RSS (PSS is not readable for this user)" if peak.peak_pss_bytes is None else "PSS"
+        self.notes.append(
+            f"Peak memory of the task processes: {unit}; sum of RSS {peak.peak_rss_bytes / 1e6:,.0f} MB, of PSS, which "
+            f"counts shared pages once, {number(peak.peak_pss_bytes, 0, 1e6)} MB"
+        )
         return [
             Figure(f"whole DAG run / expert's psql upsert, {full}", ratio(seconds["first"], seconds["expert"]),
                    0.6, 0.4, full_size=True),
             Figure(f"whole DAG run / \\copy into the table, {full}", ratio(seconds["first"], seconds["copy"]),
                    1.1, 0.8, full_size=True),
-            Figure(f"whole DAG run / the ticket's script, {full_small}",
-                   ratio(seconds["small first"], seconds["ticket"]), 0.1, 0.05, full_size=True),
+            Figure(f"whole DAG run / the ticket's script, {small}", ratio(seconds["small first"], seconds["ticket"]),
+                   0.1, 0.05, full_size=True),
             Figure(f"re-ingest, forced, 0 changed / first load, {full}", ratio(seconds["again"], seconds["first"]),
                    0.9, 0.6, full_size=True),
-            Figure(f"second file, 10 % changed, 1 % new / expert's psql, {full}",
-                   ratio(seconds["second"], min(second, default=None)), 0.9, 0.6, full_size=True),
-            Figure(f"peak memory of all task processes, GB, {size}", round(peak / 1e9, 3), 1.5, 0.8, unit="GB"),
+            Figure(f"second file, 10 % changed, 1 % new / expert's psql, {full}", ratio(seconds["second"], guarded),
+                   0.9, 0.6, full_size=True),
+            Figure(f"peak memory of all task processes, GB, {size}", round(peak.peak_bytes / 1e9, 3), 1.5, 0.8,
+                   unit="GB"),
             Figure(f"Airflow's share, s, {size}", round(share, 1), 20.0, 10.0, unit="s"),
-            Figure(f"MB/s at {full} / MB/s at {full_small}", ratio(self.speed("first"), self.speed("small first")),
+            Figure(f"MB/s at {full} / MB/s at {small}", ratio(self.speed("first"), self.speed("small first")),
                    0.9, 0.95, "higher", full_size=True),
         ]  # fmt: skip
 
     def table(self) -> Sheet:
         """A line a contender and file. CPU, memory and WAL are of the last repetition."""
 
-        def cost(name: str) -> Cost | None:
-            return next(reversed(self.costs.by.get(name, [])), None)
+        def of(field: str, digits: int, unit: float = 1.0) -> Cell:
+            return lambda name: number(getattr(self.costs.last(name), field, None), digits, unit)
 
-        def of(field: str, digits: int, unit: float = 1.0) -> Any:
-            return lambda name: number(getattr(cost(name), field, None), digits, unit)
-
-        def able(trait: str) -> Any:
+        def able(trait: str) -> Cell:
             return lambda name: {True: "yes", False: "no", None: ""}[getattr(self.lines[name].traits, trait)]
 
-        def label(name: str) -> str:
-            absent = "" if self.costs.by.get(name) else f": {self.costs.absent[name]}"
-            return self.lines[name].label + absent
-
-        cells = {
-            "contender": label,
+        cells: dict[str, Cell] = {
+            "contender": lambda name: ": ".join(filter(None, [self.lines[name].label, self.costs.absent.get(name)])),
             "file": lambda name: self.lines[name].file,
-            "s": lambda name: number(self.costs.median(name, SECONDS)),
-            "MB/s": lambda name: number(self.speed(name)),
-            "client CPU s": of("client_cpu_seconds", 1),
-            "server CPU s": of("server_cpu_seconds", 1),
-            "peak MB": of("peak_bytes", 0, 1e6),
-            "WAL MB": of("wal_bytes", 0, 1e6),
-            "upserts": able("upserts"),
-            "survives a bad row": able("survives_bad_row"),
-            "quoted newlines": able("reads_quoted_newlines"),
-        }
+            "s": lambda name: number(self.costs.median(name, SECONDS)), "MB/s": lambda name: number(self.speed(name)),
+            "client CPU s": of("client_cpu_seconds", 1), "server CPU s": of("server_cpu_seconds", 1),
+            "peak MB": of("peak_bytes", 0, 1e6), "WAL MB": of("wal_bytes", 0, 1e6), "upserts": able("upserts"),
+            "survives a bad row": able("survives_bad_row"), "quoted newlines": able("reads_quoted_newlines"),
+        }  # fmt: skip
         return Sheet.of("Whole runs", self.lines, cells)
 
     def plain(self, name: str) -> dict[str, Any]:
         """A line of the table for programs."""
-        costs = self.costs.by.get(name, [])
-        last = asdict(costs[-1]) | {"peak_bytes": costs[-1].peak_bytes} if costs else {}
-        kept = ("client_cpu_seconds", "server_cpu_seconds", "peak_bytes", "wal_bytes")
+        last, kept = self.costs.last(name), ("client_cpu_seconds", "server_cpu_seconds", "peak_bytes", "wal_bytes")
         return {
-            **asdict(self.lines[name]), "seconds": [cost.seconds for cost in costs],
-            **{field: last.get(field) for field in kept}, "note": self.costs.absent.get(name, ""),
+            **asdict(self.lines[name]), "seconds": [cost.seconds for cost in self.costs.by.get(name, [])],
+            **{field: getattr(last, field, None) for field in kept}, "note": self.costs.absent.get(name, ""),
             "megabytes_per_second": self.speed(name),
         }  # fmt: skip
-
-    def tell(self) -> None:
-        """What a reader has to know about the table."""
-        peak = max((done.cost for done in self.first_runs), key=lambda cost: cost.peak_rss_bytes)
-        pss, rss = peak.peak_pss_bytes, peak.peak_rss_bytes
-        unit = "RSS (PSS is not readable for this user)" if pss is None else "PSS (shared pages counted once)"
-        self.notes += [
-            f"Peak memory of the task processes: {unit}; sum of RSS {rss / 1e6:,.0f} MB"
-            + ("" if pss is None else f", sum of PSS {pss / 1e6:,.0f} MB"),
-            "Dirty: 0.1 % bad rows; clean: none, for those that die at one; unique: also without repeated keys, for "
-            "those that can't upsert.",
-        ]
 
     def profile(self, file: File) -> None:
         """Where the time goes: by step of the last first load, and inside the engine in one process."""
         found = steps_profile(self.first_runs[-1])
         self.say(f"profile of the engine, {file.megabytes:,.0f} MB")
         self.place.fresh_target(PEERS)
-        done = run(
-            [sys.executable, "-m", "bench.profile", str(file.path)], timeout_seconds=600 + file.megabytes,
-            environment=environment(self.place, file.path), server=self.place.backends(PEERS), wal=self.place.wal,
-            output=self.place.work / "profile.log",
-        )  # fmt: skip
-        self.place.drop_all(PEERS)
+        done = PROFILE.load(self.place, file.path)
         if not done.fault:
-            found["engine in one process"] = {
-                "seconds": round(done.seconds, 1), "client_cpu_seconds": round(done.client_cpu_seconds, 1),
-                "server_cpu_seconds": round(done.server_cpu_seconds, 1),
-                "parts": json.loads(done.output.strip().splitlines()[-1]),
-            }  # fmt: skip
+            costs = ("seconds", "client_cpu_seconds", "server_cpu_seconds")
+            found["engine in one process"] = {name: round(getattr(done, name), 1) for name in costs}
+            found["engine in one process"]["parts"] = json.loads(done.output.strip().splitlines()[-1])
         else:
             self.notes.append(f"no profile of the engine: {done.fault}")
         self.raw["profile"] = found
@@ -315,24 +280,18 @@ class Bench(harness.Bench):
 
     def picture(self) -> tuple[str, str] | None:
         """Everybody on the small file."""
-        names = ["small first", *(f"small {peer.name}" for peer in SMALL), "ticket"]
-        bars = [
-            picture.Bar(self.lines[name].label, speed, _remark(self.lines[name].traits), ours=name == "small first")
-            for name in names
-            if (speed := self.speed(name))
-        ]
-        bars.sort(key=lambda bar: -bar.value)
+        bars = []
+        for name in ("small first", *(f"small {peer.name}" for peer in SMALL), "ticket"):
+            able = {"no upsert": self.lines[name].traits.upserts,
+                    "dies at a bad row": self.lines[name].traits.survives_bad_row}  # fmt: skip
+            remark = ", ".join(words for words, fine in able.items() if fine is False)
+            bars.append(picture.Bar(self.lines[name].label, self.speed(name), remark, ours=name == "small first"))
         subtitle = (
             "Same server, empty target with a primary key. "
             f"At {size_name(self.lines['first'].megabytes)} Millrace does {self.speed('first'):.0f} MB/s."
         )
         size = size_name(self.lines["small first"].megabytes)
         return "ingest-bench.svg", picture.draw(f"A {size} orders file into PostgreSQL", subtitle, "MB/s", bars)
-
-
-def limit(file: File) -> float:
-    """Seconds that a contender may take: 1 MB/s and a minute to start."""
-    return 60.0 + file.megabytes
 
 
 def steps_profile(done: DagRun) -> dict[str, Any]:
@@ -365,8 +324,3 @@ def costs_in_words(profile: dict[str, Any], whole: str = "") -> list[tuple[str, 
         found.append((whole + part, ", ".join(f"{name} {value:g}" for name, value in plain.items())))
         found += costs_in_words(values.get("parts", {}), f"{part}, ")
     return found
-
-
-def _remark(traits: Traits) -> str:
-    able = {"no upsert": traits.upserts, "dies at a bad row": traits.survives_bad_row}
-    return ", ".join(words for words, fine in able.items() if fine is False)

@@ -10,7 +10,6 @@ from psycopg import sql
 from bench.ingest.peers import Peer
 from bench.place import PEERS, Place
 
-SECONDS = 90.0
 ROWS = 200
 HEADER = "order_id,customer_id,placed_at,status,currency,amount,quantity,sku,email,express,ship_date,note"
 NOTE = "second floor\nleft door"
@@ -32,13 +31,13 @@ def traits_of(peer: Peer, place: Place) -> Traits:
     second.write_text(_lines(range(ROWS, ROWS + 2), amount="2.50"))
     bad.write_text(_lines(range(1, ROWS + 1), amount="1.50").replace("7,1007,", "7,twelve,", 1))
     place.fresh_target(PEERS)
-    peer.load(place, first, SECONDS)
+    peer.load(place, first)
     notes = _read(place, peer, "note", 2)
-    peer.load(place, second, SECONDS)
+    peer.load(place, second)
     changed = _read(place, peer, "amount::text::numeric = 2.5", ROWS) == [True]
     upserted = changed and place.count(PEERS, peer.table) == ROWS + 1
     place.fresh_target(PEERS)
-    peer.load(place, bad, SECONDS)
+    peer.load(place, bad)
     survived = _read(place, peer, "order_id", ROWS) == [ROWS] and not _read(place, peer, "order_id", 7)
     return Traits(upserted, survived, notes == [NOTE])
 

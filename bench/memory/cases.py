@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.memory.programs import INNOCENT, LEAKS, NATIVE
 from bench.memory.published import PUBLISHED, Published
@@ -125,8 +125,6 @@ def cases() -> list[Case]:
 
 
 def _published(one: Published, version: str) -> Case:
-    venv = f"{one.package}-{version}"
-    if version == one.fixed:
-        return Case(f"{one.package} {version}", one.body, venv=venv, steps=one.steps)
+    case = Case(f"{one.package} {version}", one.body, venv=f"{one.package}-{version}", steps=one.steps)
     kind = "Python objects" if one.line else "native memory"
-    return Case(f"{one.package} {version}", one.body, True, kind, "", one.line, venv, one.steps)
+    return case if version == one.fixed else replace(case, leaks=True, kind=kind, line=one.line)

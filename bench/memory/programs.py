@@ -54,11 +54,6 @@ TAIL = """
     main(0.002)
 """
 
-# A million objects, 200 MB.
-FILL = """
-    HEAP = [{"number": number, "name": str(number), "parts": [number]} for number in range(450_000)]
-"""
-
 LEAKS = {
     "global_list": """
         ORDERS = []

@@ -15,47 +15,37 @@ class Published:
     package: str
     leaks: str
     fixed: str
-    report: str
     body: str
     line: str = ""
     steps: int = 25
 
 
 PUBLISHED = (
-    Published(
-        "multidict", "6.6.3", "6.6.4", "https://github.com/aio-libs/multidict/issues/1232",
-        """
+    # https://github.com/aio-libs/multidict/issues/1232
+    Published("multidict", "6.6.3", "6.6.4", """
         from multidict import MultiDict
         def step(number):
             headers = MultiDict([(f"x-{number}", f"value {number}" * 4)])
             headers.pop(f"x-{number}")
-        """,
-        "headers = MultiDict",
-    ),
-    Published(
-        "multidict", "6.3.2", "6.4.3", "https://github.com/aio-libs/multidict/issues/1131",
-        """
+        """, "headers = MultiDict"),
+    # https://github.com/aio-libs/multidict/issues/1131
+    Published("multidict", "6.3.2", "6.4.3", """
         from multidict import CIMultiDict
         def step(number):
             for value in range(4):
                 headers = CIMultiDict({f"X-Any-{number}-{value}": "1"})
                 list(headers.items())
-        """,
-        "headers = CIMultiDict",
-    ),
-    Published(
-        "protobuf", "4.22.1", "4.25.3", "https://github.com/protocolbuffers/upb/issues/1243",
-        """
+        """, "headers = CIMultiDict"),
+    # https://github.com/protocolbuffers/upb/issues/1243
+    Published("protobuf", "4.22.1", "4.25.3", """
         from google.protobuf.type_pb2 import Type
         message = Type()
         def step(number):
             for _ in range(20):
                 message.source_context.ByteSize()
-        """,
-    ),
-    Published(
-        "pydantic", "2.5.2", "2.5.3", "https://github.com/pydantic/pydantic/issues/8397",
-        """
+        """),
+    # https://github.com/pydantic/pydantic/issues/8397
+    Published("pydantic", "2.5.2", "2.5.3", """
         from pydantic import BaseModel, TypeAdapter
         class Bar(BaseModel):
             ...
@@ -64,24 +54,18 @@ PUBLISHED = (
             bar: Bar
         def step(number):
             TypeAdapter(list[Foo]).validate_python([{"children": [], "bar": Bar()}])
-        """,
-        steps=2,
-    ),
-    Published(
-        "pydantic", "2.7.0", "2.9.2", "https://github.com/pydantic/pydantic/issues/9243",
-        """
+        """, steps=2),
+    # https://github.com/pydantic/pydantic/issues/9243
+    Published("pydantic", "2.7.0", "2.9.2", """
         from collections.abc import Iterable
         from pydantic import BaseModel
         class Trace(BaseModel):
             elements: Iterable[int]
         def step(number):
             Trace(elements=[1, 2, 3])
-        """,
-        "Trace(elements=",
-    ),
-    Published(
-        "msgspec", "0.14.1", "0.14.2", "https://github.com/msgspec/msgspec/issues/379",
-        """
+        """, "Trace(elements="),
+    # https://github.com/msgspec/msgspec/issues/379
+    Published("msgspec", "0.14.1", "0.14.2", """
         import msgspec
         class Row(msgspec.Struct):
             values: tuple[int, ...]
@@ -89,12 +73,9 @@ PUBLISHED = (
         DATA = msgspec.msgpack.Encoder().encode(Row(values=tuple(range(1000, 1017))))
         def step(number):
             decoder.decode(DATA)
-        """,
-        "decoder.decode(DATA)",
-    ),
-    Published(
-        "orjson", "3.9.0", "3.9.1", "https://github.com/ijl/orjson/blob/master/CHANGELOG.md",
-        """
+        """, "decoder.decode(DATA)"),
+    # https://github.com/ijl/orjson/blob/master/CHANGELOG.md
+    Published("orjson", "3.9.0", "3.9.1", """
         import orjson
         def refuse(value):
             raise TypeError(f"cannot write {value}")
@@ -103,7 +84,5 @@ PUBLISHED = (
                 orjson.dumps({"a": object()}, default=refuse)
             except TypeError:
                 pass
-        """,
-        "raise TypeError",
-    ),
+        """, "raise TypeError"),
 )  # fmt: skip

@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.figures import Figure, Say
+from bench.figures import Figure
+from bench.harness import Bench
 from bench.memory.cases import Case, cases
 from bench.memory.programs import Program, running
 from bench.report import Sheet
@@ -56,27 +57,27 @@ class Row:
         return self.flagged and self.kind == self.case.kind and (self.named.guilty or not self.case.nameable)
 
 
-def measure(folder: Path, chosen: Sequence[str], say: Say, seconds: float = SECONDS) -> list[Row]:
-    """Audit every program, or the chosen ones; a few run side by side."""
-    wanted = [case for case in cases() if not chosen or case.name in chosen]
+def measure(bench: Bench) -> list[Row]:
+    """Audit every program, or a few; some run side by side."""
+    wanted = [case for case in cases() if not bench.quick or case.name in QUICK]
 
     def one(case: Case) -> Row:
-        row = _audited(folder, case, seconds)
-        say(f"{case.name:<28} {'ok   ' if row.right else 'WRONG'} {row.failed or f'{row.verdict}, {row.kind}'}")
+        row = _audited(bench.folder, case)
+        bench.say(f"{case.name:<28} {'ok   ' if row.right else 'WRONG'} {row.failed or f'{row.verdict}, {row.kind}'}")
         return row
 
     with ThreadPoolExecutor(max(1, len(os.sched_getaffinity(0)))) as pool:
         return list(pool.map(one, wanted))
 
 
-def _audited(folder: Path, case: Case, seconds: float) -> Row:
+def _audited(folder: Path, case: Case) -> Row:
     try:
         python = python_of(case.venv, folder / "venvs", PINS) if case.venv else None
         with (
             tempfile.TemporaryDirectory(prefix="millrace-leak-") as place,
             running(case.body, Path(place), python=python, STEPS=str(case.steps)) as program,
         ):
-            found = audit(program.in_lapse, seconds, PROFILE_SECONDS)
+            found = audit(program.in_lapse, SECONDS, PROFILE_SECONDS)
             return Row(case, found.said.verdict, found.said.kind, named(program, case, found))
     except (Absent, StackError, MemoryAuditError) as fault:
         return Row(case, failed=str(fault))

@@ -10,12 +10,15 @@ from statistics import median
 import numpy as np
 
 from bench.figures import Figure, Say, number, rounded
-from bench.memory.kinds import Kind
-from bench.memory.world import LOOK_EVERY_HOURS, Trace, World
+from bench.harness import Bench
+from bench.memory.kinds import KINDS, Kind
+from bench.memory.late_kinds import LATE_KINDS
+from bench.memory.world import LOOK_EVERY_HOURS, Part, Trace, World
 from bench.report import Sheet
 from include.memory.verdict.judge import judge
 from include.memory.verdict.series import Judgement
 
+SEEDS, QUICK_SEEDS = 50, 5
 Delay = tuple[float | None, float | None]  # hours to `growing (watch)` and to `leaking`
 
 
@@ -37,32 +40,26 @@ def replay(traces: Sequence[Trace], every_hours: float, *, from_hours: float = 0
     """
     found = Replay()
     for trace in traces:
-        _incarnation(trace, every_hours, from_hours, found)
-        if found.leaking_at is not None:
-            break
+        collected = np.zeros(len(trace.raw), dtype=bool)
+        suspect, profiled, last = False, False, from_hours
+        count = int(np.floor((float(trace.hours[-1]) - from_hours) / every_hours + 1e-9))
+        for now in (from_hours + every_hours * np.arange(1, count + 1)).tolist():
+            looks = slice(*np.searchsorted(trace.raw.hours, [last + 1e-9, now + 1e-9]))
+            collected[looks] = suspect
+            said = judge(trace.until(now, collected, profiled))
+            if said.suspect and not suspect and looks.stop > looks.start:
+                collected[looks.stop - 1] = True
+                said = judge(trace.until(now, collected, True))
+            suspect, last = said.suspect, now
+            profiled = profiled or suspect
+            found.said.append(said)
+            leaking, watched = said.verdict == "leaking", said.verdict == "growing (watch)" and now >= trace.onset
+            if found.watched_at is None and (leaking or watched):
+                found.watched_at = now
+            if leaking:
+                found.leaking_at, found.too_early = now, now < trace.onset
+                return found
     return found
-
-
-def _incarnation(trace: Trace, every_hours: float, from_hours: float, found: Replay) -> None:
-    collected = np.zeros(len(trace.raw), dtype=bool)
-    suspect, profiled, last = False, False, from_hours
-    count = int(np.floor((float(trace.hours[-1]) - from_hours) / every_hours + 1e-9))
-    for now in (from_hours + every_hours * np.arange(1, count + 1)).tolist():
-        looks = slice(*np.searchsorted(trace.raw.hours, [last + 1e-9, now + 1e-9]))
-        collected[looks] = suspect
-        said = judge(trace.until(now, collected, profiled))
-        if said.suspect and not suspect and looks.stop > looks.start:
-            collected[looks.stop - 1] = True
-            said = judge(trace.until(now, collected, True))
-        suspect, last = said.suspect, now
-        profiled = profiled or suspect
-        found.said.append(said)
-        if said.verdict == "growing (watch)" and found.watched_at is None and now >= trace.onset:
-            found.watched_at = now
-        if said.verdict == "leaking":
-            found.leaking_at, found.too_early = now, now < trace.onset
-            found.watched_at = now if found.watched_at is None else found.watched_at
-            return
 
 
 @dataclass(frozen=True)
@@ -87,15 +84,35 @@ class Score:
     recall: float
 
 
-def run(kinds: Sequence[Kind], seeds: int, say: Say) -> list[Line]:
+@dataclass(frozen=True)
+class Found:
+    """What is said of the kinds that the rules were made with, and of later ones; how soon leaks are noticed."""
+
+    early: list[Line]
+    late: list[Line]
+    steady: Delay
+    fast: float | None
+
+
+def measure(bench: Bench) -> Found:
+    """Everything of this part."""
+    seeds = QUICK_SEEDS if bench.quick else SEEDS
+    early, late = (judged(kinds, seeds, bench.say) for kinds in (KINDS, LATE_KINDS))
+    return Found(early, late, delays(steady_leak, seeds), delays(fast_leak, seeds)[1])
+
+
+def judged(kinds: Sequence[Kind], seeds: int, say: Say) -> list[Line]:
     """Judge every kind with every seed."""
     lines = []
     for kind in kinds:
         done = [replay(kind.traces(seed), kind.judged_every_hours) for seed in range(seeds)]
-        line = _line(kind, done)
-        lines.append(line)
-        when = "" if line.hours is None else f", at {line.hours:.1f} h"
-        say(f"{kind.name:<28} {'leak' if kind.leaks else 'innocent':<9} flagged {line.flagged:>3} of {seeds}{when}")
+        ages = [one.leaking_at for one in done if one.leaking_at is not None]
+        said = Counter(one.said[-1].kind for one in done if one.leaking_at is not None)
+        watched = sum(bool(one.said) and one.said[-1].verdict == "growing (watch)" for one in done)
+        early, age = sum(one.too_early for one in done), median(ages) if ages else None
+        words = ", ".join(f"{name} {count}" for name, count in said.most_common())
+        lines.append(Line(kind.name, kind.leaks, len(done), len(ages), early, watched, age, words))
+        say(f"{kind.name:<28} {'leak' if kind.leaks else 'innocent':<9} flagged {len(ages):>3} of {seeds}")
     return lines
 
 
@@ -109,19 +126,17 @@ def score(lines: Sequence[Line]) -> Score:
 
 def steady_leak(seed: int) -> Delay:
     """Hours from the onset of a leak of 1 % of the process an hour to `growing (watch)` and to `leaking`."""
-    rng = np.random.default_rng([seed, 1])
-    world = World(rng, 60.0, 1.0)
-    world.onset = float(rng.uniform(20, 30))
-    part = world.python if rng.uniform() < 0.7 else world.native
-    part += world.base * 0.01 * world.ramp(world.onset)
-    return _delays(replay([world.freeze()], LOOK_EVERY_HOURS, from_hours=world.onset - 3.0), world.onset)
+    world = World(np.random.default_rng([seed, 1]), 60.0, 1.0)
+    world.onset = world.uniform(20, 30)
+    part: Part = "python" if world.uniform(0, 1) < 0.7 else "native"
+    trace = world.add(world.base * 0.01 * world.ramp(world.onset), part).freeze()
+    return _delays(replay([trace], LOOK_EVERY_HOURS, from_hours=world.onset - 3.0), world.onset)
 
 
 def fast_leak(seed: int) -> Delay:
     """Hours from the onset of a leak that reaches the limit within three hours, audited every ten minutes."""
     rng = np.random.default_rng([seed, 2])
-    lasts = float(rng.uniform(1.0, 3.0))
-    onset = float(rng.uniform(3, 9))
+    lasts, onset = float(rng.uniform(1.0, 3.0)), float(rng.uniform(3, 9))
     world = World(rng, onset + lasts, 1.0).set(onset=onset).leak_to_limit(lasts)
     return _delays(replay([world.freeze()], LOOK_EVERY_HOURS), onset)
 
@@ -132,7 +147,17 @@ def delays(measure: Callable[[int], Delay], seeds: int) -> Delay:
     return _median([watch for watch, _ in found]), _median([leaking for _, leaking in found])
 
 
-def sheet(lines: Sequence[Line], title: str) -> Sheet:
+def _median(values: Sequence[float | None]) -> float | None:
+    middle = median(float("inf") if value is None else value for value in values)
+    return None if middle == float("inf") else round(middle, 2)
+
+
+def _delays(found: Replay, onset: float) -> Delay:
+    watch = None if found.watched_at is None else found.watched_at - onset
+    return watch, None if found.leaking_at is None or found.too_early else found.leaking_at - onset
+
+
+def sheets(found: Found) -> list[Sheet]:
     """One line a kind."""
     cells: dict[str, Callable[[Line], str]] = {
         "kind": lambda line: line.kind,
@@ -144,49 +169,28 @@ def sheet(lines: Sequence[Line], title: str) -> Sheet:
         "age, h, median": lambda line: number(line.hours),
         "said to be": lambda line: line.kinds_said,
     }
-    return Sheet.of(title, lines, cells)
-
-
-def figures(early: Score, late: Score, steady: Delay, fast: float | None) -> list[Figure]:
-    """How often the audit is right, and how soon. Some seeds are too few to tell the first."""
-    watch, leaking = steady
-    minutes = rounded(None if fast is None else fast * 60, 1)
-
-    def share(name: str, value: float, must: float, aim: float) -> Figure:
-        return Figure(name, round(value, 4), must, aim, "higher", full_size=True)
-
     return [
-        share("precision of verdicts on simulated series", early.precision, 0.98, 0.995),
-        share("recall of verdicts on simulated series", early.recall, 0.95, 0.99),
-        share("precision on kinds written after the rules", late.precision, 0.9, 0.97),
-        share("recall on kinds written after the rules", late.recall, 0.9, 0.97),
+        Sheet.of("Kinds that the rules were made with", found.early, cells),
+        Sheet.of("Kinds that were written after the rules were frozen", found.late, cells),
+    ]
+
+
+def figures(found: Found) -> list[Figure]:
+    """How often the audit is right, for which a few seeds are too few, and how soon."""
+    early, late = score(found.early), score(found.late)
+    bounds = {
+        "precision of verdicts on simulated series": (early.precision, 0.98, 0.995),
+        "recall of verdicts on simulated series": (early.recall, 0.95, 0.99),
+        "precision on kinds written after the rules": (late.precision, 0.9, 0.97),
+        "recall on kinds written after the rules": (late.recall, 0.9, 0.97),
+    }
+    right = [
+        Figure(name, round(value, 4), *bound, "higher", full_size=True) for name, (value, *bound) in bounds.items()
+    ]
+    minutes, (watch, leaking) = rounded(None if found.fast is None else found.fast * 60, 1), found.steady
+    return [
+        *right,
         Figure("steady leak of 1 % an hour to growing (watch), h, median", watch, 10.0, 3.0, unit="h"),
         Figure("steady leak of 1 % an hour to leaking, h, median", leaking, 30.0, 10.0, unit="h"),
         Figure("fast leak to leaking, min, median", minutes, 45.0, 20.0, unit="min"),
     ]
-
-
-def _line(kind: Kind, done: Sequence[Replay]) -> Line:
-    flagged = [one for one in done if one.leaking_at is not None]
-    said = Counter(one.said[-1].kind for one in flagged)
-    return Line(
-        kind.name,
-        kind.leaks,
-        len(done),
-        len(flagged),
-        sum(one.too_early for one in flagged),
-        sum(bool(one.said) and one.said[-1].verdict == "growing (watch)" for one in done),
-        median(one.leaking_at for one in flagged if one.leaking_at is not None) if flagged else None,
-        ", ".join(f"{name} {count}" for name, count in said.most_common()),
-    )
-
-
-def _delays(found: Replay, onset: float) -> Delay:
-    watch = None if found.watched_at is None else found.watched_at - onset
-    leaking = None if found.leaking_at is None or found.too_early else found.leaking_at - onset
-    return watch, leaking
-
-
-def _median(values: Sequence[float | None]) -> float | None:
-    middle = median(float("inf") if value is None else value for value in values)
-    return None if middle == float("inf") else round(middle, 2)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +65,7 @@ class World:
         grown = self.base * share * self.saturating(0.0, tau)
         return self.add(grown * self.python_share).add(grown * (1 - self.python_share), "native")
 
-    def add(self, amount: Floats, part: Part = "python") -> Self:
+    def add(self, amount: NDArray[np.floating[Any]], part: Part = "python") -> Self:
         """Hold so much more, in MB at each sample."""
         setattr(self, part, getattr(self, part) + amount)
         return self

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from bench.airflow import Json, seconds_of, wait_for
 from bench.figures import Figure, Say, number, rounded
+from bench.harness import Bench
 from bench.place import serve_the_schedule
 from bench.report import Sheet
 from bench.runs import DAG
@@ -55,10 +56,10 @@ class Found:
         return (self.seconds - self.work_seconds / WORKERS) / self.days
 
 
-def measure(folder: Path, *, quick: bool, say: Say) -> Found:
+def measure(bench: Bench) -> Found:
     """Files, cluster, backfill, comparison."""
-    days = QUICK_DAYS if quick else DAYS
-    with Cluster(folder, workers=WORKERS, concurrency=CONCURRENCY, say=say) as cluster:
+    days = QUICK_DAYS if bench.quick else DAYS
+    with Cluster(bench.folder, workers=WORKERS, concurrency=CONCURRENCY, say=bench.say) as cluster:
         serve_the_schedule(cluster.inbox, SCHEDULED_ROWS, SCHEDULED_ID)
         files = _write_files(cluster.inbox / "orders", days)
         cluster.airflow.await_dag(DAG, paused=False)
@@ -68,7 +69,7 @@ def measure(folder: Path, *, quick: bool, say: Say) -> Found:
             "scheduler", "airflow", "backfill", "create", "--dag-id", DAG, "--from-date", f"{FIRST_DAY}",
             "--to-date", f"{last}", "--max-active-runs", f"{ACTIVE_RUNS}", seconds=CREATE_SECONDS,
         )  # fmt: skip
-        ended = _await_end(cluster, days, say)
+        ended = _await_end(cluster, days, bench.say)
         after = cluster.cpu_seconds
         cpu = None if before is None or after is None else after - before
         return replace(_compare(cluster, files, ended - began), cpu_seconds=cpu)

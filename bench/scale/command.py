@@ -13,6 +13,7 @@ The first two run on the benchmark's own local stack, the others on a cluster (`
 from __future__ import annotations
 
 import argparse
+from typing import ClassVar
 
 import psycopg
 
@@ -27,7 +28,12 @@ class Bench(harness.Bench):
 
     name = "scale"
     about = "Benchmark of scale."
-    parts = ("sizes", "sources", "workers", "backfill")
+    parts: ClassVar[harness.Parts] = {
+        "sizes": [sizes],
+        "sources": [sources],
+        "workers": [workers],
+        "backfill": [backfill],
+    }
     packages = ("apache-airflow", "pyarrow", "psycopg", "isal", "s3fs", "numpy")
     busy_means = "ratios are of runs that were disturbed unequally"
     faults = (StackError, psycopg.Error)
@@ -37,28 +43,3 @@ class Bench(harness.Bench):
         """The size."""
         words = "size of the large file (20, or the most that the disk takes)"
         parser.add_argument("--gb", type=at_least(1.1), help=words)
-
-    def run_sizes(self) -> None:
-        """Large against small."""
-        found = self.measure(
-            lambda: sizes.measure(quick=self.quick, gigabytes=self.options.gb, say=self.say),
-            sizes.sheets,
-            sizes.figures,
-        )
-        self.notes += sizes.notes(found) if found else []
-
-    def run_sources(self) -> None:
-        """Plain, packed, remote."""
-        self.measure(lambda: sources.measure(quick=self.quick, say=self.say), sources.sheets, sources.figures)
-
-    def run_workers(self) -> None:
-        """One and two."""
-        self.measure(
-            lambda: workers.measure(self.folder, quick=self.quick, say=self.say), workers.sheets, workers.figures
-        )
-
-    def run_backfill(self) -> None:
-        """A year."""
-        self.measure(
-            lambda: backfill.measure(self.folder, quick=self.quick, say=self.say), backfill.sheets, backfill.figures
-        )

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from bench.figures import Figure, Runs, Say, number, ratio
+from bench.figures import Figure, Runs, number, ratio
 from bench.files import File, make, size_name
+from bench.harness import Bench
 from bench.place import WAREHOUSE, Place
 from bench.report import Sheet
 from bench.runs import DagRun, Ingests
@@ -46,16 +47,16 @@ class Found:
     runs: Runs[str, Sized] = field(default_factory=Runs)
 
 
-def measure(*, quick: bool, gigabytes: float | None, say: Say) -> Found:
+def measure(bench: Bench) -> Found:
     """A small run, a large one, a small one."""
     folder = Place().folder / "files"
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free / 1e9
-    gigabytes = gigabytes or float(max(1, min(MOST_GB, (free - SPARE_GB) // BYTES_A_BYTE)))
+    gigabytes = bench.options.gb or float(max(1, min(MOST_GB, (free - SPARE_GB) // BYTES_A_BYTE)))
     found = Found(f"{free:.0f} GB of disk were free")
-    say(f"files, the large one of {QUICK_MB / 1000 if quick else gigabytes:g} GB: {found.reason}")
-    small = make(folder, QUICK_SMALL_MB if quick else SMALL_MB, ["dirty"])["dirty"]
-    large = make(folder, QUICK_MB if quick else gigabytes * 1000, ["dirty"])["dirty"]
+    bench.say(f"files, the large one of {QUICK_MB / 1000 if bench.quick else gigabytes:g} GB: {found.reason}")
+    small = make(folder, QUICK_SMALL_MB if bench.quick else SMALL_MB, ["dirty"])["dirty"]
+    large = make(folder, QUICK_MB if bench.quick else gigabytes * 1000, ["dirty"])["dirty"]
 
     def load(file: File) -> Sized:
         run = ingests.first_load(file)
@@ -63,7 +64,7 @@ def measure(*, quick: bool, gigabytes: float | None, say: Say) -> Found:
             ((size,),) = connection.execute("SELECT pg_total_relation_size('public.orders')")
         place.drop_all(WAREHOUSE)
         done = Sized(file, run, int(size))
-        say(f"  {size_name(file.megabytes)}: {run.seconds:.1f} s, {done.speed:.0f} MB/s")
+        bench.say(f"  {size_name(file.megabytes)}: {run.seconds:.1f} s, {done.speed:.0f} MB/s")
         return done
 
     try:
@@ -77,6 +78,11 @@ def measure(*, quick: bool, gigabytes: float | None, say: Say) -> Found:
         if large.megabytes > 2 * small.megabytes:  # gives the disk back: it is made anew in minutes
             large.path.unlink(missing_ok=True)
             large.path.with_suffix(".json").unlink(missing_ok=True)
+    if SMALL_MB < large.megabytes < MOST_GB * 1000:
+        bench.notes.append(
+            f"The large file has {size_name(large.megabytes)}, not 20 GB: {found.reason}; file, table and WAL take "
+            f"{BYTES_A_BYTE} bytes for each byte of it, and {SPARE_GB:g} GB are left alone."
+        )
     return found
 
 
@@ -110,14 +116,3 @@ def figures(found: Found | None) -> list[Figure]:
     speeds = [found.runs.median(name, lambda one: one.speed) if found else None for name in ("large", "small")]
     name = f"MB/s at {size_name(large if large > SMALL_MB else MOST_GB * 1000)} / MB/s at 1 GB"
     return [Figure(name, ratio(*speeds), 0.85, 0.95, "higher", full_size=True)]
-
-
-def notes(found: Found) -> list[str]:
-    """Why the large file is smaller than wanted."""
-    large = found.runs.by["large"][0].file.megabytes
-    if large >= MOST_GB * 1000 or large < SMALL_MB:
-        return []
-    return [
-        f"The large file has {size_name(large)}, not 20 GB: {found.reason}; file, table and WAL take {BYTES_A_BYTE} "
-        f"bytes for each byte of it, and {SPARE_GB:g} GB are left alone."
-    ]

@@ -15,8 +15,9 @@ from functools import partial
 from operator import attrgetter
 from pathlib import Path
 
-from bench.figures import Figure, Runs, Say, number
+from bench.figures import Figure, Runs, number
 from bench.files import File, make, size_name
+from bench.harness import Bench
 from bench.place import WAREHOUSE, Place
 from bench.report import Sheet
 from bench.runs import DagRun, Ingests
@@ -39,10 +40,10 @@ class Found:
     runs: Runs[str, DagRun] = field(default_factory=Runs)
 
 
-def measure(*, quick: bool, say: Say) -> Found:
+def measure(bench: Bench) -> Found:
     """Runs of each kind, one of each a repetition."""
     folder = Place().folder / "files"
-    plain = make(folder, QUICK_MEGABYTES if quick else MEGABYTES, ["dirty"])["dirty"]
+    plain = make(folder, QUICK_MEGABYTES if bench.quick else MEGABYTES, ["dirty"])["dirty"]
     packed = _packed(plain)
     found = Found(plain.megabytes, packed.megabytes)
     with _server(folder), Place() as place:
@@ -52,7 +53,7 @@ def measure(*, quick: bool, say: Say) -> Found:
         def load(kind: str, file: File, source: Path | str) -> DagRun:
             done = ingests.first_load(file, source)
             place.drop_all(WAREHOUSE)
-            say(f"  {kind}: {done.seconds:.1f} s")
+            bench.say(f"  {kind}: {done.seconds:.1f} s")
             return done
 
         remote = f"s3://{CONNECTION}@{BUCKET}/{plain.path.name}"
@@ -60,7 +61,7 @@ def measure(*, quick: bool, say: Say) -> Found:
             (PLAIN, plain, plain.path), (GZIP, packed, packed.path), (S3, plain, remote)
         ]  # fmt: skip
         turns = {source[0]: partial(load, *source) for source in sources}
-        found.runs.take_turns(turns, QUICK_REPEAT if quick else REPEAT, warm_up=1)
+        found.runs.take_turns(turns, QUICK_REPEAT if bench.quick else REPEAT, warm_up=1)
     return found
 
 

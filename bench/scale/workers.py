@@ -18,11 +18,11 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
 from operator import attrgetter
-from pathlib import Path
 
 from bench.airflow import Json, seconds_of, span
-from bench.figures import Figure, Runs, Say, number
+from bench.figures import Figure, Runs, number
 from bench.files import SEED, File, make, make_one
+from bench.harness import Bench
 from bench.measure import Sampler
 from bench.place import Place, serve_the_schedule, target_ddl
 from bench.report import Sheet
@@ -68,9 +68,9 @@ class Found:
     runs: Runs[tuple[str, int], Timed] = field(default_factory=Runs)
 
 
-def measure(folder: Path, *, quick: bool, say: Say) -> Found:
+def measure(bench: Bench) -> Found:
     """Each shape with two workers and with one, in turn."""
-    found = Found(QUICK_MEGABYTES if quick else MEGABYTES)
+    found = Found(QUICK_MEGABYTES if bench.quick else MEGABYTES)
     files = Place().folder / "files"
     whole, rows = make(files, found.megabytes, ["dirty"])["dirty"], rows_for(found.megabytes / FILES * 1e6)
     parts = [
@@ -82,10 +82,10 @@ def measure(folder: Path, *, quick: bool, say: Say) -> Found:
         cluster.on("worker-1", "python", "-c", RELEASE, "add_consumer" if workers == 2 else "cancel_consumer")
         time.sleep(3)  # what the second worker has asked for already times out
         done = _time(cluster, group, {f"worker-{number}" for number in range(1, workers + 1)})
-        say(f"  {shape}, workers: {workers}: {done.whole:.1f} s, loads {done.load:.1f} s")
+        bench.say(f"  {shape}, workers: {workers}: {done.whole:.1f} s, loads {done.load:.1f} s")
         return done
 
-    with Cluster(folder, workers=2, concurrency=1, say=say) as cluster:
+    with Cluster(bench.folder, workers=2, concurrency=1, say=bench.say) as cluster:
         small = serve_the_schedule(cluster.inbox, SCHEDULED_ROWS, SCHEDULED_ID)
         cluster.airflow.await_dag(DAG, paused=False)
         _time(cluster, [File(small, small.stat().st_size, SCHEDULED_ROWS, 0)] * 2)
@@ -93,7 +93,7 @@ def measure(folder: Path, *, quick: bool, say: Say) -> Found:
         one = {(ONE_FILE, workers): partial(run, ONE_FILE, [whole], workers) for workers in (2, 1)}
         four = {(FOUR_FILES, workers): partial(run, FOUR_FILES, parts, workers) for workers in (2, 1)}
         found.runs.take_turns(one | four, 1)
-        found.runs.take_turns(one, 0 if quick else REPEAT - 1)
+        found.runs.take_turns(one, 0 if bench.quick else REPEAT - 1)
     return found
 
 

@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import ClassVar
 
 import psycopg
 
@@ -61,6 +62,14 @@ class Job:
 
 
 Round = dict[str, Job]
+
+
+@dataclass(frozen=True)
+class Found:
+    """How much there was to do, and the rounds: alone, together, and with no pools."""
+
+    what: str
+    rounds: dict[str, Round]
 
 
 @contextmanager
@@ -155,48 +164,30 @@ class Jobs:
         airflow.api.close()
 
 
-class Bench(harness.Bench):
-    """The benchmark of the shared workers."""
-
-    name = "share"
-    about = "Benchmark of three kinds of work on the same workers."
-    title = "Share: ingest, images and audits on the same workers"
-    parts = ("share",)
-    packages = ("apache-airflow", "psycopg")
-    busy_means = "all figures are larger, those together more than those alone"
-
-    @classmethod
-    def add_options(cls, parser: argparse.ArgumentParser) -> None:
-        """How much there is to do."""
-        parser.add_argument("--mb", type=float, help="size of the file in MB (1000; 100)")
-        parser.add_argument("--pictures", type=int, help="uploads of a burst (300; 40)")
-
-    def run_share(self) -> None:
-        """Alone, together, and together without bounds."""
-        megabytes = self.options.mb or (100.0 if self.quick else 1000.0)
-        pictures = self.options.pictures or (40 if self.quick else 300)
-        what = f"{megabytes:g} MB, {pictures} pictures"
-        self.measure(lambda: self._rounds(megabytes, pictures), lambda rounds: sheets(rounds, what), figures)
-
-    def _rounds(self, megabytes: float, pictures: int) -> dict[str, Round]:
-        file, small = (files.make(self.folder.parent / "files", size, ["dirty"])["dirty"] for size in (megabytes, 1))
-        photo = make(self.folder.parent / "images", SMALL, 1)[0]
-        with running(self.folder) as settings:
-            jobs = Jobs(settings, file.path, photo, pictures)
-            self.say("  warming up")
-            jobs.ingest(small.path)
-            jobs.audits()
-            self.say("  each alone")
-            alone = jobs.alone()
-            self.say("  together")
-            together = jobs.together()
-            self.say("  together, pools wide")
-            jobs.widen()
-            return {"alone": alone, "together": together, "no pools": jobs.together()}
+def measure(bench: harness.Bench) -> Found:
+    """Alone, together, and together without bounds."""
+    megabytes = bench.options.mb or (100.0 if bench.quick else 1000.0)
+    pictures = bench.options.pictures or (40 if bench.quick else 300)
+    home = bench.folder.parent
+    file, small = (files.make(home / "files", size, ["dirty"])["dirty"] for size in (megabytes, 1))
+    photo = make(home / "images", SMALL, 1)[0]
+    with running(bench.folder) as settings:
+        jobs = Jobs(settings, file.path, photo, pictures)
+        jobs.ingest(small.path)
+        jobs.audits()
+        bench.say("  each alone")
+        alone = jobs.alone()
+        bench.say("  together")
+        together = jobs.together()
+        bench.say("  together, pools wide")
+        jobs.widen()
+        rounds = {"alone": alone, "together": together, "no pools": jobs.together()}
+        return Found(f"{megabytes:g} MB, {pictures} pictures", rounds)
 
 
-def sheets(rounds: dict[str, Round], what: str) -> list[Sheet]:
+def sheets(found: Found) -> list[Sheet]:
     """Seconds of each kind, and the waits of each task."""
+    rounds = found.rounds
     together, without = rounds["together"], rounds["no pools"]
 
     def seconds(of: str) -> Callable[[str], str]:
@@ -204,8 +195,8 @@ def sheets(rounds: dict[str, Round], what: str) -> list[Sheet]:
 
     def waits(of: str) -> Callable[[tuple[str, str]], str]:
         def cell(task: tuple[str, str]) -> str:
-            found = rounds[of][task[0]].waits.get(task[1])
-            return f"{median(found):.1f}; {max(found):.1f} ({len(found)})" if found else ""
+            waited = rounds[of][task[0]].waits.get(task[1])
+            return f"{median(waited):.1f}; {max(waited):.1f} ({len(waited)})" if waited else ""
 
         return cell
 
@@ -218,14 +209,15 @@ def sheets(rounds: dict[str, Round], what: str) -> list[Sheet]:
     }  # fmt: skip
     tasks = [(kind, task) for kind in KINDS for task in sorted({*together[kind].waits, *rounds["alone"][kind].waits})]
     return [
-        Sheet.of(f"Seconds of a run (median): {what}", KINDS, times),
+        Sheet.of(f"Seconds of a run (median): {found.what}", KINDS, times),
         Sheet.of("Wait of a task, s: median; longest (number)", tasks,
                  {"task": ": ".join, **{name: waits(name) for name in rounds}}),
     ]  # fmt: skip
 
 
-def figures(rounds: dict[str, Round] | None) -> list[Figure]:
+def figures(found: Found | None) -> list[Figure]:
     """Nobody waits long, and nobody is much slower than a third of the machine makes it."""
+    rounds = found.rounds if found else None
     ratios = {kind: rounded(slower(rounds, "together", kind), 2) if rounds else None for kind in KINDS}
     longest = None
     if rounds:
@@ -240,3 +232,20 @@ def figures(rounds: dict[str, Round] | None) -> list[Figure]:
 def slower(rounds: dict[str, Round], name: str, kind: str) -> float | None:
     """How many times as long a kind took in that round as alone."""
     return ratio(median(rounds[name][kind].seconds), median(rounds["alone"][kind].seconds))
+
+
+class Bench(harness.Bench):
+    """The benchmark of the shared workers."""
+
+    name = "share"
+    about = "Benchmark of three kinds of work on the same workers."
+    title = "Share: ingest, images and audits on the same workers"
+    parts: ClassVar[harness.Parts] = {"share": [harness.PartOf(measure, sheets, figures)]}
+    packages = ("apache-airflow", "psycopg")
+    busy_means = "all figures are larger, those together more than those alone"
+
+    @classmethod
+    def add_options(cls, parser: argparse.ArgumentParser) -> None:
+        """How much there is to do."""
+        parser.add_argument("--mb", type=float, help="size of the file in MB (1000; 100)")
+        parser.add_argument("--pictures", type=int, help="uploads of a burst (300; 40)")
