@@ -48,22 +48,17 @@ class Cost:
     client_cpu_seconds: float
     server_cpu_seconds: float
     peak_rss_bytes: int
-    peak_pss_bytes: int | None
+    peak_bytes: int  # PSS, which counts shared pages once
     wal_bytes: int
-
-    @property
-    def peak_bytes(self) -> int:
-        """PSS where it can be read."""
-        return self.peak_rss_bytes if self.peak_pss_bytes is None else self.peak_pss_bytes
 
 
 @dataclass(frozen=True)
 class Usage:
-    """A group at one moment; CPU counts from the start of the sampling. PSS is None when it can't be read."""
+    """A group at one moment; CPU counts from the start of the sampling."""
 
     cpu_seconds: float = 0.0
     rss_bytes: int = 0
-    pss_bytes: int | None = None
+    pss_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -102,13 +97,10 @@ class Trace:
         return most
 
     def cost(self, seconds: float, client: str, server: str = "server") -> Cost:
-        """What two groups cost in all. Pages that processes share count for each in RSS, once in PSS."""
+        """What two groups cost in all."""
         used = [sample.groups.get(client, Usage()) for sample in self.samples]
-        pss = [one.pss_bytes for one in used if one.pss_bytes is not None]
-        return Cost(
-            seconds, self.cpu_seconds(client), self.cpu_seconds(server), max(one.rss_bytes for one in used),
-            max(pss) if len(pss) == len(used) else None, self.wal_bytes(),
-        )  # fmt: skip
+        rss, pss = max(one.rss_bytes for one in used), max(one.pss_bytes for one in used)
+        return Cost(seconds, self.cpu_seconds(client), self.cpu_seconds(server), rss, pss, self.wal_bytes())
 
     def _sample(self, at: float) -> Sample:
         return self.samples[max(bisect_right([sample.at for sample in self.samples], at) - 1, 0)]
@@ -171,14 +163,6 @@ def memory(pid: int, name: str = "VmRSS") -> int:
     return 0
 
 
-def pss_of(pids: Iterable[int]) -> int | None:
-    """Their proportional memory; None when the kernel does not let us see it."""
-    try:
-        return sum(memory(pid, "Pss") for pid in pids)
-    except PermissionError:
-        return None
-
-
 class MemoryWatch:
     """From `with` to its end: what processes held at first and at most. The peak of RSS is the kernel's own."""
 
@@ -190,7 +174,7 @@ class MemoryWatch:
     def __enter__(self) -> MemoryWatch:
         for pid in self._pids:
             Path(f"/proc/{pid}/clear_refs").write_text(RESET_PEAK)
-        self.first_rss, self.peak_pss = sum(map(memory, self._pids)), pss_of(self._pids)
+        self.first_rss, self.peak_pss = sum(map(memory, self._pids)), 0
         self._thread.start()
         return self
 
@@ -201,8 +185,7 @@ class MemoryWatch:
 
     def _loop(self) -> None:
         while not self._stop.wait(EVERY_SECONDS / 2):
-            now = pss_of(self._pids)
-            self.peak_pss = None if now is None or self.peak_pss is None else max(self.peak_pss, now)
+            self.peak_pss = max(self.peak_pss, sum(memory(pid, "Pss") for pid in self._pids))
 
 
 class Sampler:
@@ -247,9 +230,8 @@ class Sampler:
         members, seen = [processes[pid] for pid in pick(processes) if pid in processes], self._seen[name]
         for one in members:
             seen[one.pid, one.started] = one.cpu_seconds - self._base.get((one.pid, one.started), 0.0)
-        if name not in self._memory:
-            return Usage(sum(seen.values()))
-        return Usage(sum(seen.values()), sum(one.rss_bytes for one in members), pss_of(one.pid for one in members))
+        pss = sum(memory(one.pid, "Pss") for one in members if name in self._memory)
+        return Usage(sum(seen.values()), sum(one.rss_bytes for one in members), pss)
 
 
 @dataclass(frozen=True)

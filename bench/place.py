@@ -1,7 +1,7 @@
 """Where the benchmark runs: a stack of its own, in `.millrace/bench/`, with the settings of the stack that users start.
 
-Millrace writes to `public.orders` of database `warehouse`, the peers to `public.orders` of database `bench`, on the
-same server. A stack of its own, because the benchmark drops tables and unpauses a DAG: never in a user's.
+Millrace writes to `public.orders` of database `warehouse`, its contenders to `public.orders` of database `bench`, on
+the same server. A stack of its own, because the benchmark drops tables and unpauses a DAG: never in a user's.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -29,48 +30,43 @@ from stack.postgres import PostgresServer
 from stack.processes import Register
 from stack.settings import REPOSITORY, Settings, state_folder
 
-SETTLE_SECONDS = 2.0
 WARM_ROWS = 2000
 WAREHOUSE, PEERS = "warehouse", "bench"
+COMPONENTS = ("scheduler", "api-server", "dag-processor", "triggerer")
 
 
 class Place:
     """The running stack. Use it as a context; a stack that it started ends with it unless `keep`."""
 
-    def __init__(self, *, keep: bool = False, settle_seconds: float = SETTLE_SECONDS) -> None:
+    def __init__(self, *, keep: bool = False, settle_seconds: float = 2.0) -> None:
         self.folder = state_folder() / "bench"
-        self.stack_folder = self.folder / "stack"
         self.work = self.folder / "work"
-        self.keep, self.was_up = keep, False
-        self.settle_seconds = settle_seconds
+        self.keep, self.settle_seconds = keep, settle_seconds
         self.dataset: Dataset = load_dataset(REPOSITORY / "include" / "datasets" / "orders.yaml")
+        self._exits = ExitStack()
 
     def __enter__(self) -> Place:
-        self.stack_folder.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.folder / "lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StackError("another benchmark runs already") from None
-        self.work.mkdir(exist_ok=True)
-        self._outer_state = os.environ.get("MILLRACE_STATE")
-        os.environ["MILLRACE_STATE"] = str(self.stack_folder)
-        self.was_up = commands.is_up(Settings.load())
-        try:
+        (self.folder / "stack").mkdir(parents=True, exist_ok=True)
+        with ExitStack() as exits:
+            lock = exits.enter_context((self.folder / "lock").open("w"))
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StackError("another benchmark runs already") from None
+            self.work.mkdir(exist_ok=True)
+            exits.callback(shutil.rmtree, self.work, ignore_errors=True)
+            outer = os.environ.get("MILLRACE_STATE")
+            exits.callback(lambda: os.environ.pop("MILLRACE_STATE") if outer is None else _set_state(outer))
+            _set_state(str(self.folder / "stack"))
+            self.was_up = commands.is_up(Settings.load())
+            if not self.keep and not self.was_up:
+                exits.callback(commands.down)
             self._start()
-        except BaseException:
-            self.__exit__()
-            raise
+            self._exits = exits.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self.work, ignore_errors=True)
-        if not self.keep and not self.was_up:
-            commands.down()
-        os.environ.pop("MILLRACE_STATE")
-        if self._outer_state is not None:
-            os.environ["MILLRACE_STATE"] = self._outer_state
-        self._lock.close()
+        self._exits.close()
 
     def _start(self) -> None:
         self.settings = commands.up()
@@ -105,7 +101,7 @@ class Place:
                 connection.execute(sql.SQL("DROP TABLE public.{} CASCADE").format(sql.Identifier(name)))
 
     def keep_copy(self) -> None:
-        """Set a copy of the peers' table aside."""
+        """Set a copy of the contenders' table aside."""
         with psycopg.connect(self.dsn(PEERS), autocommit=True) as connection:
             connection.execute("CREATE TABLE orders_kept (LIKE orders INCLUDING DEFAULTS)")
             connection.execute("INSERT INTO orders_kept SELECT * FROM orders")
@@ -141,12 +137,8 @@ class Place:
         return find_binaries() / "psql"
 
     def backends(self, database: str) -> Pick:
-        """The server's processes that work for a database, parallel workers included."""
+        """The server's processes that work for a database, parallel workers included; for "" those for none."""
         return Backends(self.server.pid or 0, database)
-
-    def server_rest(self) -> Pick:
-        """The server's processes that work for no database: checkpointer, WAL writer and so on."""
-        return Backends(self.server.pid or 0, "")
 
     def tasks(self) -> Pick:
         """Airflow's task processes: what the executor's workers, children of the scheduler, fork."""
@@ -155,13 +147,8 @@ class Place:
 
     def airflow(self) -> Pick:
         """All other processes of Airflow."""
-        tasks, names = self.tasks(), ("scheduler", "api-server", "dag-processor", "triggerer")
-        roots = [self.component(name) for name in names]
-
-        def pick(processes: Snapshot) -> Iterable[int]:
-            return {pid for root in roots for pid in descendants(processes, root)} - set(tasks(processes))
-
-        return pick
+        tasks, roots = self.tasks(), [self.component(name) for name in COMPONENTS]
+        return lambda processes: {pid for root in roots for pid in descendants(processes, root)} - set(tasks(processes))
 
     def component(self, name: str) -> int:
         """The pid of one of the stack's processes. Raises StackError when it does not run."""
@@ -180,9 +167,8 @@ class Backends:
 
     def __call__(self, processes: Snapshot) -> Iterable[int]:
         """The pids."""
-        return [
-            pid for pid in descendants(processes, self._server, depth=1) if self._of(processes, pid) == self._database
-        ]
+        backends = descendants(processes, self._server, depth=1)
+        return [pid for pid in backends if self._of(processes, pid) == self._database]
 
     def _of(self, processes: Snapshot, pid: int) -> str:
         identity = (pid, processes[pid].started)
@@ -190,14 +176,12 @@ class Backends:
             words = title(pid).split()
             if not words or words[0] != "postgres:":
                 return "?"  # too young to have its title
-            self._known[identity] = self._database_of(processes, words)
+            if words[1:4] == ["parallel", "worker", "for"]:
+                leader = int(words[-1])
+                self._known[identity] = self._of(processes, leader) if leader in processes else "?"
+            else:
+                self._known[identity] = words[2] if len(words) > 3 and "(" in words[3] else ""
         return self._known[identity]
-
-    def _database_of(self, processes: Snapshot, words: list[str]) -> str:
-        if words[1:4] == ["parallel", "worker", "for"]:
-            leader = int(words[-1])
-            return self._of(processes, leader) if leader in processes else "?"
-        return words[2] if len(words) > 3 and "(" in words[3] else ""
 
 
 def serve_the_schedule(inbox: Path, rows: int, first_id: int = 1) -> Path:
@@ -215,12 +199,16 @@ def serve_the_schedule(inbox: Path, rows: int, first_id: int = 1) -> Path:
 
 def target_ddl(dataset: Dataset) -> sql.Composed:
     """The table that everybody loads: the dataset's columns, `processed_at`, and the key."""
-    columns: list[sql.Composable] = [
-        sql.SQL("{} {}{}").format(
-            sql.Identifier(column), sql.SQL(what.sql_type.name), sql.SQL("" if what.nullable else " NOT NULL")
-        )
-        for column, what in dataset.columns.items()
+    columns = [
+        sql.SQL("{} {}{}").format(sql.Identifier(name), sql.SQL(column.sql_type.name), sql.SQL(null))
+        for name, column in dataset.columns.items()
+        for null in ["" if column.nullable else " NOT NULL"]
     ]
-    columns.append(sql.SQL("processed_at timestamptz NOT NULL DEFAULT now()"))
-    columns.append(sql.SQL("PRIMARY KEY ({})").format(sql.SQL(", ").join(map(sql.Identifier, dataset.key))))
-    return sql.SQL("CREATE TABLE public.orders ({})").format(sql.SQL(", ").join(columns))
+    key = sql.SQL(", ").join(map(sql.Identifier, dataset.key))
+    return sql.SQL("CREATE TABLE public.orders ({}, {}, PRIMARY KEY ({}))").format(
+        sql.SQL(", ").join(columns), sql.SQL("processed_at timestamptz NOT NULL DEFAULT now()"), key
+    )
+
+
+def _set_state(folder: str) -> None:
+    os.environ["MILLRACE_STATE"] = folder

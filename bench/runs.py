@@ -60,24 +60,15 @@ class DagRun:
     trace: Trace = field(repr=False, default=Trace())
 
     @property
-    def plan_seconds(self) -> float:
-        """The ledger's."""
-        return float(self.account["plan_seconds"] or 0)
-
-    @property
-    def merge_seconds(self) -> float:
-        """The ledger's."""
-        return float(self.account["merge_seconds"] or 0)
-
-    @property
-    def load_seconds(self) -> float:
-        """Of the busiest lane."""
-        return max(lanes_of(self.loads, self.lanes), default=0.0)
+    def parts(self) -> tuple[float, float, float]:
+        """Seconds of plan, of the busiest lane of the loads, and of merge: the longest path through the work itself."""
+        plan, merge = (float(self.account[name] or 0) for name in ("plan_seconds", "merge_seconds"))
+        return plan, max(lanes_of(self.loads, self.lanes), default=0.0), merge
 
     @property
     def work_seconds(self) -> float:
-        """The longest path through the work itself, see above."""
-        return self.plan_seconds + self.load_seconds + self.merge_seconds
+        """The longest path, see above."""
+        return sum(self.parts)
 
     @property
     def airflow_seconds(self) -> float:
@@ -139,37 +130,25 @@ class Ingests:
     def run(self, file: Path | str, *, force: bool = False, timeout_seconds: float) -> DagRun:
         """One run of that file or URL. Raises StackError when it fails, or when it is not done in time."""
         self.airflow.await_idle(DAG, once=True)
-        groups = {
-            "tasks": self.place.tasks(),
-            "airflow": self.place.airflow(),
-            "server": self.place.backends(WAREHOUSE),
-            "server rest": self.place.server_rest(),
-            "metadata": self.place.backends("airflow"),
-        }
-        body = self._body(file, force)
+        server, rest, metadata = (self.place.backends(database) for database in (WAREHOUSE, "", "airflow"))
+        groups = {"tasks": self.place.tasks(), "airflow": self.place.airflow(), "server": server, "server rest": rest,
+                  "metadata": metadata}  # fmt: skip
+        self._last = max(self._last + timedelta(seconds=1), datetime.now(UTC).replace(microsecond=0))
+        begin, end = self._last.isoformat(), (self._last + timedelta(seconds=1)).isoformat()
+        body = {"logical_date": begin, "data_interval_start": begin, "data_interval_end": end,
+                "conf": {"path": str(file), "force": force}}  # fmt: skip
         with Sampler(groups, ["tasks"], self.place.wal) as sampler:
-            begin = time.time()
+            began = time.time()
             run = self.airflow.trigger(DAG, body)
             ended = self.airflow.await_end(DAG, run, timeout_seconds)
         account, loads = self._ledger(run)
         if ended["state"] != "success":
             raise StackError(f"the run of {file} failed: {account.get('reason')}; see {self.place.settings.logs}")
         tasks = self.airflow.tasks(DAG, run)
-        tries = [
-            f"{task['task_id']} ({task['state']}, try {task['try_number']})"
-            for task in tasks
-            if task["state"] in ("failed", "upstream_failed") or task["try_number"] > 1
-        ]
-        if tries:
-            raise StackError(f"the run of {file} is no measurement, as tasks failed in it: {', '.join(tries)}")
-        seconds, lanes = seconds_of(ended["end_date"]) - begin, self.place.dataset.parallel
+        if any(task["state"] in ("failed", "upstream_failed") or task["try_number"] > 1 for task in tasks):
+            raise StackError(f"the run of {file} is no measurement, as tasks failed in it")
+        seconds, lanes = seconds_of(ended["end_date"]) - began, self.place.dataset.parallel
         return DagRun(seconds, account, tasks, loads, lanes, sampler.trace)
-
-    def _body(self, file: Path | str, force: bool) -> Json:
-        self._last = max(self._last + timedelta(seconds=1), datetime.now(UTC).replace(microsecond=0))
-        begin, end = self._last.isoformat(), (self._last + timedelta(seconds=1)).isoformat()
-        conf = {"path": str(file), "force": force}
-        return {"logical_date": begin, "data_interval_start": begin, "data_interval_end": end, "conf": conf}
 
     def _ledger(self, run: str) -> tuple[dict[str, Any], tuple[Load, ...]]:
         with psycopg.connect(self.place.dsn(WAREHOUSE), row_factory=dict_row) as connection:

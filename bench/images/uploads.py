@@ -57,7 +57,7 @@ class Served:
     uploads: Uploads
     cpu_ms: float  # an upload
     peak_rss: int
-    peak_pss: int | None
+    peak_pss: int
 
     @property
     def speed(self) -> float:
@@ -204,22 +204,16 @@ def sheets(found: Found) -> list[Sheet]:
         return lambda name: number(found.runs.median(name, of), digits)
 
     def most(of: str) -> Callable[[str], str]:
-        def cell(name: str) -> str:
-            values: list[Any] = [getattr(one, of) for one in found.runs.by[name]]
-            return "" if None in values else number(max(values), 0, 1e6)
-
-        return cell
+        return lambda name: number(max(getattr(one, of) for one in found.runs.by[name]), 0, 1e6)
 
     cells: dict[str, Callable[[str], str]] = {
         "server": str,
         "uploads": lambda name: f"{len(found.runs.by[name])} x {len(found.runs.by[name][0].uploads.seconds)}",
-        "requests/s": median(lambda one: one.speed, 1),
-        "p50 s": median(lambda one: one.uploads.percentile(50), 2),
+        "requests/s": median(lambda one: one.speed, 1), "p50 s": median(lambda one: one.uploads.percentile(50), 2),
         "p99 s": median(lambda one: one.uploads.percentile(99), 2),
         "CPU ms an upload": median(lambda one: one.cpu_ms, 1),
-        "peak RSS MB": most("peak_rss"),
-        "peak PSS MB": most("peak_pss"),
-    }
+        "peak RSS MB": most("peak_rss"), "peak PSS MB": most("peak_pss"),
+    }  # fmt: skip
     return [Sheet.of("Uploads while two processes resize", (SINK, BODY, FORM, TICKET), cells)]
 
 

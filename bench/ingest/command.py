@@ -201,10 +201,9 @@ class Bench(harness.Bench):
         guarded = min((found for name in ("second naive", "second guarded") if (found := seconds[name])), default=None)
         peak = max(self.costs.by["first"], key=lambda cost: cost.peak_bytes)
         share = median(done.airflow_seconds for done in self.first_runs)
-        unit = "RSS (PSS is not readable for this user)" if peak.peak_pss_bytes is None else "PSS"
         self.notes.append(
-            f"Peak memory of the task processes: {unit}; sum of RSS {peak.peak_rss_bytes / 1e6:,.0f} MB, of PSS, which "
-            f"counts shared pages once, {number(peak.peak_pss_bytes, 0, 1e6)} MB"
+            f"Peak memory of the task processes: PSS (shared pages counted once); sum of RSS "
+            f"{peak.peak_rss_bytes / 1e6:,.0f} MB, sum of PSS {peak.peak_bytes / 1e6:,.0f} MB"
         )
         return [
             Figure(f"whole DAG run / expert's psql upsert, {full}", ratio(seconds["first"], seconds["expert"]),

@@ -160,15 +160,11 @@ def _delays(found: Replay, onset: float) -> Delay:
 def sheets(found: Found) -> list[Sheet]:
     """One line a kind."""
     cells: dict[str, Callable[[Line], str]] = {
-        "kind": lambda line: line.kind,
-        "is": lambda line: "leak" if line.leaks else "innocent",
-        "processes": lambda line: str(line.processes),
-        "leaking": lambda line: str(line.flagged),
-        "too early": lambda line: str(line.too_early),
-        "watched at the end": lambda line: str(line.watched),
-        "age, h, median": lambda line: number(line.hours),
-        "said to be": lambda line: line.kinds_said,
-    }
+        "kind": lambda line: line.kind, "is": lambda line: "leak" if line.leaks else "innocent",
+        "processes": lambda line: str(line.processes), "leaking": lambda line: str(line.flagged),
+        "too early": lambda line: str(line.too_early), "watched at the end": lambda line: str(line.watched),
+        "age, h, median": lambda line: number(line.hours), "said to be": lambda line: line.kinds_said,
+    }  # fmt: skip
     return [
         Sheet.of("Kinds that the rules were made with", found.early, cells),
         Sheet.of("Kinds that were written after the rules were frozen", found.late, cells),
@@ -178,18 +174,16 @@ def sheets(found: Found) -> list[Sheet]:
 def figures(found: Found) -> list[Figure]:
     """How often the audit is right, for which a few seeds are too few, and how soon."""
     early, late = score(found.early), score(found.late)
-    bounds = {
-        "precision of verdicts on simulated series": (early.precision, 0.98, 0.995),
-        "recall of verdicts on simulated series": (early.recall, 0.95, 0.99),
-        "precision on kinds written after the rules": (late.precision, 0.9, 0.97),
-        "recall on kinds written after the rules": (late.recall, 0.9, 0.97),
-    }
-    right = [
-        Figure(name, round(value, 4), *bound, "higher", full_size=True) for name, (value, *bound) in bounds.items()
-    ]
+
+    def share(name: str, value: float, must: float, aim: float) -> Figure:
+        return Figure(name, round(value, 4), must, aim, "higher", full_size=True)
+
     minutes, (watch, leaking) = rounded(None if found.fast is None else found.fast * 60, 1), found.steady
     return [
-        *right,
+        share("precision of verdicts on simulated series", early.precision, 0.98, 0.995),
+        share("recall of verdicts on simulated series", early.recall, 0.95, 0.99),
+        share("precision on kinds written after the rules", late.precision, 0.9, 0.97),
+        share("recall on kinds written after the rules", late.recall, 0.9, 0.97),
         Figure("steady leak of 1 % an hour to growing (watch), h, median", watch, 10.0, 3.0, unit="h"),
         Figure("steady leak of 1 % an hour to leaking, h, median", leaking, 30.0, 10.0, unit="h"),
         Figure("fast leak to leaking, min, median", minutes, 45.0, 20.0, unit="min"),

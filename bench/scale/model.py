@@ -57,8 +57,10 @@ def costs(measured: dict[str, Any]) -> list[Cost]:
 def need(cost: Cost, gigabytes: float, hours: float) -> Need:
     """What so many GB take when they are to be in within so many hours."""
     seconds, wal = hours * 3600, gigabytes * cost.wal_gb
-    cores = (gigabytes * cpu / seconds / PER_CORE for cpu in (cost.tasks_cpu_seconds, cost.server_cpu_seconds))
-    return Need(*cores, wal, wal * 1000 / seconds, gigabytes * cost.merge_seconds / 3600)
+    workers, server = (
+        gigabytes * cpu / seconds / PER_CORE for cpu in (cost.tasks_cpu_seconds, cost.server_cpu_seconds)
+    )
+    return Need(workers, server, wal, wal * 1000 / seconds, gigabytes * cost.merge_seconds / 3600)
 
 
 def tables(measured: dict[str, Any]) -> str:

@@ -16,31 +16,19 @@ import duckdb
 
 BATCH_ROWS = 100_000
 TYPES = json.loads(os.environ["BENCH_TYPES"])
+READ = f"SELECT *, row_number() OVER () AS line FROM read_csv(?, header = true, columns = {TYPES})"
 
 
 def batches() -> Iterator[Any]:
     """The file in Arrow batches, with a line number."""
     base = duckdb.connect()
     base.execute("SET TimeZone = 'UTC'")
-    found = base.execute(
-        f"SELECT *, row_number() OVER () AS line FROM read_csv(?, header = true, columns = {TYPES})",
-        [os.environ["BENCH_FILE"]],
-    )
-    reader = getattr(found, "to_arrow_reader", None) or found.fetch_record_batch
-    yield from reader(BATCH_ROWS)
-
-
-def main() -> None:
-    """Load the file."""
-    orders = dlt.resource(
-        batches, name="orders", write_disposition="merge", primary_key="order_id",
-        columns={"line": {"dedup_sort": "desc"}},
-    )  # fmt: skip
-    pipeline = dlt.pipeline(
-        "bench", destination=dlt.destinations.postgres(os.environ["BENCH_DSN"]), dataset_name="bench_dlt"
-    )
-    print(pipeline.run(orders, loader_file_format="csv"))
+    found = base.execute(READ, [os.environ["BENCH_FILE"]])
+    yield from (getattr(found, "to_arrow_reader", None) or found.fetch_record_batch)(BATCH_ROWS)
 
 
 if __name__ == "__main__":
-    main()
+    last_wins = {"line": {"dedup_sort": "desc"}}
+    orders = dlt.resource(batches, name="orders", write_disposition="merge", primary_key="order_id", columns=last_wins)
+    to = dlt.destinations.postgres(os.environ["BENCH_DSN"])
+    print(dlt.pipeline("bench", destination=to, dataset_name="bench_dlt").run(orders, loader_file_format="csv"))

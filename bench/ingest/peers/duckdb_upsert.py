@@ -13,46 +13,34 @@ from pathlib import Path
 import duckdb
 import psycopg
 
+DSN, FILE = os.environ["BENCH_DSN"], os.environ["BENCH_FILE"]
 TYPES = json.loads(os.environ["BENCH_TYPES"])
 NAMES = ", ".join(TYPES)
 READ = f"SELECT {NAMES} FROM read_csv($file, header = true, columns = {TYPES})"
 COPY = "COPY orders_new FROM STDIN WITH (FORMAT csv)"
-MEBIBYTE = 1 << 20
 
 
-def main() -> None:
-    """Load the file."""
-    dsn, file = os.environ["BENCH_DSN"], os.environ["BENCH_FILE"]
-    base = duckdb.connect()
-    base.execute("SET TimeZone = 'UTC'")
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute(f"CREATE UNLOGGED TABLE orders_new AS SELECT {NAMES} FROM orders WITH NO DATA")
-        if not _by_extension(base, dsn, file):
-            _by_copy(base, connection, file)
-        connection.execute("SET work_mem = '256MB'")
-        connection.execute(os.environ["BENCH_UPSERT"])
-        connection.execute("DROP TABLE orders_new")
-
-
-def _by_extension(base: duckdb.DuckDBPyConnection, dsn: str, file: str) -> bool:
+def stage(base: duckdb.DuckDBPyConnection, connection: psycopg.Connection) -> None:
+    """Fill `orders_new`."""
     try:
         base.execute("INSTALL postgres; LOAD postgres")
     except duckdb.Error:
-        return False
-    base.execute(f"ATTACH '{dsn}' AS target (TYPE postgres)")
-    base.execute(f"INSERT INTO target.public.orders_new {READ}", {"file": file})
-    print("postgres extension")
-    return True
-
-
-def _by_copy(base: duckdb.DuckDBPyConnection, connection: psycopg.Connection, file: str) -> None:
-    with tempfile.NamedTemporaryFile(dir=os.environ["BENCH_WORK"], suffix=".csv") as clean:
-        base.execute(f"COPY ({READ}) TO '{clean.name}' (FORMAT csv, HEADER false)", {"file": file})
-        with Path(clean.name).open("rb") as lines, connection.cursor().copy(COPY) as copy:
-            while block := lines.read(MEBIBYTE):
-                copy.write(block)
-    print("CSV and COPY")
+        with tempfile.NamedTemporaryFile(dir=os.environ["BENCH_WORK"], suffix=".csv") as clean:
+            base.execute(f"COPY ({READ}) TO '{clean.name}' (FORMAT csv, HEADER false)", {"file": FILE})
+            with Path(clean.name).open("rb") as lines, connection.cursor().copy(COPY) as copy:
+                while block := lines.read(1 << 20):
+                    copy.write(block)
+    else:
+        base.execute(f"ATTACH '{DSN}' AS target (TYPE postgres)")
+        base.execute(f"INSERT INTO target.public.orders_new {READ}", {"file": FILE})
 
 
 if __name__ == "__main__":
-    main()
+    base = duckdb.connect()
+    base.execute("SET TimeZone = 'UTC'")
+    with psycopg.connect(DSN, autocommit=True) as connection:
+        connection.execute(f"CREATE UNLOGGED TABLE orders_new AS SELECT {NAMES} FROM orders WITH NO DATA")
+        stage(base, connection)
+        connection.execute("SET work_mem = '256MB'")
+        connection.execute(os.environ["BENCH_UPSERT"])
+        connection.execute("DROP TABLE orders_new")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
-COLUMNS = "order_id, customer_id, placed_at, status, currency, amount, quantity, sku, email, express, ship_date, note"
+COLUMNS = ", ".join(json.loads(os.environ["BENCH_TYPES"]))
 COMMAND = """
 LOAD CSV FROM '{file}' ({fields})
 INTO {dsn}?tablename=orders ({columns})
@@ -13,21 +14,11 @@ WITH skip header = 1, fields optionally enclosed by '"', fields escaped by doubl
 SET timezone TO 'UTC';
 """
 
-
-def main() -> None:
-    """Become pgloader."""
-    work = Path(os.environ["BENCH_WORK"]) / "pgloader"
-    work.mkdir(exist_ok=True)
-    script = work / "orders.load"
-    fields = COLUMNS
+if __name__ == "__main__":
+    script, fields = Path(os.environ["BENCH_WORK"]) / "orders.load", COLUMNS
     for name in ("email", "ship_date", "note"):
         fields = fields.replace(name, f"{name} [null if blanks]")
     script.touch(mode=0o600)
-    script.write_text(
-        COMMAND.format(file=os.environ["BENCH_FILE"], fields=fields, columns=COLUMNS, dsn=os.environ["BENCH_DSN"])
-    )
-    os.execvp("pgloader", ["pgloader", "--root-dir", str(work), str(script)])
-
-
-if __name__ == "__main__":
-    main()
+    file, dsn = os.environ["BENCH_FILE"], os.environ["BENCH_DSN"]
+    script.write_text(COMMAND.format(file=file, fields=fields, columns=COLUMNS, dsn=dsn))
+    os.execvp("pgloader", ["pgloader", "--root-dir", str(script.parent), str(script)])
