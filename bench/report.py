@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from operator import attrgetter
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.table import Table
 
-from bench.figures import READING, Figure
+from bench.figures import READING, Figure, Key, Runs, number
 
 One = TypeVar("One")
+Column = tuple[str, int]  # an attribute, and digits
 Cells = Mapping[str, Callable[[One], str]]
 FIGURES = ("figure", "value", "unit", "must", "aim", "")
 
@@ -32,10 +35,23 @@ class Sheet:
         return cls(title, list(cells), [[cell(one) for cell in cells.values()] for one in things])
 
     @classmethod
+    def medians(
+        cls, title: str, first: Cells[Key], runs: Runs[Key, One], columns: Mapping[str, Column],
+        last: Cells[Key] = MappingProxyType({}),
+    ) -> Sheet:  # fmt: skip
+        """A row for each contender with runs: what `first` says of it, medians of the runs' attributes, `last`."""
+
+        def cell(of: str, digits: int) -> Callable[[Key], str]:
+            return lambda key: number(runs.median(key, attrgetter(of)), digits)
+
+        found = {name: cell(*column) for name, column in columns.items()}
+        return cls.of(title, runs.by, {**first, **found, **last})
+
+    @classmethod
     def numbered(cls, title: str, what: str, things: Sequence[One], cells: Cells[One]) -> Sheet:
         """The same, with a number in front."""
         sheet = cls.of(title, things, cells)
-        rows = [[str(number), *row] for number, row in enumerate(sheet.rows, 1)]
+        rows = [[str(place), *row] for place, row in enumerate(sheet.rows, 1)]
         return cls(title, [what, *sheet.columns], rows)
 
     @classmethod
@@ -59,8 +75,8 @@ class Report:
         """Print it."""
         for sheet in (*self.sheets, self._figures()):
             table = Table(title=sheet.title, title_justify="left")
-            for number, name in enumerate(sheet.columns):
-                table.add_column(name, justify="right" if number else "left", overflow="fold")
+            for place, name in enumerate(sheet.columns):
+                table.add_column(name, justify="right" if place else "left", overflow="fold")
             for row in sheet.rows:
                 table.add_row(*row)
             console.print(table)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.airflow import wait_for
-from bench.figures import Figure, Runs, number, ratio, rounded
+from bench.figures import Figure, Runs, number, rounded
 from bench.images import chain
 from bench.images.client import Order, Uploads
 from bench.images.door import DAG, Door, upload
@@ -64,6 +64,16 @@ class Served:
         """Requests a second."""
         return len(self.uploads.seconds) / self.uploads.all_seconds
 
+    @property
+    def p50(self) -> float:
+        """Half of the uploads took no longer."""
+        return self.uploads.percentile(50)
+
+    @property
+    def p99(self) -> float:
+        """99 % of the uploads took no longer."""
+        return self.uploads.percentile(99)
+
 
 @dataclass
 class Found:
@@ -72,10 +82,6 @@ class Found:
     runs: Runs[str, Served] = field(default_factory=Runs)
     idle_rss: int = 0
     megabytes: float = 0.0
-
-    def seconds(self, name: str, percent: float) -> float | None:
-        """Median over the rounds of a percentile."""
-        return self.runs.median(name, lambda one: one.uploads.percentile(percent))
 
     def growth_bytes(self) -> int | None:
         """Peak memory of Airflow's API server over idle; resident, as each sees it who looks at the process."""
@@ -200,31 +206,26 @@ def _resizing(folder: Path, pictures: Sequence[Path]) -> Iterator[None]:
 def sheets(found: Found) -> list[Sheet]:
     """Answers and memory by server."""
 
-    def median(of: Callable[[Served], float | None], digits: int) -> Callable[[str], str]:
-        return lambda name: number(found.runs.median(name, of), digits)
-
     def most(of: str) -> Callable[[str], str]:
         return lambda name: number(max(getattr(one, of) for one in found.runs.by[name]), 0, 1e6)
 
-    cells: dict[str, Callable[[str], str]] = {
+    count: dict[str, Callable[[str], str]] = {
         "server": str,
         "uploads": lambda name: f"{len(found.runs.by[name])} x {len(found.runs.by[name][0].uploads.seconds)}",
-        "requests/s": median(lambda one: one.speed, 1), "p50 s": median(lambda one: one.uploads.percentile(50), 2),
-        "p99 s": median(lambda one: one.uploads.percentile(99), 2),
-        "CPU ms an upload": median(lambda one: one.cpu_ms, 1),
-        "peak RSS MB": most("peak_rss"), "peak PSS MB": most("peak_pss"),
-    }  # fmt: skip
-    return [Sheet.of("Uploads while two processes resize", (SINK, BODY, FORM, TICKET), cells)]
+    }
+    medians = {"requests/s": ("speed", 1), "p50 s": ("p50", 2), "p99 s": ("p99", 2), "CPU ms an upload": ("cpu_ms", 1)}
+    peaks = {"peak RSS MB": most("peak_rss"), "peak PSS MB": most("peak_pss")}
+    return [Sheet.medians("Uploads while two processes resize", count, found.runs, medians, peaks)]
 
 
 def figures(found: Found | None) -> list[Figure]:
     """The time to an answer against the least and against the ticket's endpoint, and memory."""
     found = found or Found()
-    body, form, sink, ticket = (found.seconds(name, 99) for name in (BODY, FORM, SINK, TICKET))
+    ours = {name: found.runs.ratio(name, other, lambda one: one.p99) for name, other in ((BODY, SINK), (FORM, TICKET))}
     growth = found.growth_bytes()
     megabytes = rounded(None if growth is None else growth / 1e6, 1)
     return [
-        Figure("upload p99 / a bare uvicorn sink", ratio(body, sink), 2.5, 1.5, full_size=True),
-        Figure("upload p99, form / the ticket's endpoint", ratio(form, ticket), 0.2, 0.1, full_size=True),
+        Figure("upload p99 / a bare uvicorn sink", ours[BODY], 2.5, 1.5, full_size=True),
+        Figure("upload p99, form / the ticket's endpoint", ours[FORM], 0.2, 0.1, full_size=True),
         Figure("peak memory of the API server over idle, MB", megabytes, 150.0, 60.0, unit="MB"),
     ]

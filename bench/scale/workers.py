@@ -12,7 +12,7 @@ its own, as in a backfill: Airflow has the chunks of the first day loaded first,
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -20,7 +20,7 @@ from itertools import count
 from operator import attrgetter
 
 from bench.airflow import Json, seconds_of, span
-from bench.figures import Figure, Runs, number
+from bench.figures import Figure, Runs
 from bench.files import SEED, File, make, make_one
 from bench.harness import Bench
 from bench.measure import Sampler
@@ -130,17 +130,10 @@ def _seconds(tasks: list[Json], name: str) -> float:
 
 def sheets(found: Found) -> list[Sheet]:
     """A line a shape and number of workers."""
-
-    def median(of: str, digits: int = 1) -> Callable[[tuple[str, int]], str]:
-        return lambda key: number(found.runs.median(key, attrgetter(of)), digits)
-
-    cells: dict[str, Callable[[tuple[str, int]], str]] = {
-        "shape, workers": lambda key: f"{key[0]}, {key[1]}", "all, s": median("whole"), "plan, s": median("plan"),
-        "load, s": median("load"), "merge, s": median("merge"),
-        "warehouse's cores at the most": median("database_cores", 2),
-    }  # fmt: skip
+    columns = {"all, s": ("whole", 1), "plan, s": ("plan", 1), "load, s": ("load", 1), "merge, s": ("merge", 1),
+               "warehouse's cores at the most": ("database_cores", 2)}  # fmt: skip
     title = f"{found.megabytes / 1000:g} GB with one worker and with two, each with {CORES:g} of a core"
-    return [Sheet.of(title, found.runs.by, cells)]
+    return [Sheet.medians(title, {"shape, workers": lambda key: f"{key[0]}, {key[1]}"}, found.runs, columns)]
 
 
 def figures(found: Found | None) -> list[Figure]:
