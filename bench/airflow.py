@@ -28,14 +28,13 @@ class Airflow:
         self.api = AirflowApi(settings)
         self.api.login()
 
-    def await_dag(self, dag: str, *, paused: bool | None = None) -> None:
+    def await_dag(self, dag: str, *, paused: bool) -> None:
         """Wait until Airflow shows the DAG; pause it or not. Raises StackError with the import error if it doesn't."""
         if not wait_for(lambda: not (self.api.get(f"dags/{dag}") or {"is_stale": True})["is_stale"], DAG_SECONDS, 1.0):
             errors = self.api.get("importErrors", limit=1)["import_errors"]
             reason = errors[0]["stack_trace"].strip().splitlines()[-1] if errors else "no import error is known"
             raise StackError(f"Airflow does not show DAG {dag} after {DAG_SECONDS:.0f} s: {reason}")
-        if paused is not None:
-            self.pause(dag, paused)
+        self.pause(dag, paused)
 
     def pause(self, dag: str, paused: bool) -> None:
         """Pause the DAG, or let it run."""
@@ -55,29 +54,22 @@ class Airflow:
         """Start a run; its id."""
         return str(self.api.post(f"dags/{dag}/dagRuns", body)["dag_run_id"])
 
-    def await_end(self, dag: str, run: str, seconds: float, look: Callable[[], None] = lambda: None) -> Json:
-        """A run that has ended; `look` is called now and then. One that takes longer is given up with StackError."""
+    def await_end(self, dag: str, run: str, seconds: float, *, fails: bool = False) -> Json:
+        """A run that has ended. StackError for one that takes longer, which is given up, or fails unless it `fails`."""
+        path, found = _path(dag, run), None
 
         def ended() -> Json | None:
-            look()
-            found: Json = self.api.get(_path(dag, run))
-            return found if found["state"] in ENDED else None
+            shown: Json = self.api.get(path)
+            return shown if shown["state"] in ENDED else None
 
         try:
             found = wait_for(ended, seconds)
-        except BaseException:
-            self.api.patch(_path(dag, run), {"state": "failed"})
-            raise
-        if not found:
-            self.api.patch(_path(dag, run), {"state": "failed"})
-            raise StackError(f"run {run} of {dag} took longer than {seconds:.0f} s and was given up")
-        return found
-
-    def succeed(self, dag: str, run: str, seconds: float, look: Callable[[], None] = lambda: None) -> Json:
-        """Like `await_end`; a run that failed raises StackError, too."""
-        found = self.await_end(dag, run, seconds, look)
-        if found["state"] == "failed":
-            raise StackError(f"run {run} of {dag} failed, see {self.settings.logs}")
+        finally:
+            if not found:
+                self.api.patch(path, {"state": "failed"})
+        if not found or (found["state"] == "failed" and not fails):
+            words = "failed" if found else f"took longer than {seconds:.0f} s and was given up"
+            raise StackError(f"run {run} of {dag} {words}, see {self.settings.logs}")
         return found
 
     def runs(self, dag: str, **params: Any) -> list[Json]:
@@ -95,11 +87,12 @@ class Airflow:
 
     def _all(self, path: str, what: str, **params: Any) -> list[Json]:
         found: list[Json] = []
-        while True:
+        while len(found) % PAGE == 0:
             page = self.api.get(path, limit=PAGE, offset=len(found), **params)[what]
+            if not page:
+                break
             found += page
-            if len(page) < PAGE:
-                return found
+        return found
 
 
 def _path(dag: str, run: str) -> str:
@@ -109,11 +102,9 @@ def _path(dag: str, run: str) -> str:
 def wait_for(look: Callable[[], Thing | None], seconds: float, pause: float = POLL_SECONDS) -> Thing | None:
     """What `look` finds, asked again until it is something; None when the time is over."""
     deadline = time.monotonic() + seconds
-    while not (found := look()):
-        if time.monotonic() > deadline:
-            return None
+    while not (found := look()) and time.monotonic() < deadline:
         time.sleep(pause)
-    return found
+    return found or None
 
 
 def seconds_of(stamp: str) -> float:
@@ -124,6 +115,5 @@ def seconds_of(stamp: str) -> float:
 def span(tasks: list[Json], name: str) -> tuple[float, float] | None:
     """From the first start to the last end of the tasks of that name; None when none has run."""
     ran = [task for task in tasks if task["task_id"] == name and task["start_date"] and task["end_date"]]
-    if not ran:
-        return None
-    return min(seconds_of(task["start_date"]) for task in ran), max(seconds_of(task["end_date"]) for task in ran)
+    borders = [[seconds_of(task[at]) for task in ran] for at in ("start_date", "end_date")]
+    return (min(borders[0]), max(borders[1])) if ran else None

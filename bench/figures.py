@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from statistics import median
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Literal
 
-Key = TypeVar("Key", bound=Hashable)
-One = TypeVar("One")
+Row = dict[str, float | str | None]
 Say = Callable[[str], None]
 READING = (
     "A figure outside `must` fails the benchmark; `aim` is what is strived for. Ratios have no unit. `not measured` "
@@ -51,49 +50,52 @@ class Figure:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for programs."""
-        plain = asdict(self)
-        del plain["full_size"], plain["too_small"]
-        return plain | {"verdict": self.verdict}
+        kept = {name: value for name, value in asdict(self).items() if name not in ("full_size", "too_small")}
+        return kept | {"verdict": self.verdict}
 
     def cells(self) -> list[str]:
         """The row of a table: figure, value, unit, must, aim, verdict."""
-        sign = "≤" if self.better == "lower" else "≥"
-        value = "-" if self.value is None else f"{self.value:g}"
+        sign, value = "≤" if self.better == "lower" else "≥", "-" if self.value is None else f"{self.value:g}"
         return [self.figure, value, self.unit, f"{sign} {self.must:g}", f"{sign} {self.aim:g}", self.verdict]
 
     def _within(self, bound: float) -> bool:
-        if self.value is None:
-            return False
-        return self.value <= bound if self.better == "lower" else self.value >= bound
+        value = self.value
+        return value is not None and (value <= bound if self.better == "lower" else value >= bound)
 
 
-class Runs(Generic[Key, One]):
-    """Every run by contender; `absent` says why a contender has none."""
+class Runs:
+    """Every run by contender: what was measured, by the name that it has in tables. `absent` says why one has none."""
 
     def __init__(self) -> None:
-        self.by: dict[Key, list[One]] = defaultdict(list)
-        self.absent: dict[Key, str] = {}
+        self.by: dict[str, list[Row]] = defaultdict(list)
+        self.absent: dict[str, str] = {}
 
-    def take_turns(self, contenders: Mapping[Key, Callable[[], One]], rounds: int, *, warm_up: int = 0) -> None:
+    def take_turns(self, contenders: Mapping[str, Callable[[], Row]], rounds: int, *, warm_up: int = 0) -> None:
         """One run of each in a round, so that a slow minute of the machine hits all; warm-up rounds do not count."""
-        for number in range(-warm_up, rounds):
-            for key, run in contenders.items():
+        for place in range(-warm_up, rounds):
+            for name, run in contenders.items():
                 done = run()
-                if number >= 0:
-                    self.by[key].append(done)
+                if place >= 0:
+                    self.by[name].append(done)
 
-    def last(self, key: Key) -> One | None:
-        """Its last run, if it has any."""
-        return self.by[key][-1] if self.by.get(key) else None
+    def values(self, name: str, what: str) -> list[float]:
+        """Of all runs of a contender that have such a value."""
+        return [value for row in self.by.get(name, []) if isinstance(value := row.get(what), int | float)]
 
-    def median(self, key: Key, of: Callable[[One], float | None]) -> float | None:
-        """Of all runs that have such a value; None without one."""
-        values = [value for one in self.by.get(key, []) if (value := of(one)) is not None]
-        return median(values) if values else None
+    def median(self, name: str, what: str) -> float | None:
+        """None without a value."""
+        return median(values) if (values := self.values(name, what)) else None
 
-    def ratio(self, ours: Key, theirs: Key, of: Callable[[One], float | None]) -> float | None:
+    def ratio(self, ours: str, theirs: str, what: str) -> float | None:
         """One contender's median over another's."""
-        return ratio(self.median(ours, of), self.median(theirs, of))
+        return ratio(self.median(ours, what), self.median(theirs, what))
+
+    def medians(self) -> dict[str, Row]:
+        """A row for each contender: medians of numbers, the last of all else."""
+        return {
+            name: {what: last if isinstance(last, str) else self.median(name, what) for what, last in rows[-1].items()}
+            for name, rows in self.by.items()
+        }
 
 
 def ratio(ours: float | None, theirs: float | None) -> float | None:
@@ -104,8 +106,3 @@ def ratio(ours: float | None, theirs: float | None) -> float | None:
 def rounded(value: float | None, digits: int) -> float | None:
     """Like `round`, for a value that may be missing."""
     return None if value is None else round(value, digits)
-
-
-def number(value: float | None, digits: int = 1, unit: float = 1.0) -> str:
-    """A cell of a table, in multiples of the unit; empty for a missing value."""
-    return "" if value is None else f"{value / unit:,.{digits}f}"

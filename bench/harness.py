@@ -1,7 +1,8 @@
 """What every benchmark shares: contenders run in turn, runs become figures, figures a report.
 
-A benchmark is a `Bench` with parts, each of which can run alone by `--only`. A part measures `Runs` (bench.figures),
-then makes tables and figures of them. `--quick` runs the same code on less and writes nothing into the repository.
+A benchmark is a `Bench` with parts, each of which can run alone by `--only`. A part (a module, or a `PartOf`) measures
+`Runs` (bench.figures), then makes tables and figures of them. `--quick` runs the same code on less and writes nothing
+into the repository.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from types import FrameType
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple
 
 import psutil
 from rich.console import Console
@@ -27,32 +28,18 @@ from bench.report import Report, Sheet
 from stack.errors import StackError
 from stack.settings import REPOSITORY, state_folder
 
-LOOK_SECONDS = 2.0
-BUSY_PERCENT = 15.0
-
-
-class Part(Protocol):
-    """What is measured at once, its tables and figures; most are modules. One that failed has figures of None."""
-
-    @property
-    def measure(self) -> Callable[[Any], Any]: ...  # noqa: D102
-
-    @property
-    def sheets(self) -> Callable[[Any], list[Sheet]]: ...  # noqa: D102
-
-    @property
-    def figures(self) -> Callable[[Any], list[Figure]]: ...  # noqa: D102
-
-
-Parts = Mapping[str, Sequence[Part]]
+LOOK_SECONDS, BUSY_PERCENT = 2.0, 15.0
 
 
 class PartOf(NamedTuple):
-    """A part that is no module of its own."""
+    """What is measured at once, its tables and its figures. One that failed has no tables, and figures of None."""
 
     measure: Callable[[Any], Any]
     sheets: Callable[[Any], list[Sheet]]
     figures: Callable[[Any], list[Figure]]
+
+
+Parts = Mapping[str, Sequence[Any]]  # modules with these three functions, or PartOf
 
 
 class Bench:
@@ -73,6 +60,7 @@ class Bench:
     def __init__(self, folder: Path, options: argparse.Namespace, console: Console) -> None:
         self.folder, self.options, self.console = folder, options, console
         self.quick: bool = options.quick
+        self.whole = not options.quick and not options.only  # so that the results belong into the repository
         self.chosen: list[str] = [options.only] if options.only else list(self.parts)
         self.machine = machine.host(folder)
         self.sheets: list[Sheet] = []
@@ -81,7 +69,6 @@ class Bench:
         self.raw: dict[str, Any] = {}
         self.found: dict[str, Any] = {}
         self.exits = ExitStack()  # what ends with the benchmark
-        self._no_stack = ""
 
     @classmethod
     def add_options(cls, parser: argparse.ArgumentParser) -> None:
@@ -101,21 +88,10 @@ class Bench:
         """Of the report, without its ending."""
         return f"{self.name}-{self.options.only}" if self.options.only else self.name
 
-    @property
-    def whole(self) -> bool:
-        """Whether all was asked for, so that the results belong into the repository."""
-        return not self.quick and not self.options.only
-
     @cached_property
     def place(self) -> Place:
         """The benchmark's own stack, which the first use starts. Raises StackError when it does not start."""
-        if self._no_stack:
-            raise StackError(self._no_stack)
-        try:
-            place = self.exits.enter_context(Place(keep=self.options.keep, settle_seconds=0.3 if self.quick else 2.0))
-        except StackError as fault:
-            self._no_stack = f"there is no stack ({fault})"
-            raise
+        place = self.exits.enter_context(Place(keep=self.options.keep, settle_seconds=0.3 if self.quick else 2.0))
         self.machine |= machine.server(place.admin)
         self.notes.append(f"The stack {'was up already' if place.was_up else 'was started for this'}.")
         return place
@@ -125,15 +101,14 @@ class Bench:
         for name in self.chosen:
             self.say(name)
             for part in self.parts[name]:
-                found = None
+                self.found[name] = None
                 try:
-                    found = part.measure(self)
-                    self.sheets += part.sheets(found)
+                    self.found[name] = part.measure(self)
+                    self.sheets += part.sheets(self.found[name])
                 except self.faults as fault:
                     self.notes.append(f"A part failed: {fault}")
                     self.say(f"  {fault}")
-                self.found[name] = found
-                self.judge(part.figures(found))
+                self.judge(part.figures(self.found[name]))
 
     def judge(self, figures: Sequence[Figure]) -> None:
         """Keep figures, as a run of this size can tell them."""
@@ -158,13 +133,17 @@ class Bench:
 def run(kind: type[Bench], arguments: list[str]) -> int:
     """Run a benchmark: 1 when a figure that was measured, or should have been, misses its `must`."""
     signal.signal(signal.SIGTERM, _interrupt)
-    options = _options(kind, arguments)
+    parser = argparse.ArgumentParser(prog=f"./run bench {kind.name}", description=kind.about)
+    parser.add_argument("--quick", action="store_true", help="less of everything; writes nothing into the repository")
+    parser.add_argument("--keep", action="store_true", help="leave the benchmark's stack running")
+    parser.add_argument("--only", choices=list(kind.parts), help="one part alone")
+    kind.add_options(parser)
     # Wide enough for the tables where it is no terminal.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     folder = state_folder() / "bench" / kind.name
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        bench = kind(folder, options, console)
+        bench = kind(folder, parser.parse_args(arguments), console)
         found = bench.report()
     except StackError as fault:
         print(f"bench: {fault}", file=sys.stderr)
@@ -180,27 +159,16 @@ def run(kind: type[Bench], arguments: list[str]) -> int:
     return 0 if all(figure.reached for figure in found.figures) else 1
 
 
-def _options(kind: type[Bench], arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog=f"./run bench {kind.name}", description=kind.about)
-    parser.add_argument("--quick", action="store_true", help="less of everything; writes nothing into the repository")
-    parser.add_argument("--keep", action="store_true", help="leave the benchmark's stack running")
-    parser.set_defaults(only=None)
-    if len(kind.parts) > 1:
-        parser.add_argument("--only", choices=list(kind.parts), help="one part alone")
-    kind.add_options(parser)
-    return parser.parse_args(arguments)
-
-
 def at_least(least: float) -> Callable[[str], float]:
     """The type of an option whose value must not be smaller."""
 
-    def number(text: str) -> float:
+    def limited(text: str) -> float:
         value = float(text)
         if value < least:
             raise argparse.ArgumentTypeError(f"must be at least {least:g}")
         return int(value) if value.is_integer() else value
 
-    return number
+    return limited
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

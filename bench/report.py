@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from operator import attrgetter
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from bench.figures import READING, Figure, Key, Runs, number
+from bench.figures import READING, Figure, Row
 
-One = TypeVar("One")
-Column = tuple[str, int]  # an attribute, and digits
-Cells = Mapping[str, Callable[[One], str]]
 FIGURES = ("figure", "value", "unit", "must", "aim", "")
 
 
@@ -30,34 +25,12 @@ class Sheet:
     rows: Sequence[Sequence[str]]
 
     @classmethod
-    def of(cls, title: str, things: Iterable[One], cells: Cells[One]) -> Sheet:
-        """A row for each thing, made by the function of each column."""
-        return cls(title, list(cells), [[cell(one) for cell in cells.values()] for one in things])
-
-    @classmethod
-    def medians(
-        cls, title: str, first: Cells[Key], runs: Runs[Key, One], columns: Mapping[str, Column],
-        last: Cells[Key] = MappingProxyType({}),
-    ) -> Sheet:  # fmt: skip
-        """A row for each contender with runs: what `first` says of it, medians of the runs' attributes, `last`."""
-
-        def cell(of: str, digits: int) -> Callable[[Key], str]:
-            return lambda key: number(runs.median(key, attrgetter(of)), digits)
-
-        found = {name: cell(*column) for name, column in columns.items()}
-        return cls.of(title, runs.by, {**first, **found, **last})
-
-    @classmethod
-    def numbered(cls, title: str, what: str, things: Sequence[One], cells: Cells[One]) -> Sheet:
-        """The same, with a number in front."""
-        sheet = cls.of(title, things, cells)
-        rows = [[str(place), *row] for place, row in enumerate(sheet.rows, 1)]
-        return cls(title, [what, *sheet.columns], rows)
-
-    @classmethod
-    def facts(cls, title: str, facts: Mapping[str, str], columns: Sequence[str] = ("fact", "")) -> Sheet:
-        """A row for each fact."""
-        return cls(title, columns, [list(fact) for fact in facts.items()])
+    def of(cls, title: str, what: str, rows: Mapping[str, Row] | Sequence[Row]) -> Sheet:
+        """A line for each row, by its name or its number."""
+        named = rows if isinstance(rows, Mapping) else {str(place): row for place, row in enumerate(rows, 1)}
+        columns = dict.fromkeys(name for row in named.values() for name in row)
+        lines = [[name, *(shown(row.get(column)) for column in columns)] for name, row in named.items()]
+        return cls(title, [what, *columns], lines)
 
 
 @dataclass
@@ -88,7 +61,15 @@ class Report:
         content = {**asdict(self), "figures": [figure.as_dict() for figure in self.figures], **self.raw}
         del content["raw"]
         (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
-        (folder / f"{name}.md").write_text(self._markdown())
+        parts, machine = [f"# {self.title}"], dict[str, Row]()
+        machine |= {name: {"": value} for name, value in self.machine.items()}
+        for sheet in (*self.sheets, self._figures(), Sheet.of("Machine", "fact", machine)):
+            lines = [sheet.columns, ["---"] * len(sheet.columns), *sheet.rows]
+            rows = ("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+            parts += [f"## {sheet.title}", "\n".join(rows)]
+            if sheet.columns is FIGURES:
+                parts += [READING, "\n".join(f"- {note}" for note in self.notes)]
+        (folder / f"{name}.md").write_text("\n\n".join(part for part in parts if part) + "\n")
 
     def last_line(self) -> str:
         """The figures for programs."""
@@ -97,16 +78,10 @@ class Report:
     def _figures(self) -> Sheet:
         return Sheet("Figures", FIGURES, [figure.cells() for figure in self.figures])
 
-    def _markdown(self) -> str:
-        sheets = [*self.sheets, self._figures(), Sheet.facts("Machine", self.machine)]
-        parts = [f"# {self.title}"]
-        for sheet in sheets:
-            parts += [f"## {sheet.title}", _rows(sheet)]
-            if sheet.columns is FIGURES:
-                parts += [READING, "\n".join(f"- {note}" for note in self.notes)]
-        return "\n\n".join(part for part in parts if part) + "\n"
 
-
-def _rows(sheet: Sheet) -> str:
-    lines = [sheet.columns, ["---"] * len(sheet.columns), *sheet.rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+def shown(value: float | str | None) -> str:
+    """A cell of a table: numbers with three or four digits that count."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    size = abs(value)
+    return f"{value:,.{0 if isinstance(value, int) or size >= 200 else 1 if size >= 20 else 2 if size >= 1 else 4}f}"

@@ -140,7 +140,7 @@ class Ingests:
         with Sampler(groups, ["tasks"], self.place.wal) as sampler:
             began = time.time()
             run = self.airflow.trigger(DAG, body)
-            ended = self.airflow.await_end(DAG, run, timeout_seconds)
+            ended = self.airflow.await_end(DAG, run, timeout_seconds, fails=True)
         account, loads = self._ledger(run)
         if ended["state"] != "success":
             raise StackError(f"the run of {file} failed: {account.get('reason')}; see {self.place.settings.logs}")

@@ -30,14 +30,9 @@ class Door:
         body = {"username": "admin", "password": settings.secrets.admin}
         self.token = str(self.api.call("POST", "auth/token", json=body)["access_token"])
         self.database = psycopg.connect(settings.database_url("warehouse"), autocommit=True)
-        self.airflow.await_dag(DAG)
+        self.airflow.await_dag(DAG, paused=False)
         self.api.call("GET", f"{PREFIX}/counts")
         self.empty()  # of what a benchmark that was stopped left to do
-
-    @property
-    def store(self) -> Path:
-        """The folder of the image store."""
-        return self.settings.images
 
     def order(self, file: Path, count: int, clients: int, *, form: bool = False) -> Order:
         """Uploads to this door."""
@@ -66,7 +61,9 @@ class Door:
         self.database.execute(
             "TRUNCATE millrace.image_rendition, millrace.image, millrace.image_source RESTART IDENTITY CASCADE"
         )
-        for folder in self.store.glob("*/*"):  # the folders above stay: without them the store counts as not mounted
+        for folder in self.settings.images.glob(
+            "*/*"
+        ):  # the folders above stay: without them the store counts as not mounted
             shutil.rmtree(folder, ignore_errors=True)
 
     def await_idle(self) -> None:

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from bench.airflow import wait_for
-from bench.figures import Figure, Runs, rounded
+from bench.figures import Figure, Row, Runs, rounded
 from bench.images.door import Door
 from bench.images.photos import SMALL, make
 from bench.report import Sheet
@@ -15,16 +15,15 @@ from stack.errors import StackError
 
 FULL, QUICK = 5, 2
 MOST_SECONDS, LOOK_SECONDS, REST_SECONDS = 60.0, 0.1, 2.0
-Found = Runs[str, float]
 
 
-def measure(bench: Any) -> Found:
+def measure(bench: Any) -> Runs:
     """One small picture at a time; each waits until the DAG rests."""
     door: Door = bench.door
-    picture = make(bench.folder, SMALL, 1)[0]
+    picture, found = make(bench.folder, SMALL, 1)[0], Runs()
     door.empty()
 
-    def one() -> float:
+    def one() -> Row:
         door.await_idle()
         time.sleep(REST_SECONDS)
         image_id, began = door.post(picture, secrets.token_hex(16).encode()), time.perf_counter()
@@ -34,22 +33,19 @@ def measure(bench: Any) -> Found:
         if shown["state"] == "failed":
             raise StackError(f"the picture failed: {shown['reason']}")
         bench.say(f"  {seconds:.2f} s")
-        return seconds
+        return {"s": seconds}
 
-    found: Found = Runs()
     found.take_turns({"": one}, QUICK if bench.quick else FULL, warm_up=1)  # what Airflow reads only once is in memory
     door.await_idle()
     return found
 
 
-def sheets(found: Found) -> list[Sheet]:
+def sheets(found: Runs) -> list[Sheet]:
     """Each picture."""
-    facts = {"median": f"{found.median('', float):.2f}"}
-    facts |= {f"picture {number}": f"{seconds:.2f}" for number, seconds in enumerate(found.by[""], 1)}
-    return [Sheet.facts("From 202 to all renditions, one picture, idle Airflow", facts, ["picture", "s"])]
+    return [Sheet.of("From 202 to all renditions, one picture, idle Airflow", "picture", found.by[""])]
 
 
-def figures(found: Found | None) -> list[Figure]:
+def figures(found: Runs | None) -> list[Figure]:
     """Seconds until one picture is done."""
-    seconds = rounded(found.median("", float), 2) if found else None
+    seconds = rounded((found or Runs()).median("", "s"), 2)
     return [Figure("s from 202 to all renditions, idle Airflow", seconds, 10.0, 4.0, unit="s")]

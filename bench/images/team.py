@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from bench.measure import children_of, cpu_of
@@ -20,25 +19,6 @@ from stack.errors import StackError
 
 CORES, AHEAD, END_SECONDS = 2, 2, 5.0
 Job = tuple[Path, Path]  # a picture, and the folder for what is made of it
-
-
-@dataclass(frozen=True)
-class Pass:
-    """What one pass over some pictures cost."""
-
-    pictures: int
-    seconds: float
-    cpu_seconds: float
-
-    @property
-    def speed(self) -> float:
-        """Pictures a second."""
-        return self.pictures / self.seconds
-
-    @property
-    def cpu_ms(self) -> float:
-        """CPU milliseconds a picture."""
-        return 1000 * self.cpu_seconds / self.pictures
 
 
 class Team:
@@ -80,12 +60,12 @@ class Team:
             self.peak_bytes = max(self.peak_bytes, usage.ru_maxrss * 1024)  # of it and of its children
         self._workers = []
 
-    def run(self, jobs: Iterable[Job]) -> Pass:
-        """Do the jobs, each by the worker that is free first."""
+    def run(self, jobs: Iterable[Job]) -> tuple[float, float]:
+        """Do the jobs, each by the worker that is free first: pictures a second, and CPU milliseconds a picture."""
         waiting, before, began = iter(jobs), self._cpu_seconds(), time.perf_counter()
         with ThreadPoolExecutor(CORES) as threads:
             done = sum(threads.map(lambda worker: self._work(worker, waiting), self._workers))
-        return Pass(done, time.perf_counter() - began, self._cpu_seconds() - before)
+        return done / (time.perf_counter() - began), 1000 * (self._cpu_seconds() - before) / done
 
     def _work(self, worker: subprocess.Popen[str], waiting: Iterator[Job]) -> int:
         queued = done = 0

@@ -15,12 +15,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bench.airflow import wait_for
-from bench.figures import Figure, Runs, number, rounded
+from bench.figures import Figure, Row, Runs, rounded
 from bench.images import chain
 from bench.images.client import Order, Uploads
 from bench.images.door import DAG, Door, upload
@@ -38,111 +37,69 @@ WARM_UPLOADS, START_SECONDS = 2, 30.0
 BODY, FORM, SINK, TICKET = "Millrace, body", "Millrace, form", "sink: uvicorn, body to a file", "the ticket's endpoint"
 
 
-@dataclass(frozen=True)
-class Scale:
-    """How much is measured."""
-
-    uploads: int
-    rounds: int
-    ticket_uploads: int
+FULL, QUICK = (600, 3, 100), (100, 1, 50)  # uploads, rounds, uploads to the ticket's endpoint
+PEAK, IDLE = "peak RSS MB", "idle RSS MB"
 
 
-FULL, QUICK = Scale(600, 3, 100), Scale(100, 1, 50)
-
-
-@dataclass(frozen=True)
-class Served:
-    """One order of uploads to a server, and what it took."""
-
-    uploads: Uploads
-    cpu_ms: float  # an upload
-    peak_rss: int
-    peak_pss: int
-
-    @property
-    def speed(self) -> float:
-        """Requests a second."""
-        return len(self.uploads.seconds) / self.uploads.all_seconds
-
-    @property
-    def p50(self) -> float:
-        """Half of the uploads took no longer."""
-        return self.uploads.percentile(50)
-
-    @property
-    def p99(self) -> float:
-        """99 % of the uploads took no longer."""
-        return self.uploads.percentile(99)
-
-
-@dataclass
-class Found:
-    """What the upload part found, by server."""
-
-    runs: Runs[str, Served] = field(default_factory=Runs)
-    idle_rss: int = 0
-    megabytes: float = 0.0
-
-    def growth_bytes(self) -> int | None:
-        """Peak memory of Airflow's API server over idle; resident, as each sees it who looks at the process."""
-        peaks = [one.peak_rss for name in (BODY, FORM) for one in self.runs.by.get(name, [])]
-        return max(peaks) - self.idle_rss if peaks else None
-
-
-def measure(bench: Any) -> Found:
+def measure(bench: Any) -> Runs:
     """Everything of this part."""
-    folder, say, scale = bench.folder, bench.say, QUICK if bench.quick else FULL
-    rounds: int = bench.options.repeat or scale.rounds
+    folder, (count, rounds, ticket_count) = bench.folder, QUICK if bench.quick else FULL
     door: Door = bench.door
-    pictures = make(folder, KINDS[0], 2)
+    pictures, found = make(folder, KINDS[0], 2), Runs()
     file = min(pictures, key=lambda picture: abs(picture.stat().st_size - SIZE_BYTES))
-    found = Found(megabytes=file.stat().st_size / 1e6)
     api = descendants(snapshot(), bench.place.component("api-server"))
 
-    def one(name: str, order: Order, processes: list[int]) -> Served:
-        say(f"{name}: {order.count} uploads of {found.megabytes:.1f} MB")
+    def one(name: str, order: Order, processes: list[int]) -> tuple[Row, Uploads]:
+        bench.say(f"{name}: {order.count} uploads")
         upload(Order(order.url, order.file, WARM_UPLOADS, 1, order.form, order.token))
         if order.token:
             door.empty()
         before = cpu_of_all(processes)
         with MemoryWatch(processes) as watch:
             done = upload(order)
-        spent = cpu_of_all(processes) - before
-        say(f"  p50 {done.percentile(50):.2f} s, p99 {done.percentile(99):.2f} s")
-        return Served(done, 1000 * spent / order.count, watch.peak_rss, watch.peak_pss)
+        cpu_ms = 1000 * (cpu_of_all(processes) - before) / order.count
+        bench.say(f"  p50 {done.percentile(50):.2f} s, p99 {done.percentile(99):.2f} s")
+        return {
+            "uploads": order.count, "requests/s": order.count / done.all_seconds, "p50 s": done.percentile(50),
+            "p99 s": done.percentile(99), "CPU ms an upload": cpu_ms, PEAK: watch.peak_rss / 1e6,
+            "peak PSS MB": watch.peak_pss / 1e6,
+        }, done  # fmt: skip
 
-    def ours(name: str) -> Served:
+    def ours(name: str) -> Row:
         """Airflow's API server with Millrace's routes."""
-        done = one(name, door.order(file, scale.uploads, CLIENTS, form=name == FORM), api)
-        kept, ids = sum(door.counts().values()), len(set(done.uploads.ids))
-        if kept != scale.uploads or ids != kept:
-            raise StackError(f"{name}: of {scale.uploads} uploads {ids} have ids, {kept} are kept")
+        row, done = one(name, door.order(file, count, CLIENTS, form=name == FORM), api)
+        kept, ids = sum(door.counts().values()), len(set(done.ids))
+        if kept != count or ids != kept:
+            raise StackError(f"{name}: of {count} uploads {ids} have ids, {kept} are kept")
         door.empty()
-        return done
+        return row
 
-    def other(name: str, script: str, path: str, count: int) -> Served:
+    def other(name: str, script: str, path: str, count: int) -> Row:
         with _server(script, folder) as (port, pid):
-            return one(name, Order(f"http://{HOST}:{port}{path}", str(file), count, CLIENTS, name == TICKET), [pid])
+            order = Order(f"http://{HOST}:{port}{path}", str(file), count, CLIENTS, name == TICKET)
+            return one(name, order, [pid])[0]
 
-    contenders: dict[str, Callable[[], Served]] = {
-        SINK: lambda: other(SINK, "sink.py", "/", scale.uploads), BODY: lambda: ours(BODY), FORM: lambda: ours(FORM)
+    contenders: dict[str, Callable[[], Row]] = {
+        SINK: lambda: other(SINK, "sink.py", "/", count), BODY: lambda: ours(BODY), FORM: lambda: ours(FORM)
     }  # fmt: skip
-    ticket = {TICKET: lambda: other(TICKET, "ticket.py", "/upload", scale.ticket_uploads)}
+    ticket = {TICKET: lambda: other(TICKET, "ticket.py", "/upload", ticket_count)}
+    door.await_idle()  # a run that is paused does not end
     door.airflow.pause(DAG, True)
     try:
         door.await_idle()
         with MemoryWatch(api) as idle:
-            found.idle_rss = idle.first_rss
+            bench.notes.append(f"Idle, Airflow's API server holds {idle.first_rss / 1e6:,.0f} MB (RSS).")
         with _resizing(folder, pictures):
-            found.runs.take_turns({**contenders, **ticket}, 1)
-            found.runs.take_turns(contenders, rounds - 1)
+            found.take_turns({**contenders, **ticket}, 1)
+            found.take_turns(contenders, (bench.options.repeat or rounds) - 1)
     finally:
         door.empty()
         door.airflow.pause(DAG, False)
-    bench.notes += [
-        f"Uploads: {CLIENTS} clients, {found.megabytes:.1f} MB, while two processes resize; {DAG} is paused meanwhile.",
-        f"Idle, Airflow's API server holds {found.idle_rss / 1e6:,.0f} MB (RSS).",
-    ]
+    bench.notes.append(
+        f"Uploads: {CLIENTS} clients, {file.stat().st_size / 1e6:.1f} MB, while two processes resize; {DAG} is paused."
+    )
+    for row in (*found.by[BODY], *found.by[FORM]):
+        row[IDLE] = idle.first_rss / 1e6
     return found
 
 
@@ -203,29 +160,19 @@ def _resizing(folder: Path, pictures: Sequence[Path]) -> Iterator[None]:
         raise faults[0]
 
 
-def sheets(found: Found) -> list[Sheet]:
-    """Answers and memory by server."""
-
-    def most(of: str) -> Callable[[str], str]:
-        return lambda name: number(max(getattr(one, of) for one in found.runs.by[name]), 0, 1e6)
-
-    count: dict[str, Callable[[str], str]] = {
-        "server": str,
-        "uploads": lambda name: f"{len(found.runs.by[name])} x {len(found.runs.by[name][0].uploads.seconds)}",
-    }
-    medians = {"requests/s": ("speed", 1), "p50 s": ("p50", 2), "p99 s": ("p99", 2), "CPU ms an upload": ("cpu_ms", 1)}
-    peaks = {"peak RSS MB": most("peak_rss"), "peak PSS MB": most("peak_pss")}
-    return [Sheet.medians("Uploads while two processes resize", count, found.runs, medians, peaks)]
+def sheets(found: Runs) -> list[Sheet]:
+    """Answers and memory by server, medians of the rounds."""
+    return [Sheet.of("Uploads while two processes resize", "server", found.medians())]
 
 
-def figures(found: Found | None) -> list[Figure]:
+def figures(found: Runs | None) -> list[Figure]:
     """The time to an answer against the least and against the ticket's endpoint, and memory."""
-    found = found or Found()
-    ours = {name: found.runs.ratio(name, other, lambda one: one.p99) for name, other in ((BODY, SINK), (FORM, TICKET))}
-    growth = found.growth_bytes()
-    megabytes = rounded(None if growth is None else growth / 1e6, 1)
+    found = found or Runs()
+    peaks = [peak for name in (BODY, FORM) for peak in found.values(name, PEAK)]
+    growth = max(peaks) - found.values(BODY, IDLE)[0] if peaks else None  # resident, as each sees it who looks
     return [
-        Figure("upload p99 / a bare uvicorn sink", ours[BODY], 2.5, 1.5, full_size=True),
-        Figure("upload p99, form / the ticket's endpoint", ours[FORM], 0.2, 0.1, full_size=True),
-        Figure("peak memory of the API server over idle, MB", megabytes, 150.0, 60.0, unit="MB"),
-    ]
+        Figure("upload p99 / a bare uvicorn sink", found.ratio(BODY, SINK, "p99 s"), 2.5, 1.5, full_size=True),
+        Figure("upload p99, form / the ticket's endpoint", found.ratio(FORM, TICKET, "p99 s"), 0.2, 0.1,
+               full_size=True),
+        Figure("peak memory of the API server over idle, MB", rounded(growth, 1), 150.0, 60.0, unit="MB"),
+    ]  # fmt: skip

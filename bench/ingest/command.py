@@ -14,7 +14,6 @@ import argparse
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from operator import attrgetter
 from statistics import median
 from typing import Any, ClassVar, TypeVar
 
@@ -22,7 +21,7 @@ import psycopg
 
 from bench import harness, picture
 from bench.airflow import span
-from bench.figures import Figure, Runs, number, ratio
+from bench.figures import Figure, Row, Runs, ratio
 from bench.files import FORMS, File, make, size_name
 from bench.harness import at_least
 from bench.ingest.peers import COPY, EXPERT, GUARDED, MILLRACE, OTHERS, PINS, PROFILE, TICKET, Peer
@@ -35,10 +34,9 @@ from bench.venvs import Absent
 from stack.errors import StackError
 
 QUICK_MB, QUICK_SMALL_MB = 30.0, 10.0
-SECONDS = attrgetter("seconds")
+SECONDS, COSTS = "s", ("client CPU s", "server CPU s", "peak MB", "WAL MB")
 FORMS_OF_SMALL = ("dirty", "clean", "unique")
 SMALL = (EXPERT, COPY, *OTHERS)  # once each on the small file
-Cell = Callable[[str], str]
 Done = TypeVar("Done")
 
 
@@ -75,7 +73,7 @@ class Bench(harness.Bench):
         self.full, self.full_small = size_name(large_mb), size_name(small_mb)
         self.rounds = self.options.repeat or (1 if self.quick or self.options.gb > 1 else 3)
         self.lines: dict[str, Line] = {}
-        self.costs: Runs[str, Cost] = Runs()
+        self.costs, self.last_cost = Runs(), dict[str, Cost]()
         self.first_runs: list[DagRun] = []
         large = make(self.place.folder / "files", QUICK_MB if self.quick else large_mb, FORMS)
         small = make(self.place.folder / "files", QUICK_SMALL_MB if self.quick else small_mb, FORMS_OF_SMALL)
@@ -186,20 +184,23 @@ class Bench(harness.Bench):
             self.costs.absent[name] = str(fault)
             self.say(f"  {fault}")
             return None
-        self.costs.by[name].append(cost(done))
-        self.say(f"  {cost(done).seconds:.1f} s, {line.megabytes / cost(done).seconds:.1f} MB/s")
+        self.last_cost[name] = found = cost(done)
+        values = found.client_cpu_seconds, found.server_cpu_seconds, found.peak_bytes / 1e6, found.wal_bytes / 1e6
+        self.costs.by[name].append({SECONDS: found.seconds, **dict(zip(COSTS, values, strict=True))})
+        self.say(f"  {found.seconds:.1f} s, {line.megabytes / found.seconds:.1f} MB/s")
         return done
 
     def speed(self, name: str) -> float | None:
         """MB/s, of the median."""
-        return self.costs.median(name, lambda cost: self.lines[name].megabytes / cost.seconds)
+        seconds = self.costs.median(name, SECONDS)
+        return self.lines[name].megabytes / seconds if seconds else None
 
     def figures_of(self, large: File) -> list[Figure]:
         """What a user of other loaders asks, and what a fixed cost at small size makes meaningless."""
         full, small, size = self.full, self.full_small, size_name(large.megabytes) if self.quick else self.full
         seconds = {name: self.costs.median(name, SECONDS) for name in self.lines}
         guarded = min((found for name in ("second naive", "second guarded") if (found := seconds[name])), default=None)
-        peak = max(self.costs.by["first"], key=lambda cost: cost.peak_bytes)
+        peak = max((done.cost for done in self.first_runs), key=lambda cost: cost.peak_bytes)
         share = median(done.airflow_seconds for done in self.first_runs)
         self.notes.append(
             f"Peak memory of the task processes: PSS (shared pages counted once); sum of RSS "
@@ -225,30 +226,24 @@ class Bench(harness.Bench):
 
     def table(self) -> Sheet:
         """A line a contender and file. CPU, memory and WAL are of the last repetition."""
-
-        def of(field: str, digits: int, unit: float = 1.0) -> Cell:
-            return lambda name: number(getattr(self.costs.last(name), field, None), digits, unit)
-
-        def able(trait: str) -> Cell:
-            return lambda name: {True: "yes", False: "no", None: ""}[getattr(self.lines[name].traits, trait)]
-
-        cells: dict[str, Cell] = {
-            "contender": lambda name: ": ".join(filter(None, [self.lines[name].label, self.costs.absent.get(name)])),
-            "file": lambda name: self.lines[name].file,
-            "s": lambda name: number(self.costs.median(name, SECONDS)), "MB/s": lambda name: number(self.speed(name)),
-            "client CPU s": of("client_cpu_seconds", 1), "server CPU s": of("server_cpu_seconds", 1),
-            "peak MB": of("peak_bytes", 0, 1e6), "WAL MB": of("wal_bytes", 0, 1e6), "upserts": able("upserts"),
-            "survives a bad row": able("survives_bad_row"), "quoted newlines": able("reads_quoted_newlines"),
-        }  # fmt: skip
-        return Sheet.of("Whole runs", self.lines, cells)
+        rows, words = list[Row](), {True: "yes", False: "no", None: ""}
+        for name, line in self.lines.items():
+            last: Row = self.costs.by[name][-1] if self.costs.by.get(name) else {}
+            rows.append({
+                "contender": ": ".join(filter(None, [line.label, self.costs.absent.get(name)])), "file": line.file,
+                "s": self.costs.median(name, SECONDS), "MB/s": self.speed(name),
+                **{what: last.get(what) for what in COSTS}, "upserts": words[line.traits.upserts],
+                "survives a bad row": words[line.traits.survives_bad_row],
+                "quoted newlines": words[line.traits.reads_quoted_newlines],
+            })  # fmt: skip
+        return Sheet.of("Whole runs", "", rows)
 
     def plain(self, name: str) -> dict[str, Any]:
         """A line of the table for programs."""
-        last, kept = self.costs.last(name), ("client_cpu_seconds", "server_cpu_seconds", "peak_bytes", "wal_bytes")
+        cost = self.last_cost.get(name)
         return {
-            **asdict(self.lines[name]), "seconds": [cost.seconds for cost in self.costs.by.get(name, [])],
-            **{field: getattr(last, field, None) for field in kept}, "note": self.costs.absent.get(name, ""),
-            "megabytes_per_second": self.speed(name),
+            **asdict(self.lines[name]), **(asdict(cost) if cost else {}), "seconds": self.costs.values(name, SECONDS),
+            "note": self.costs.absent.get(name, ""), "megabytes_per_second": self.speed(name),
         }  # fmt: skip
 
     def profile(self, file: File) -> None:
@@ -264,7 +259,7 @@ class Bench(harness.Bench):
         else:
             self.notes.append(f"no profile of the engine: {done.fault}")
         self.raw["profile"] = found
-        self.sheets.append(Sheet.facts("Profile", dict(costs_in_words(found)), ("part", "cost")))
+        self.sheets.append(Sheet.of("Profile", "part", costs_in_words(found)))
 
     @property
     def title(self) -> str:
@@ -315,11 +310,11 @@ def steps_profile(done: DagRun) -> dict[str, Any]:
     return found
 
 
-def costs_in_words(profile: dict[str, Any], whole: str = "") -> list[tuple[str, str]]:
+def costs_in_words(profile: dict[str, Any], whole: str = "") -> dict[str, Row]:
     """Each part of a profile and its figures in words; the parts of a part follow it."""
-    found: list[tuple[str, str]] = []
+    found: dict[str, Row] = {}
     for part, values in profile.items():
         plain = {name.replace("_", " "): value for name, value in values.items() if name != "parts"}
-        found.append((whole + part, ", ".join(f"{name} {value:g}" for name, value in plain.items())))
-        found += costs_in_words(values.get("parts", {}), f"{part}, ")
+        found[whole + part] = {"cost": ", ".join(f"{name} {value:g}" for name, value in plain.items())}
+        found |= costs_in_words(values.get("parts", {}), f"{part}, ")
     return found

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.figures import Figure
+from bench.figures import Figure, Row
 from bench.harness import Bench
 from bench.memory.cases import Case, cases
 from bench.memory.programs import Program, running
@@ -36,7 +36,7 @@ class Named:
 
 
 @dataclass(frozen=True)
-class Row:
+class Told:
     """What was said of one program; `failed` says why nothing was."""
 
     case: Case
@@ -57,11 +57,11 @@ class Row:
         )
 
 
-def measure(bench: Bench) -> list[Row]:
+def measure(bench: Bench) -> list[Told]:
     """Audit every program, or a few; some run side by side."""
     wanted = [case for case in cases() if not bench.quick or case.name in QUICK]
 
-    def one(case: Case) -> Row:
+    def one(case: Case) -> Told:
         row = _audited(bench.folder, case)
         bench.say(f"{case.name:<28} {'ok   ' if row.right else 'WRONG'} {row.failed or f'{row.verdict}, {row.kind}'}")
         return row
@@ -70,7 +70,7 @@ def measure(bench: Bench) -> list[Row]:
         return list(pool.map(one, wanted))
 
 
-def _audited(folder: Path, case: Case) -> Row:
+def _audited(folder: Path, case: Case) -> Told:
     try:
         python = python_of(case.venv, folder / "venvs", PINS) if case.venv else None
         with (
@@ -78,9 +78,9 @@ def _audited(folder: Path, case: Case) -> Row:
             running(case.body, Path(place), python=python, STEPS=str(case.steps)) as program,
         ):
             found = audit(program.in_lapse, SECONDS, PROFILE_SECONDS)
-            return Row(case, found.said.verdict, found.said.kind, named(program, case, found))
+            return Told(case, found.said.verdict, found.said.kind, named(program, case, found))
     except (Absent, StackError, MemoryAuditError) as fault:
-        return Row(case, failed=str(fault))
+        return Told(case, failed=str(fault))
 
 
 def named(program: Program, case: Case, found: Audit) -> Named:
@@ -96,18 +96,20 @@ def named(program: Program, case: Case, found: Audit) -> Named:
     return Named("; ".join(words for words in (texts[0] if texts else "", _short(holder)) if words), guilty)
 
 
-def sheets(rows: Sequence[Row]) -> list[Sheet]:
+def sheets(rows: Sequence[Told]) -> list[Sheet]:
     """One line a program."""
-    cells: dict[str, Callable[[Row], str]] = {
-        "program": lambda row: row.case.name, "is": lambda row: "leak" if row.case.leaks else "innocent",
-        "verdict": lambda row: row.failed or row.verdict, "kind": lambda row: row.kind,
-        "named: line; holder": lambda row: row.named.words if row.case.leaks else "",
-        "": lambda row: "FAILED" if row.failed else "right" if row.right else "WRONG",
+    told: dict[str, Row] = {
+        row.case.name: {
+            "is": "leak" if row.case.leaks else "innocent", "verdict": row.failed or row.verdict, "kind": row.kind,
+            "named: line; holder": row.named.words if row.case.leaks else "",
+            "": "FAILED" if row.failed else "right" if row.right else "WRONG",
+        }
+        for row in rows
     }  # fmt: skip
-    return [Sheet.of("Real programs, audited", rows, cells)]
+    return [Sheet.of("Real programs, audited", "program", told)]
 
 
-def figures(rows: Sequence[Row] | None) -> list[Figure]:
+def figures(rows: Sequence[Told] | None) -> list[Figure]:
     """How many are told right. A program that failed counts as not right."""
     leaks = [row for row in rows or [] if row.case.leaks]
     innocent = [row for row in rows or [] if not row.case.leaks]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
+from typing import Any
 
 import numpy as np
 
-from bench.figures import Figure, Say, number, rounded
+from bench.figures import Figure, Row, Say, rounded
 from bench.harness import Bench
 from bench.memory.kinds import KINDS, Kind
 from bench.memory.late_kinds import LATE_KINDS
@@ -19,6 +20,7 @@ from include.memory.verdict.judge import judge
 from include.memory.verdict.series import Judgement
 
 SEEDS, QUICK_SEEDS = 50, 5
+LEAK, FLAGGED, EARLY = "leak", "leaking", "too early"
 Delay = tuple[float | None, float | None]  # hours to `growing (watch)` and to `leaking`
 
 
@@ -63,33 +65,11 @@ def replay(traces: Sequence[Trace], every_hours: float, *, from_hours: float = 0
 
 
 @dataclass(frozen=True)
-class Line:
-    """One kind: of how many processes, how many were flagged, watched at the end, and when."""
-
-    kind: str
-    leaks: bool
-    processes: int
-    flagged: int
-    too_early: int
-    watched: int
-    hours: float | None  # median age at the flag
-    kinds_said: str
-
-
-@dataclass(frozen=True)
-class Score:
-    """Precision and recall over many processes. A leak that was flagged before it began counts against precision."""
-
-    precision: float
-    recall: float
-
-
-@dataclass(frozen=True)
 class Found:
     """What is said of the kinds that the rules were made with, and of later ones; how soon leaks are noticed."""
 
-    early: list[Line]
-    late: list[Line]
+    early: dict[str, Row]
+    late: dict[str, Row]
     steady: Delay
     fast: float | None
 
@@ -101,27 +81,31 @@ def measure(bench: Bench) -> Found:
     return Found(early, late, delays(steady_leak, seeds), delays(fast_leak, seeds)[1])
 
 
-def judged(kinds: Sequence[Kind], seeds: int, say: Say) -> list[Line]:
+def judged(kinds: Sequence[Kind], seeds: int, say: Say) -> dict[str, Row]:
     """Judge every kind with every seed."""
-    lines = []
+    rows: dict[str, Row] = {}
     for kind in kinds:
         done = [replay(kind.traces(seed), kind.judged_every_hours) for seed in range(seeds)]
         ages = [one.leaking_at for one in done if one.leaking_at is not None]
         said = Counter(one.said[-1].kind for one in done if one.leaking_at is not None)
-        watched = sum(bool(one.said) and one.said[-1].verdict == "growing (watch)" for one in done)
-        early, age = sum(one.too_early for one in done), median(ages) if ages else None
-        words = ", ".join(f"{name} {count}" for name, count in said.most_common())
-        lines.append(Line(kind.name, kind.leaks, len(done), len(ages), early, watched, age, words))
+        rows[kind.name] = {
+            "is": LEAK if kind.leaks else "innocent", "processes": len(done), FLAGGED: len(ages),
+            EARLY: sum(one.too_early for one in done),
+            "watched at the end": sum(bool(one.said) and one.said[-1].verdict == "growing (watch)" for one in done),
+            "age, h, median": median(ages) if ages else None,
+            "said to be": ", ".join(f"{name} {count}" for name, count in said.most_common()),
+        }  # fmt: skip
         say(f"{kind.name:<28} {'leak' if kind.leaks else 'innocent':<9} flagged {len(ages):>3} of {seeds}")
-    return lines
+    return rows
 
 
-def score(lines: Sequence[Line]) -> Score:
-    """A process counts as flagged if it was ever called leaking."""
-    true = sum(line.flagged - line.too_early for line in lines if line.leaks)
-    false = sum(line.flagged if not line.leaks else line.too_early for line in lines)
-    leaks = sum(line.processes for line in lines if line.leaks)
-    return Score(true / max(true + false, 1), true / max(leaks, 1))
+def score(rows: Iterable[Mapping[str, Any]]) -> tuple[float, float]:
+    """Precision and recall. A process counts as flagged if it was ever called leaking; before it leaks, as false."""
+    found = list(rows)
+    true = sum(row[FLAGGED] - row[EARLY] for row in found if row["is"] == LEAK)
+    false = sum(row[EARLY] if row["is"] == LEAK else row[FLAGGED] for row in found)
+    leaks = sum(row["processes"] for row in found if row["is"] == LEAK)
+    return true / max(true + false, 1), true / max(leaks, 1)
 
 
 def steady_leak(seed: int) -> Delay:
@@ -159,31 +143,25 @@ def _delays(found: Replay, onset: float) -> Delay:
 
 def sheets(found: Found) -> list[Sheet]:
     """One line a kind."""
-    cells: dict[str, Callable[[Line], str]] = {
-        "kind": lambda line: line.kind, "is": lambda line: "leak" if line.leaks else "innocent",
-        "processes": lambda line: str(line.processes), "leaking": lambda line: str(line.flagged),
-        "too early": lambda line: str(line.too_early), "watched at the end": lambda line: str(line.watched),
-        "age, h, median": lambda line: number(line.hours), "said to be": lambda line: line.kinds_said,
-    }  # fmt: skip
     return [
-        Sheet.of("Kinds that the rules were made with", found.early, cells),
-        Sheet.of("Kinds that were written after the rules were frozen", found.late, cells),
+        Sheet.of("Kinds that the rules were made with", "kind", found.early),
+        Sheet.of("Kinds that were written after the rules were frozen", "kind", found.late),
     ]
 
 
 def figures(found: Found) -> list[Figure]:
     """How often the audit is right, for which a few seeds are too few, and how soon."""
-    early, late = score(found.early), score(found.late)
+    (precision, recall), (late_precision, late_recall) = score(found.early.values()), score(found.late.values())
+    minutes, (watch, leaking) = rounded(None if found.fast is None else found.fast * 60, 1), found.steady
 
     def share(name: str, value: float, must: float, aim: float) -> Figure:
         return Figure(name, round(value, 4), must, aim, "higher", full_size=True)
 
-    minutes, (watch, leaking) = rounded(None if found.fast is None else found.fast * 60, 1), found.steady
     return [
-        share("precision of verdicts on simulated series", early.precision, 0.98, 0.995),
-        share("recall of verdicts on simulated series", early.recall, 0.95, 0.99),
-        share("precision on kinds written after the rules", late.precision, 0.9, 0.97),
-        share("recall on kinds written after the rules", late.recall, 0.9, 0.97),
+        share("precision of verdicts on simulated series", precision, 0.98, 0.995),
+        share("recall of verdicts on simulated series", recall, 0.95, 0.99),
+        share("precision on kinds written after the rules", late_precision, 0.9, 0.97),
+        share("recall on kinds written after the rules", late_recall, 0.9, 0.97),
         Figure("steady leak of 1 % an hour to growing (watch), h, median", watch, 10.0, 3.0, unit="h"),
         Figure("steady leak of 1 % an hour to leaking, h, median", leaking, 30.0, 10.0, unit="h"),
         Figure("fast leak to leaking, min, median", minutes, 45.0, 20.0, unit="min"),

@@ -11,15 +11,13 @@ from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from io import BytesIO
 from pathlib import Path
 
 from bench.airflow import Json, seconds_of, wait_for
-from bench.figures import Figure, Say, number, rounded
+from bench.figures import Figure, Row, Say, rounded
 from bench.harness import Bench
 from bench.place import serve_the_schedule
 from bench.report import Sheet
@@ -34,29 +32,12 @@ DAYS, QUICK_DAYS = 365, 8
 ROWS, NEW_ROWS = 200, 150  # of a day; the others correct the day before
 WORKERS, CONCURRENCY = 2, 4
 ACTIVE_RUNS = 8
+EXACT, OVERHEAD = "days exact", "Airflow's overhead, s a day"
 SECONDS_A_DAY, POLL_SECONDS = 10.0, 2.0  # given up after
 CREATE_SECONDS = 600.0  # for the command that makes all runs
 
 
-@dataclass(frozen=True)
-class Found:
-    """A backfill that has ended."""
-
-    days: int
-    seconds: float
-    work_seconds: float  # of all days, in the ledger
-    exact_days: int
-    tasks: int  # processes that Airflow started
-    rows: int
-    cpu_seconds: float | None  # of all hosts
-
-    @property
-    def overhead_seconds(self) -> float:
-        """Of a day."""
-        return (self.seconds - self.work_seconds / WORKERS) / self.days
-
-
-def measure(bench: Bench) -> Found:
+def measure(bench: Bench) -> Row:
     """Files, cluster, backfill, comparison."""
     days = QUICK_DAYS if bench.quick else DAYS
     with Cluster(bench.folder, workers=WORKERS, concurrency=CONCURRENCY, say=bench.say) as cluster:
@@ -72,7 +53,7 @@ def measure(bench: Bench) -> Found:
         ended = _await_end(cluster, days, bench.say)
         after = cluster.cpu_seconds
         cpu = None if before is None or after is None else after - before
-        return replace(_compare(cluster, files, ended - began), cpu_seconds=cpu)
+        return _compare(cluster, files, ended - began, cpu)
 
 
 def _write_files(folder: Path, days: int) -> dict[date, list[dict[str, str]]]:
@@ -115,7 +96,7 @@ def _runs(cluster: Cluster, state: str, limit: int) -> Json:
     return found
 
 
-def _compare(cluster: Cluster, files: dict[date, list[dict[str, str]]], seconds: float) -> Found:
+def _compare(cluster: Cluster, files: dict[date, list[dict[str, str]]], seconds: float, cpu: float | None) -> Row:
     """The table against the files, and each day's account against its own."""
     wanted: dict[int, tuple[date, Decimal, str]] = {}
     for day, rows in files.items():
@@ -142,29 +123,23 @@ def _compare(cluster: Cluster, files: dict[date, list[dict[str, str]]], seconds:
     work = float(sum(run[-1] for run in runs))
     # Task instances that a process was started for.
     tasks = cluster.airflow.api.get(f"dags/{DAG}/dagRuns/~/taskInstances", state="success", limit=1)["total_entries"]
-    return Found(len(files), seconds, work, len(right - wrong), int(tasks), len(held), None)
+    days = len(files)
+    return {
+        "days": days, "s": seconds, "s a day": seconds / days, "the ingest's own work, s a day": work / days,
+        OVERHEAD: (seconds - work / WORKERS) / days, "CPU of all hosts, s a day": cpu and cpu / days,
+        "tasks run": int(tasks), "rows in the end": len(held), EXACT: len(right - wrong),
+    }  # fmt: skip
 
 
-def sheets(found: Found) -> list[Sheet]:
+def sheets(found: Row) -> list[Sheet]:
     """One line."""
-    cells: dict[str, Callable[[Found], str]] = {
-        "days": lambda one: f"{one.days}",
-        "s": lambda one: number(one.seconds, 0),
-        "s a day": lambda one: number(one.seconds / one.days, 2),
-        "the ingest's own work, s a day": lambda one: number(one.work_seconds / one.days, 2),
-        "Airflow's overhead, s a day": lambda one: number(one.overhead_seconds, 2),
-        "CPU of all hosts, s a day": lambda one: number(one.cpu_seconds, 2, one.days),
-        "tasks run": lambda one: f"{one.tasks:,}",
-        "rows in the end": lambda one: f"{one.rows:,}",
-        "days exact": lambda one: f"{one.exact_days}",
-    }
-    return [Sheet.of(f"A backfill of small daily files, {WORKERS} workers", [found], cells)]
+    return [Sheet.of(f"A backfill of small daily files, {WORKERS} workers", "", [found])]
 
 
-def figures(found: Found | None) -> list[Figure]:
+def figures(found: dict[str, float] | None) -> list[Figure]:
     """Exactness and overhead."""
-    days, inexact = (found.days, found.days - found.exact_days) if found else (DAYS, None)
-    overhead = rounded(found.overhead_seconds if found else None, 2)
+    days, inexact = (int(found["days"]), found["days"] - found[EXACT]) if found else (DAYS, None)
+    overhead = rounded(found[OVERHEAD] if found else None, 2)
     return [
         Figure(f"backfill of {days} days: days that are not exact", inexact, 0, 0, unit="days"),
         Figure(f"backfill of {DAYS} days: Airflow's overhead a day, s", overhead, 3.0, 1.5, unit="s", full_size=True),

@@ -13,21 +13,20 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from operator import attrgetter
 from pathlib import Path
 
 import psycopg
 
-from bench.figures import Figure, Runs, number
+from bench.figures import Figure, Row, Runs
 from bench.files import File, make, size_name
 from bench.harness import Bench, PartOf
 from bench.place import WAREHOUSE, Place
 from bench.report import Sheet
-from bench.runs import DagRun, Ingests
+from bench.runs import Ingests
 from bench.scale.ranges import BUCKET
 
 MOST_GB, SMALL_MB = 20.0, 1000.0
@@ -40,39 +39,16 @@ CONNECTION = "bench_s3"
 PLAIN, GZIP, S3 = "plain file", "gzip", "s3://"
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """A first load, and what its table takes with the key."""
-
-    file: File
-    run: DagRun
-    table_bytes: int
-
-    @property
-    def seconds(self) -> float:
-        """Of the whole run."""
-        return self.run.seconds
-
-    @property
-    def speed(self) -> float:
-        """MB/s."""
-        return self.file.megabytes / self.run.seconds
-
-    @property
-    def plan(self) -> float:
-        """Seconds of the plan."""
-        return self.run.parts[0]
-
-
 @dataclass
 class Found:
     """Loads by size, `large` and `small`, or by kind of source; what there is to say of the files."""
 
     about: str
-    runs: Runs[str, Loaded] = field(default_factory=Runs)
+    megabytes: float
+    runs: Runs = field(default_factory=Runs)
 
 
-def load(bench: Bench, ingests: Ingests, file: File, source: Path | str | None = None) -> Loaded:
+def load(bench: Bench, ingests: Ingests, file: File, source: Path | str | None = None) -> Row:
     """Into an empty table, which is dropped then."""
     if isinstance(source, Path):
         replace(file, path=source).warm()
@@ -80,9 +56,18 @@ def load(bench: Bench, ingests: Ingests, file: File, source: Path | str | None =
     with psycopg.connect(ingests.place.dsn(WAREHOUSE)) as connection:
         ((size,),) = connection.execute("SELECT pg_total_relation_size('public.orders')")
     ingests.place.drop_all(WAREHOUSE)
-    done = Loaded(file, run, int(size))
-    bench.say(f"  {source or size_name(file.megabytes)}: {run.seconds:.1f} s, {done.speed:.0f} MB/s")
-    return done
+    plan, loads, merge = run.parts
+    bench.say(f"  {source or size_name(file.megabytes)}: {run.seconds:.1f} s")
+    each_gb = {
+        "plan, s/GB": plan, "load, s/GB": loads, "merge, s/GB": merge, "tasks' CPU s/GB": run.cost.client_cpu_seconds,
+        "server's CPU s/GB": run.cost.server_cpu_seconds, "WAL, GB/GB": run.cost.wal_bytes / 1e9,
+        "table and key, GB/GB": int(size) / 1e9,
+    }  # fmt: skip
+    return {
+        "s": run.seconds, "MB/s": file.megabytes / run.seconds, "Airflow, s": run.airflow_seconds,
+        **{name: value / file.megabytes * 1000 for name, value in each_gb.items()},
+        "tasks' peak RSS, MB": run.cost.peak_rss_bytes / 1e6,
+    }  # fmt: skip
 
 
 def measure_sizes(bench: Bench) -> Found:
@@ -91,9 +76,9 @@ def measure_sizes(bench: Bench) -> Found:
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free / 1e9
     gigabytes = bench.options.gb or float(max(1, min(MOST_GB, (free - SPARE_GB) // BYTES_A_BYTE)))
-    found = Found(f"{free:.0f} GB of disk were free")
     small = make(folder, QUICK_SMALL_MB if bench.quick else SMALL_MB, ["dirty"])["dirty"]
     large = make(folder, QUICK_MB if bench.quick else gigabytes * 1000, ["dirty"])["dirty"]
+    found = Found(f"{free:.0f} GB of disk were free", large.megabytes)
     try:
         with Place() as place:
             ingests = Ingests(place)
@@ -114,32 +99,15 @@ def measure_sizes(bench: Bench) -> Found:
 
 
 def sheets_of_sizes(found: Found) -> list[Sheet]:
-    """A line a run."""
-
-    def each_gb(of: Callable[[DagRun], float], digits: int) -> Callable[[Loaded], str]:
-        return lambda one: number(of(one.run) / one.file.megabytes * 1000, digits)
-
-    cells: dict[str, Callable[[Loaded], str]] = {
-        "file": lambda one: size_name(one.file.megabytes), "s": lambda one: number(one.seconds),
-        "MB/s": lambda one: number(one.speed), "plan, s/GB": each_gb(lambda run: run.parts[0], 2),
-        "load, s/GB": each_gb(lambda run: run.parts[1], 2), "merge, s/GB": each_gb(lambda run: run.parts[2], 2),
-        "Airflow, s": lambda one: number(one.run.airflow_seconds),
-        "tasks' CPU s/GB": each_gb(lambda run: run.cost.client_cpu_seconds, 1),
-        "server's CPU s/GB": each_gb(lambda run: run.cost.server_cpu_seconds, 1),
-        "WAL, GB/GB": each_gb(lambda run: run.cost.wal_bytes / 1e9, 2),
-        "table and key, GB/GB": lambda one: number(one.table_bytes / one.file.bytes, 2),
-        "tasks' peak RSS, MB": lambda one: number(one.run.cost.peak_rss_bytes, 0, 1e6),
-    }  # fmt: skip
-    runs = [*found.runs.by["small"], *found.runs.by["large"]]
-    return [Sheet.of(f"Size of a file, first load; {found.about}", runs, cells)]
+    """A line a size."""
+    return [Sheet.of(f"Size of a file, first load; {found.about}", "file", found.runs.medians())]
 
 
 def figures_of_sizes(found: Found | None) -> list[Figure]:
     """The ratio of speeds."""
-    large = found.runs.by["large"][0].file.megabytes if found else 0.0
-    name = f"MB/s at {size_name(large if large > SMALL_MB else MOST_GB * 1000)} / MB/s at 1 GB"
-    speeds = found.runs.ratio("large", "small", attrgetter("speed")) if found else None
-    return [Figure(name, speeds, 0.85, 0.95, "higher", full_size=True)]
+    large = found.megabytes if found and found.megabytes > SMALL_MB else MOST_GB * 1000
+    speeds = found.runs.ratio("large", "small", "MB/s") if found else None
+    return [Figure(f"MB/s at {size_name(large)} / MB/s at 1 GB", speeds, 0.85, 0.95, "higher", full_size=True)]
 
 
 def measure_sources(bench: Bench) -> Found:
@@ -152,7 +120,9 @@ def measure_sources(bench: Bench) -> Found:
         with plain.path.open("rb") as source, gzip.open(part, "wb", compresslevel=PACK_LEVEL) as out:
             shutil.copyfileobj(source, out, 4 << 20)
         part.replace(packed)
-    found = Found(f"{size_name(plain.megabytes)} of plain text, {packed.stat().st_size / 1e6:,.0f} MB packed")
+    found = Found(
+        f"{size_name(plain.megabytes)} of plain text, {packed.stat().st_size / 1e6:,.0f} MB packed", plain.megabytes
+    )
     with _server(folder), Place() as place:
         ingests = Ingests(place)
         ingests.warm_up()
@@ -165,23 +135,20 @@ def measure_sources(bench: Bench) -> Found:
 
 def sheets_of_sources(found: Found) -> list[Sheet]:
     """A line a kind of source."""
-    runs, seconds = found.runs, attrgetter("seconds")
-    last: dict[str, Callable[[str], str]] = {
-        "against plain": lambda kind: number(runs.ratio(kind, PLAIN, seconds), 2),
-        "tasks' CPU s": lambda kind: number(runs.by[kind][-1].run.cost.client_cpu_seconds),
-        "server's CPU s": lambda kind: number(runs.by[kind][-1].run.cost.server_cpu_seconds),
+    rows: dict[str, Row] = {
+        kind: {"against plain": found.runs.ratio(kind, PLAIN, "s"), **row} for kind, row in found.runs.medians().items()
     }
-    medians = {"s, median": ("seconds", 1), "MB/s": ("speed", 0), "plan, s": ("plan", 1)}
-    return [Sheet.medians(f"{found.about}: whole DAG runs", {"source": str}, runs, medians, last)]
+    return [Sheet.of(f"{found.about}: whole DAG runs", "source", rows)]
 
 
 def figures_of_sources(found: Found | None) -> list[Figure]:
     """Ratios of medians."""
-    packed, remote = (found.runs.ratio(kind, PLAIN, attrgetter("seconds")) if found else None for kind in (GZIP, S3))
+    runs = found.runs if found else Runs()
     return [
-        Figure("gzip / the plain file, 1 GB, whole DAG run", packed, 1.5, 1.1, full_size=True),
-        Figure("s3:// on loopback / the local file, 1 GB, whole DAG run", remote, 1.3, 1.1, full_size=True),
-    ]
+        Figure("gzip / the plain file, 1 GB, whole DAG run", runs.ratio(GZIP, PLAIN, "s"), 1.5, 1.1, full_size=True),
+        Figure("s3:// on loopback / the local file, 1 GB, whole DAG run", runs.ratio(S3, PLAIN, "s"), 1.3, 1.1,
+               full_size=True),
+    ]  # fmt: skip
 
 
 @contextmanager

@@ -13,14 +13,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
-from operator import attrgetter
 
-from bench.airflow import Json, seconds_of, span
-from bench.figures import Figure, Runs
+from bench.airflow import seconds_of, span
+from bench.figures import Figure, Row, Runs
 from bench.files import SEED, File, make, make_one
 from bench.harness import Bench
 from bench.measure import Sampler
@@ -49,40 +47,21 @@ sys.exit(not done)
 """
 
 
-@dataclass(frozen=True)
-class Timed:
-    """One shape of 2 GB, ingested. Seconds; `database_cores` is what the warehouse used at the most."""
-
-    whole: float
-    plan: float
-    load: float
-    merge: float
-    database_cores: float
-
-
-@dataclass
-class Found:
-    """By shape and number of workers."""
-
-    megabytes: float
-    runs: Runs[tuple[str, int], Timed] = field(default_factory=Runs)
-
-
-def measure(bench: Bench) -> Found:
+def measure(bench: Bench) -> Runs:
     """Each shape with two workers and with one, in turn."""
-    found = Found(QUICK_MEGABYTES if bench.quick else MEGABYTES)
+    found, megabytes = Runs(), QUICK_MEGABYTES if bench.quick else MEGABYTES
     files = Place().folder / "files"
-    whole, rows = make(files, found.megabytes, ["dirty"])["dirty"], rows_for(found.megabytes / FILES * 1e6)
+    whole, rows = make(files, megabytes, ["dirty"])["dirty"], rows_for(megabytes / FILES * 1e6)
     parts = [
-        make_one(files / f"orders-{found.megabytes:g}mb-{SEED}-part-{number}.csv",
+        make_one(files / f"orders-{megabytes:g}mb-{SEED}-part-{number}.csv",
                  Shape(rows, SEED + number, first_id=1 + number * rows)) for number in range(FILES)
     ]  # fmt: skip
 
-    def run(shape: str, group: Sequence[File], workers: int) -> Timed:
+    def run(shape: str, group: Sequence[File], workers: int) -> Row:
         cluster.on("worker-1", "python", "-c", RELEASE, "add_consumer" if workers == 2 else "cancel_consumer")
         time.sleep(3)  # what the second worker has asked for already times out
         done = _time(cluster, group, {f"worker-{number}" for number in range(1, workers + 1)})
-        bench.say(f"  {shape}, workers: {workers}: {done.whole:.1f} s, loads {done.load:.1f} s")
+        bench.say(f"  {shape}, workers: {workers}: {done['all, s']:.1f} s")
         return done
 
     with Cluster(bench.folder, workers=2, concurrency=1, say=bench.say) as cluster:
@@ -90,14 +69,14 @@ def measure(bench: Bench) -> Found:
         cluster.airflow.await_dag(DAG, paused=False)
         _time(cluster, [File(small, small.stat().st_size, SCHEDULED_ROWS, 0)] * 2)
         cluster.limit(CORES)
-        one = {(ONE_FILE, workers): partial(run, ONE_FILE, [whole], workers) for workers in (2, 1)}
-        four = {(FOUR_FILES, workers): partial(run, FOUR_FILES, parts, workers) for workers in (2, 1)}
-        found.runs.take_turns(one | four, 1)
-        found.runs.take_turns(one, 0 if bench.quick else REPEAT - 1)
+        one = {f"{ONE_FILE}, {workers}": partial(run, ONE_FILE, [whole], workers) for workers in (2, 1)}
+        four = {f"{FOUR_FILES}, {workers}": partial(run, FOUR_FILES, parts, workers) for workers in (2, 1)}
+        found.take_turns(one | four, 1)
+        found.take_turns(one, 0 if bench.quick else REPEAT - 1)
     return found
 
 
-def _time(cluster: Cluster, files: Sequence[File], loaders: set[str] | None = None) -> Timed:
+def _time(cluster: Cluster, files: Sequence[File], loaders: set[str] | None = None) -> Row:
     """Ingest these files side by side into a fresh table. Raises StackError when others than the loaders loaded."""
     airflow = cluster.airflow
     airflow.await_idle(DAG, once=True, seconds=RUN_SECONDS)
@@ -113,41 +92,33 @@ def _time(cluster: Cluster, files: Sequence[File], loaders: set[str] | None = No
             airflow.trigger(DAG, {"logical_date": f"{next(DAYS):%FT%TZ}", "conf": {"path": str(file.path)}})
             for file in files
         ]
-        ends = [seconds_of(airflow.succeed(DAG, run, RUN_SECONDS)["end_date"]) for run in runs]
+        ends = [seconds_of(airflow.await_end(DAG, run, RUN_SECONDS)["end_date"]) for run in runs]
     tasks = [task for run in runs for task in airflow.tasks(DAG, run)]
     hosts = {str(task["hostname"]) for task in tasks if task["task_id"] == "load" and task["start_date"]}
     if loaders and hosts != loaders:
         raise StackError(f"{', '.join(sorted(loaders))} were to load, and {', '.join(sorted(hosts))} did")
-    cores = sampler.trace.most_cores("warehouse", BUSY_SECONDS)
-    plan, load, merge = (_seconds(tasks, name) for name in ("plan", "load", "merge"))
-    return Timed(max(ends) - began, plan, load, merge, cores)
+    row: Row = {"all, s": max(ends) - began}
+    for name in ("plan", "load", "merge"):
+        begin, end = span(tasks, name) or (0.0, 0.0)
+        row[f"{name}, s"] = end - begin
+    return row | {"warehouse's cores at the most": sampler.trace.most_cores("warehouse", BUSY_SECONDS)}
 
 
-def _seconds(tasks: list[Json], name: str) -> float:
-    border = span(tasks, name)
-    return border[1] - border[0] if border else 0.0
-
-
-def sheets(found: Found) -> list[Sheet]:
+def sheets(found: Runs) -> list[Sheet]:
     """A line a shape and number of workers."""
-    columns = {"all, s": ("whole", 1), "plan, s": ("plan", 1), "load, s": ("load", 1), "merge, s": ("merge", 1),
-               "warehouse's cores at the most": ("database_cores", 2)}  # fmt: skip
-    title = f"{found.megabytes / 1000:g} GB with one worker and with two, each with {CORES:g} of a core"
-    return [Sheet.medians(title, {"shape, workers": lambda key: f"{key[0]}, {key[1]}"}, found.runs, columns)]
+    return [Sheet.of(f"One worker and two, each with {CORES:g} of a core", "shape, workers", found.medians())]
 
 
-def figures(found: Found | None) -> list[Figure]:
+def figures(found: Runs | None) -> list[Figure]:
     """Speed-ups."""
     wanted = (
-        (ONE_FILE, "load", "loads of one file of 2 GB"),
-        (FOUR_FILES, "whole", "2 GB in four files, whole runs"),
-        (ONE_FILE, "whole", "2 GB in one file, whole run"),
+        (ONE_FILE, "load, s", "loads of one file of 2 GB"),
+        (FOUR_FILES, "all, s", "2 GB in four files, whole runs"),
+        (ONE_FILE, "all, s", "2 GB in one file, whole run"),
     )
-
-    def speed_up(shape: str, part: str) -> float | None:
-        return found.runs.ratio((shape, 1), (shape, 2), attrgetter(part)) if found else None
-
+    found = found or Runs()
     return [
-        Figure(f"1 to 2 workers, speed-up: {name}", speed_up(shape, part), 1.6, 1.85, "higher", full_size=True)
+        Figure(f"1 to 2 workers, speed-up: {name}", found.ratio(f"{shape}, 1", f"{shape}, 2", part), 1.6, 1.85,
+               "higher", full_size=True)
         for shape, part, name in wanted
-    ]
+    ]  # fmt: skip

@@ -30,7 +30,7 @@ import psycopg
 
 from bench import files, harness
 from bench.airflow import Airflow, Json, seconds_of, wait_for
-from bench.figures import Figure, number, ratio, rounded
+from bench.figures import Figure, Row, ratio, rounded
 from bench.images.door import Door, upload
 from bench.images.photos import SMALL, make
 from bench.report import Sheet
@@ -40,7 +40,8 @@ from stack.project import copy_project
 from stack.settings import Settings
 
 LOADS = 32
-WIDE = 128
+WIDE_SLOTS = 128
+TOGETHER, WIDE = "together", "together, no pools"
 KINDS = {"ingest": "ingest_orders", "images": "resize_images", "audit": "audit_memory"}
 LONGEST_SECONDS = 1500.0
 AUDITS, CLIENTS = 3, 8
@@ -152,13 +153,13 @@ class Jobs:
     def widen(self) -> None:
         """Take the pools' bounds away."""
         for pool in slots.KINDS:
-            self.door.api.patch(f"pools/{pool}", {"pool": pool, "slots": WIDE, "include_deferred": False})
+            self.door.api.patch(f"pools/{pool}", {"pool": pool, "slots": WIDE_SLOTS, "include_deferred": False})
 
     def _run(self, kind: str, job: Job, conf: Json) -> None:
         airflow, dag, began = Airflow(self.settings), KINDS[kind], time.time()
         run = airflow.trigger(dag, {"logical_date": None, "conf": conf})
         # An audit fails when it finds a leak.
-        ended = (airflow.await_end if kind == "audit" else airflow.succeed)(dag, run, LONGEST_SECONDS)
+        ended = airflow.await_end(dag, run, LONGEST_SECONDS, fails=kind == "audit")
         job.seconds.append(seconds_of(ended["end_date"]) - began)
         job.add(airflow.tasks(dag, run))
         airflow.api.close()
@@ -181,38 +182,35 @@ def measure(bench: harness.Bench) -> Found:
         together = jobs.together()
         bench.say("  together, pools wide")
         jobs.widen()
-        rounds = {"alone": alone, "together": together, "no pools": jobs.together()}
+        rounds = {"alone": alone, TOGETHER: together, WIDE: jobs.together()}
         return Found(f"{megabytes:g} MB, {pictures} pictures", rounds)
 
 
 def sheets(found: Found) -> list[Sheet]:
     """Seconds of each kind, and the waits of each task."""
-    rounds = found.rounds
-    together, without = rounds["together"], rounds["no pools"]
 
-    def seconds(of: str) -> Callable[[str], str]:
-        return lambda kind: number(median(rounds[of][kind].seconds))
+    def waits(name: str, kind: str, task: str) -> str:
+        waited = found.rounds[name][kind].waits.get(task)
+        return f"{median(waited):.1f}; {max(waited):.1f} ({len(waited)})" if waited else ""
 
-    def waits(of: str) -> Callable[[tuple[str, str]], str]:
-        def cell(task: tuple[str, str]) -> str:
-            waited = rounds[of][task[0]].waits.get(task[1])
-            return f"{median(waited):.1f}; {max(waited):.1f} ({len(waited)})" if waited else ""
-
-        return cell
-
-    times: dict[str, Callable[[str], str]] = {
-        "kind": str, "alone, s": seconds("alone"), "together, s": seconds("together"),
-        "together, no pools, s": seconds("no pools"),
-        "ratio": lambda kind: number(slower(rounds, "together", kind)),
-        "ratio, no pools": lambda kind: number(slower(rounds, "no pools", kind)),
-        "runs": lambda kind: f"{len(together[kind].seconds)}, {len(without[kind].seconds)}",
+    times: dict[str, Row] = {
+        kind: {
+            **{f"{name}, s": median(found.rounds[name][kind].seconds) for name in found.rounds},
+            **{f"{name} / alone": slower(found.rounds, name, kind) for name in (TOGETHER, WIDE)},
+            "runs": ", ".join(str(len(found.rounds[name][kind].seconds)) for name in (TOGETHER, WIDE)),
+        }
+        for kind in KINDS
     }  # fmt: skip
-    tasks = [(kind, task) for kind in KINDS for task in sorted({*together[kind].waits, *rounds["alone"][kind].waits})]
+    tasks = {kind: {task for round in found.rounds.values() for task in round[kind].waits} for kind in KINDS}
+    rows: dict[str, Row] = {
+        f"{kind}: {task}": {name: waits(name, kind, task) for name in found.rounds}
+        for kind, names in tasks.items()
+        for task in sorted(names)
+    }
     return [
-        Sheet.of(f"Seconds of a run (median): {found.what}", KINDS, times),
-        Sheet.of("Wait of a task, s: median; longest (number)", tasks,
-                 {"task": ": ".join, **{name: waits(name) for name in rounds}}),
-    ]  # fmt: skip
+        Sheet.of(f"Seconds of a run (median): {found.what}", "kind", times),
+        Sheet.of("Wait of a task, s: median; longest (number)", "task", rows),
+    ]
 
 
 def figures(found: Found | None) -> list[Figure]:
