@@ -24,8 +24,7 @@ from bench.airflow import span
 from bench.figures import Figure, Row, Runs, ratio
 from bench.files import FORMS, File, make, size_name
 from bench.harness import at_least
-from bench.ingest.peers import COPY, EXPERT, GUARDED, MILLRACE, OTHERS, PINS, PROFILE, TICKET, Peer
-from bench.ingest.traits import Traits, traits_of
+from bench.ingest.peers import COPY, EXPERT, GUARDED, MILLRACE, OTHERS, PINS, PROFILE, TICKET, Peer, traits_of
 from bench.measure import Cost
 from bench.place import PEERS, WAREHOUSE
 from bench.report import Sheet
@@ -47,7 +46,7 @@ class Line:
     label: str
     file: str
     megabytes: float
-    traits: Traits
+    traits: Row
 
 
 class Bench(harness.Bench):
@@ -138,7 +137,7 @@ class Bench(harness.Bench):
             self.peer_run("ticket", TICKET, files["unique"])
         for peer in SMALL:
             self.peer_run(f"small {peer.name}", peer, files[peer.form])
-        known: dict[str, Traits] = {}
+        known: dict[str, Row] = {}
         contenders = {"first": MILLRACE, "small first": MILLRACE, "expert": EXPERT, "copy": COPY, "ticket": TICKET}
         for name, peer in (contenders | {f"small {peer.name}": peer for peer in SMALL}).items():
             if name not in self.costs.absent:
@@ -174,7 +173,7 @@ class Bench(harness.Bench):
     ) -> Done | None:
         """Keep what a run cost, or why there is none."""
         kind = file.path.stem.partition("mb-")[2].partition("-")[2]
-        line = Line(label, f"{size_name(file.megabytes)} {kind}", file.megabytes, Traits())
+        line = Line(label, f"{size_name(file.megabytes)} {kind}", file.megabytes, {})
         self.lines.setdefault(name, line)
         self.say(f"{label}, {file.megabytes:,.0f} MB")
         file.warm()
@@ -226,15 +225,13 @@ class Bench(harness.Bench):
 
     def table(self) -> Sheet:
         """A line a contender and file. CPU, memory and WAL are of the last repetition."""
-        rows, words = list[Row](), {True: "yes", False: "no", None: ""}
+        rows = list[Row]()
         for name, line in self.lines.items():
             last: Row = self.costs.by[name][-1] if self.costs.by.get(name) else {}
             rows.append({
                 "contender": ": ".join(filter(None, [line.label, self.costs.absent.get(name)])), "file": line.file,
                 "s": self.costs.median(name, SECONDS), "MB/s": self.speed(name),
-                **{what: last.get(what) for what in COSTS}, "upserts": words[line.traits.upserts],
-                "survives a bad row": words[line.traits.survives_bad_row],
-                "quoted newlines": words[line.traits.reads_quoted_newlines],
+                **{what: last.get(what) for what in COSTS}, **line.traits,
             })  # fmt: skip
         return Sheet.of("Whole runs", "", rows)
 
@@ -276,9 +273,8 @@ class Bench(harness.Bench):
         """Everybody on the small file."""
         bars = []
         for name in ("small first", *(f"small {peer.name}" for peer in SMALL), "ticket"):
-            able = {"no upsert": self.lines[name].traits.upserts,
-                    "dies at a bad row": self.lines[name].traits.survives_bad_row}  # fmt: skip
-            remark = ", ".join(words for words, fine in able.items() if fine is False)
+            able = {"no upsert": "upserts", "dies at a bad row": "survives a bad row"}
+            remark = ", ".join(words for words, trait in able.items() if self.lines[name].traits.get(trait) == "no")
             bars.append(picture.Bar(self.lines[name].label, self.speed(name), remark, ours=name == "small first"))
         subtitle = (
             "Same server, empty target with a primary key. "

@@ -83,6 +83,11 @@ def fast(rng: np.random.Generator) -> list[World]:
     return [World(rng, onset + lasts, 1.0).set(onset=onset).leak_to_limit(lasts)]
 
 
+def saw_teeth(w: World, low: float, high: float, hours: float) -> World:
+    """Large saw-teeth of garbage, some hours apart."""
+    return w.set(garbage_share=w.uniform(low, high), garbage_hours=w.between(0.7, hours))
+
+
 def lru_of_unique_keys(w: World) -> None:
     """Every key is new, so that it fills in a straight line until it is full. A profile finds its bound."""
     full, size = w.uniform(15, 60), w.share(0.1, 0.4)
@@ -148,10 +153,7 @@ KINDS: tuple[Kind, ...] = (
         # Each task leaks, and there are more of them by day; then a heartbeat does, whatever there is to do.
         under_daily_load=lambda w: w.daily(0.4, 0.9).set(task_mb=3 * w.task_mb).leak(0.004, 0.03, by="work"),
         by_clock_under_daily_load=lambda w: w.daily(0.4, 0.9).set(task_mb=3 * w.task_mb).leak(0.004, 0.03),
-        # Large saw-teeth of garbage above a floor that rises.
-        rising_floor=lambda w: w.set(garbage_share=w.uniform(0.08, 0.2), garbage_hours=w.between(0.7, 4.0)).leak(
-            0.004, 0.03
-        ),
+        rising_floor=lambda w: saw_teeth(w, 0.08, 0.2, 4.0).leak(0.004, 0.03),
         accelerating=lambda w: w.add(w.base * w.between(0.3, 1.5) * (w.hours / 72) ** w.uniform(1.5, 2.5)),
         behind_a_cache=lambda w: w.cache(0.05, 0.25, (1.5, 8.0)).leak(0.005, 0.03),
         within_free_heap=within_free_heap,
@@ -163,28 +165,26 @@ KINDS: tuple[Kind, ...] = (
         warm_up=lambda w: w.warm_up(w.uniform(0.1, 0.5), w.between(0.3, 4.0)),
         filling_cache=lambda w: w.cache(0.05, 0.4, (2.0, 12.0)),
         cache_that_starts_late=cache_that_starts_late,
-    ),
-    *of(False, 96.0, slow_lru=lambda w: w.cache(0.1, 0.4, (12.0, 40.0))),  # new keys become rarer over days
-    *of(
-        False,
         lru_of_unique_keys=lru_of_unique_keys,
-        sawtooth=lambda w: w.set(garbage_share=w.uniform(0.05, 0.25), garbage_hours=w.between(0.7, 10)),
+        sawtooth=lambda w: saw_teeth(w, 0.05, 0.25, 10.0),
         daily_load=lambda w: w.daily(0.4, 0.9).set(tasks_an_hour=w.uniform(300, 900)).tasks_hold(0.1, 0.3),
         weekly_ramp=weekly_ramp,
         fragmentation_plateau=lambda w: w.cache(0.1, 0.4, (2.0, 20.0), "free"),  # the heap splinters, and then stops
         # It splinters on and on; nothing more is in use.
         fragmentation_that_creeps=lambda w: w.add(w.base * w.between(0.002, 0.008) * w.ramp() ** 0.9, "free"),
         one_step=lambda w: w.add(w.share(0.05, 0.4) * (w.hours > w.uniform(4, 65))),
-    ),
-    Kind("restarts", False, restarts),
-    *of(
-        False,
         noise=lambda w: w.set(noise_share=w.uniform(0.01, 0.04)),
         mapped_files=mapped_files,
         copy_on_write=copy_on_write,
         bursts_of_large_tasks=bursts_of_large_tasks,
+        two_caches=two_caches,
     ),
-    # Keys follow a power law: the cache fills ever more slowly, for days.
-    *of(False, 96.0, cache_of_rare_keys=lambda w: w.add(w.share(0.1, 0.4) * (w.hours / 96) ** w.uniform(0.35, 0.6))),
-    *of(False, two_caches=two_caches),
+    Kind("restarts", False, restarts),
+    *of(
+        False,
+        96.0,
+        slow_lru=lambda w: w.cache(0.1, 0.4, (12.0, 40.0)),  # new keys become rarer over days
+        # Keys follow a power law: the cache fills ever more slowly, for days.
+        cache_of_rare_keys=lambda w: w.add(w.share(0.1, 0.4) * (w.hours / 96) ** w.uniform(0.35, 0.6)),
+    ),
 )

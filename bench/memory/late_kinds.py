@@ -12,6 +12,22 @@ from bench.memory.kinds import Kind, of
 from bench.memory.world import World
 
 
+def unknown(w: World, **values: float) -> World:
+    """Nobody counts the load."""
+    return w.set(load_known=False, **values)
+
+
+def busy(w: World, low: float = 200, high: float = 800) -> World:
+    """So many tasks an hour."""
+    return w.set(tasks_an_hour=w.uniform(low, high))
+
+
+def quiet(w: World, low: float, high: float, share: float) -> World:
+    """Hardly any load for a day and a half, which begin between these hours."""
+    begin = w.uniform(low, high)
+    return w.set(pattern=np.where((w.hours > begin) & (w.hours < begin + 36), share, w.pattern))
+
+
 def pinned_at_limit(w: World) -> None:
     """It leaks into its cgroup limit, where the kernel takes pages from it as fast as it grows."""
     share = w.between(0.01, 0.04)
@@ -45,7 +61,7 @@ def large_buffers(w: World) -> None:
 
 def lagging_load_ramp(w: World) -> None:
     """Memory follows, hours later, a load that climbs all week."""
-    w.set(tasks_an_hour=w.uniform(200, 800)).daily(0.1, 0.4).climb(0.5, 1.5)
+    busy(w).daily(0.1, 0.4).climb(0.5, 1.5)
     keep, memory, followed = np.exp(-w.step / w.uniform(0.5, 4.0)), 0.0, np.zeros_like(w.hours)
     for place, load in enumerate(w.counts / w.step / w.tasks_an_hour):
         followed[place] = memory = keep * memory + (1 - keep) * load
@@ -66,14 +82,9 @@ def cleared_every_night(w: World) -> None:
 
 def wandering_load(w: World) -> None:
     """Load goes up and down without a rhythm, and memory with it."""
-    w.set(tasks_an_hour=w.uniform(200, 800))
+    busy(w)
     walk = np.cumsum(w.rng.normal(0, 0.03, len(w.hours)))
     w.load(np.clip(np.exp(walk - walk.mean()), 0.2, 4.0)).tasks_hold(0.05, 0.15)
-
-
-def quiet_weekend(w: World) -> None:
-    """A day and a half without work, and then everything comes back."""
-    w.set(tasks_an_hour=w.uniform(200, 800)).daily(0.2, 0.6).quiet(w.uniform(10, 40), 0.1).tasks_hold(0.08, 0.2)
 
 
 def slow_wander(w: World) -> None:
@@ -96,35 +107,30 @@ def registry_of_names(w: World) -> None:
 
 def pool_that_grows_with_peaks(w: World) -> None:
     """A pool of connections as large as the highest load so far."""
-    peak = np.maximum.accumulate(w.daily(0.3, 0.8).set(tasks_an_hour=w.uniform(200, 800)).counts)
+    peak = np.maximum.accumulate(busy(w.daily(0.3, 0.8)).counts)
     w.add(w.share(0.1, 0.3) * peak / peak.max(), "native")
 
 
 LATE_KINDS: tuple[Kind, ...] = (
-    *of(True, pinned_at_limit=pinned_at_limit),
-    *of(True, 144.0, at_night_only=at_night_only),
-    *of(True, 96.0, on_and_off=on_and_off),
     *of(
         True,
+        pinned_at_limit=pinned_at_limit,
         with_gaps=lambda w: w.leak(0.005, 0.03, "native").lose(),  # the audit itself is down for hours
         inside_and_native=inside_and_native,
         # Each task leaks, and there are more of them every day.
         with_load_that_climbs=lambda w: w.daily(0.1, 0.5).climb(0.5, 1.5).leak(0.005, 0.02, by="work"),
-    ),
-    *of(True, 96.0, behind_a_slow_cache=lambda w: w.cache(0.05, 0.2, (8.0, 20.0)).leak(0.007, 0.02)),
-    *of(
-        True,
         on_a_noisy_host=lambda w: w.set(noise_share=w.uniform(0.01, 0.03), task_mb=4 * w.task_mb).leak(0.008, 0.03),
         large_buffers=large_buffers,
     ),
+    *of(True, 144.0, at_night_only=at_night_only),
     *of(
         True,
         96.0,
+        on_and_off=on_and_off,
+        behind_a_slow_cache=lambda w: w.cache(0.05, 0.2, (8.0, 20.0)).leak(0.007, 0.02),
         # It leaks under a daily load that nobody counts; then every task does, and for a day and a half there are none.
-        load_unknown=lambda w: (
-            w.set(load_known=False, task_mb=3 * w.task_mb).daily(0.3, 0.8).leak(0.006, 0.03, by="work")
-        ),
-        leaks_by_the_weekday=lambda w: w.daily(0.2, 0.6).quiet(w.uniform(20, 45), 0.05).leak(0.006, 0.02, by="work"),
+        load_unknown=lambda w: unknown(w, task_mb=3 * w.task_mb).daily(0.3, 0.8).leak(0.006, 0.03, by="work"),
+        leaks_by_the_weekday=lambda w: quiet(w.daily(0.2, 0.6), 20, 45, 0.05).leak(0.006, 0.02, by="work"),
     ),
     *of(
         False,
@@ -133,10 +139,9 @@ LATE_KINDS: tuple[Kind, ...] = (
         deploys=deploys,
         cleared_every_night=cleared_every_night,
         wandering_load=wandering_load,
-        quiet_weekend=quiet_weekend,
-        daily_load_unknown=lambda w: (
-            w.set(load_known=False).daily(0.4, 0.9).set(tasks_an_hour=w.uniform(300, 900)).tasks_hold(0.05, 0.15)
-        ),
+        # A day and a half without work, and then everything comes back.
+        quiet_weekend=lambda w: quiet(busy(w).daily(0.2, 0.6), 10, 40, 0.1).tasks_hold(0.08, 0.2),
+        daily_load_unknown=lambda w: busy(unknown(w).daily(0.4, 0.9), 300, 900).tasks_hold(0.05, 0.15),
         slow_wander=slow_wander,
         heap_that_splinters=heap_that_splinters,
         registry_of_names=registry_of_names,

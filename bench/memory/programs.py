@@ -182,32 +182,19 @@ class Program:
 
 @contextmanager
 def running(
-    body: str,
-    place: Path,
-    *arguments: str,
-    head: str = HEAD,
-    tail: str = TAIL,
-    folder: Path | None = None,
-    python: Path | None = None,
-    **environment: str,
-) -> Iterator[Program]:
+    body: str, place: Path, *arguments: str, head: str = HEAD, tail: str = TAIL, folder: Path | None = None,
+    python: Path | None = None, **environment: str,
+) -> Iterator[Program]:  # fmt: skip
     """Start a program, wait until its agent is armed, and end it. Raises StackError when it does not start."""
     source, folder = place / "program.py", folder or place / "agent"
     source.write_text("".join(textwrap.dedent(part) for part in (head, body, tail)))
-    process = subprocess.Popen(
-        [python or sys.executable, "-X", "faulthandler", source, folder, *arguments],
-        env={"PYTHONPATH": str(REPOSITORY), "PATH": "", **environment},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        if process.stdout.readline() != "ready\n":
-            raise StackError(f"the program {source} did not start")
-        time.sleep(0.3)
-        yield Program(process, incarnation_of(process.pid), folder, source)
-    finally:
-        process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+    command = [python or sys.executable, "-X", "faulthandler", source, folder, *arguments]
+    there = {"PYTHONPATH": str(REPOSITORY), "PATH": "", **environment}
+    with subprocess.Popen(command, env=there, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            if process.stdout is None or process.stdout.readline() != "ready\n":
+                raise StackError(f"the program {source} did not start")
+            time.sleep(0.3)
+            yield Program(process, incarnation_of(process.pid), folder, source)
+        finally:
+            process.kill()

@@ -98,10 +98,6 @@ class World:
         """Load that climbs all the time, by a share of itself in all."""
         return self.load(1 + self.uniform(low, high) * self.hours / self.hours[-1])
 
-    def quiet(self, begin: float, share: float) -> Self:
-        """A day and a half with hardly any load."""
-        return self.set(pattern=np.where((self.hours > begin) & (self.hours < begin + 36), share, self.pattern))
-
     def load(self, times: Floats) -> Self:
         """So many times the load, at each sample."""
         return self.set(pattern=self.pattern * times)

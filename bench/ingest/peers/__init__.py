@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
 
+from bench.figures import Row
 from bench.ingest.peers import psql
 from bench.measure import Run, run
 from bench.place import PEERS, Place
@@ -27,6 +29,9 @@ from stack.settings import REPOSITORY
 HERE = Path(__file__).parent
 PINS = HERE / "pins.txt"
 RUN = ("-m", "include.ingest", "run", str(REPOSITORY / "include" / "datasets" / "orders.yaml"))
+ROWS = 200
+HEADER = "order_id,customer_id,placed_at,status,currency,amount,quantity,sku,email,express,ship_date,note"
+NOTE = "second floor\nleft door"
 Command = Callable[[Place, Path], list[str]]
 Script = Callable[[Mapping[str, str], Path], list[str]]
 
@@ -102,3 +107,41 @@ OTHERS = (
     Peer("duckdb", "DuckDB, ON CONFLICT", _in_venv("duckdb", "duckdb_upsert.py")),
     Peer("pgloader", "pgloader", _pgloader, "unique"),
 )
+
+
+def traits_of(peer: Peer, place: Place) -> Row:
+    """What a contender can do, found out by trying it on tiny files. Raises Absent."""
+    first, second, bad = (place.work / f"tiny-{name}.csv" for name in ("first", "second", "bad"))
+    first.write_text(_lines(range(1, ROWS + 1), amount="1.50"))
+    second.write_text(_lines(range(ROWS, ROWS + 2), amount="2.50"))
+    bad.write_text(_lines(range(1, ROWS + 1), amount="1.50").replace("7,1007,", "7,twelve,", 1))
+    place.fresh_target(PEERS)
+    peer.load(place, first)
+    notes = _read(place, peer, "note", 2)
+    peer.load(place, second)
+    changed = _read(place, peer, "amount::text::numeric = 2.5", ROWS) == [True]
+    upserted = changed and place.count(PEERS, peer.table) == ROWS + 1
+    place.fresh_target(PEERS)
+    peer.load(place, bad)
+    survived = _read(place, peer, "order_id", ROWS) == [ROWS] and not _read(place, peer, "order_id", 7)
+    found = {"upserts": upserted, "survives a bad row": survived, "quoted newlines": notes == [NOTE]}
+    return {name: "yes" if able else "no" for name, able in found.items()}
+
+
+def _lines(ids: range, amount: str) -> str:
+    rows = [
+        f"{i},{i + 1000},2026-03-0{i % 9 + 1}T10:00:00Z,paid,EUR,{amount},1,SKU-1,a@example.com,true,2026-03-10,"
+        + ("plain" if i % 2 else f'"{NOTE}"')
+        for i in ids
+    ]
+    return "\n".join([HEADER, *rows, ""])
+
+
+def _read(place: Place, peer: Peer, what: str, order_id: int) -> list[object]:
+    table = sql.Identifier(*peer.table.split("."))
+    with psycopg.connect(place.dsn(PEERS)) as connection:
+        try:
+            query = sql.SQL("SELECT {} FROM {} WHERE order_id = %s").format(sql.SQL(what), table)
+            return [value for (value,) in connection.execute(query, [order_id])]
+        except psycopg.errors.UndefinedTable:
+            return []
