@@ -1,16 +1,9 @@
 """Whole DAG runs of `ingest_orders`, from the call that triggers them to their end, and where their time went.
 
-Airflow's share of a run is its wall time less the longest path through the work itself:
-
-    plan work + the busiest lane of the loads + merge work
-
-* The loads run side by side in as many lanes as the dataset says (`parallel`). Each chunk's seconds are the ledger's
-  own (`millrace.ingest_chunk`: from the first look at the file to the last byte copied); a chunk belongs to the lane
-  that was free first when it began. The busiest lane is the one with the largest sum.
-* Plan and merge are timed by the ledger as well (`plan_seconds`, `merge_seconds` in `millrace.ingest_run`). What
-  `account` does is counted as Airflow's, so the share is rather too large than too small.
-
-All the rest is Airflow's: scheduling, starting processes, imports, passing values, closing the run.
+Airflow's share of a run is its wall time less the longest path through the work itself: plan, the busiest lane of the
+loads, merge, by the seconds that the ledger keeps of each. The loads run side by side in as many lanes as the dataset
+says (`parallel`); a chunk belongs to the lane that was free first when it began. All the rest is Airflow's: scheduling,
+starting processes, imports, passing values, closing the run; and `account`, so the share is rather too large.
 """
 
 from __future__ import annotations
@@ -20,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg.rows import dict_row
@@ -35,17 +28,11 @@ DAG = "ingest_orders"
 WARM_SECONDS = 180.0
 
 
-@dataclass(frozen=True)
-class Load:
+class Load(NamedTuple):
     """The work of one mapped task, as it tells it itself."""
 
     end: float
     seconds: float
-
-    @property
-    def begin(self) -> float:
-        """When its work began."""
-        return self.end - self.seconds
 
 
 @dataclass(frozen=True)
@@ -66,14 +53,9 @@ class DagRun:
         return plan, max(lanes_of(self.loads, self.lanes), default=0.0), merge
 
     @property
-    def work_seconds(self) -> float:
-        """The longest path, see above."""
-        return sum(self.parts)
-
-    @property
     def airflow_seconds(self) -> float:
         """Airflow's share of the run."""
-        return self.seconds - self.work_seconds
+        return self.seconds - sum(self.parts)
 
     @property
     def cost(self) -> Cost:
@@ -84,7 +66,7 @@ class DagRun:
 def lanes_of(loads: Sequence[Load], lanes: int) -> list[float]:
     """Seconds of work in each lane."""
     free, work = [0.0] * lanes, [0.0] * lanes
-    for load in sorted(loads, key=lambda load: load.begin):
+    for load in sorted(loads, key=lambda load: load.end - load.seconds):
         lane = free.index(min(free))
         free[lane] = load.end
         work[lane] += load.seconds

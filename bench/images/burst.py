@@ -1,4 +1,5 @@
-"""The burst part: many uploads at once, until every picture is done; and Airflow's share of the time.
+"""Two parts on a running Airflow: how long one picture takes from the answer to its upload until all renditions are
+there (`latency`); many uploads at once, until every picture is done, and Airflow's share of the time (`burst`).
 
 Airflow's share is the time from the start of the first run of the DAG until the last picture is done, less the work of
 the busiest of the lanes in which `resize` tasks run side by side. A task's work is what it says itself (`seconds`, from
@@ -13,12 +14,14 @@ A picture's overhead in per cent is its part of Airflow's share over its own wor
 from __future__ import annotations
 
 import os
+import secrets
 import time
 from collections import Counter
 from typing import Any
 
 from bench.airflow import Json, seconds_of, wait_for
-from bench.figures import Figure, Row, rounded
+from bench.figures import Figure, Row, Runs, rounded
+from bench.harness import PartOf
 from bench.images.client import Uploads
 from bench.images.door import DAG, Door, upload
 from bench.images.photos import SMALL, make
@@ -29,17 +32,47 @@ from include.images.recipes import load_recipes
 from include.images.store import rendition_key
 from stack.errors import StackError
 
-FULL, QUICK = 2000, 100
+BURST, PICTURES = (2000, 100), (5, 2)  # full, quick
+MOST_SECONDS, LOOK_SECONDS, REST_SECONDS = 60.0, 0.1, 2.0  # for one picture
 LANES = os.cpu_count() or 1  # as `resize` has them
 PICTURE_SECONDS = 0.5  # that a picture may take, and a minute more
 ANSWERED, DONE = "uploads answered 202", "done, with all renditions in the store"
 WORK, SHARE = "work of all resize tasks, s", "Airflow's share, s"
 
 
-def measure(bench: Any) -> dict[str, float]:
+def measure_latency(bench: Any) -> Runs:
+    """One small picture at a time; each waits until the DAG rests."""
+    door: Door = bench.door
+    picture, found = make(bench.folder, SMALL, 1)[0], Runs()
+    door.empty()
+
+    def one() -> Row:
+        door.await_idle()
+        time.sleep(REST_SECONDS)
+        image_id, began = door.post(picture, secrets.token_hex(16).encode()), time.perf_counter()
+        if not wait_for(lambda: door.image(image_id)["state"] in ("done", "failed"), MOST_SECONDS, LOOK_SECONDS):
+            raise StackError(f"a small picture was not done {MOST_SECONDS:.0f} s after the answer to its upload")
+        seconds, shown = time.perf_counter() - began, door.image(image_id)
+        if shown["state"] == "failed":
+            raise StackError(f"the picture failed: {shown['reason']}")
+        bench.say(f"  {seconds:.2f} s")
+        return {"s": seconds}
+
+    found.take_turns({"": one}, PICTURES[bench.quick], warm_up=1)  # what Airflow reads only once is in memory
+    door.await_idle()
+    return found
+
+
+def figures_of_latency(found: Runs | None) -> list[Figure]:
+    """Seconds until one picture is done."""
+    seconds = rounded((found or Runs()).median("", "s"), 2)
+    return [Figure("s from 202 to all renditions, idle Airflow", seconds, 10.0, 4.0, unit="s")]
+
+
+def measure_burst(bench: Any) -> dict[str, float]:
     """Everything of this part, by name."""
     door: Door = bench.door
-    count, picture = QUICK if bench.quick else FULL, make(bench.folder, SMALL, 1)[0]
+    count, picture = BURST[bench.quick], make(bench.folder, SMALL, 1)[0]
     door.await_idle()
     door.empty()
     began = time.time()
@@ -92,17 +125,23 @@ def _done(door: Door, ids: list[str]) -> int:
     return sum(count == wanted for count in whole.values())
 
 
-def sheets(found: dict[str, float]) -> list[Sheet]:
-    """What became of it."""
-    rows: dict[str, Row] = {name: {"": value} for name, value in found.items()}
-    return [Sheet.of("A burst of uploads", "fact", rows)]
-
-
-def figures(found: dict[str, float] | None) -> list[Figure]:
+def figures_of_burst(found: dict[str, float] | None) -> list[Figure]:
     """Nothing lost, and what Airflow takes."""
-    count, missing = (int(found[ANSWERED]), found[ANSWERED] - found[DONE]) if found else (FULL, None)
+    count, missing = (int(found[ANSWERED]), found[ANSWERED] - found[DONE]) if found else (BURST[0], None)
     percent = 100 * found[SHARE] / found[WORK] if found and found[WORK] else None
     return [
         Figure(f"of {count:,} uploads in a burst, lost or not done", missing, 0.0, 0.0, unit="uploads"),
         Figure("Airflow's overhead per picture, %", rounded(percent, 2), 1.0, 1.0, unit="%", full_size=True),
     ]
+
+
+LATENCY = PartOf(
+    measure_latency,
+    lambda found: [Sheet.of("From 202 to all renditions, one picture, idle Airflow", "picture", found.by[""])],
+    figures_of_latency,
+)
+BURST_OF_MANY = PartOf(
+    measure_burst,
+    lambda found: [Sheet.of("A burst of uploads", "fact", {name: {"": value} for name, value in found.items()})],
+    figures_of_burst,
+)

@@ -1,11 +1,6 @@
-"""`./run bench images`: four parts, each of which can run alone by `--only`.
-
-| part | what it measures |
-| --- | --- |
-| engine | pictures a second and quality of the resizing, against sharp, pyvips and others; needs no stack |
-| upload | how long an upload waits for its answer under load, against a sink and the ticket's endpoint |
-| latency | from the answer to all renditions, on an idle Airflow |
-| burst | many uploads at once: nothing lost, and Airflow's share of the time |
+"""`./run bench images`: pictures a second and quality of the resizing against sharp, pyvips and others (`engine`, which
+needs no stack); how long an upload waits for its answer under load (`upload`), and for its renditions on an idle
+Airflow (`latency`); many uploads at once: nothing lost, and Airflow's share of the time (`burst`).
 
 The stack is the benchmark's own, under `.millrace/bench/`; it ends with the benchmark unless `--keep`.
 """
@@ -18,7 +13,7 @@ from typing import ClassVar
 
 from bench import harness
 from bench.harness import at_least
-from bench.images import burst, engine, latency, uploads
+from bench.images import burst, engine, uploads
 from bench.images.door import Door
 from bench.images.peers import PINS
 
@@ -28,7 +23,9 @@ class Bench(harness.Bench):
 
     name = "images"
     about = "Benchmark of the images."
-    parts: ClassVar[harness.Parts] = {"engine": [engine], "upload": [uploads], "latency": [latency], "burst": [burst]}
+    parts: ClassVar[harness.Parts] = {
+        "engine": [engine], "upload": [uploads], "latency": [burst.LATENCY], "burst": [burst.BURST_OF_MANY]
+    }  # fmt: skip
     packages = ("apache-airflow", "pillow", "numpy", "fastapi", "uvicorn", "uvloop", "httptools", "psycopg")
     pins = PINS
     # A contender with one thread then gets a smaller share of it.

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import shutil
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +26,10 @@ GROUND_SHAPES = 60  # large ones, behind the others
 GREYNESS = 0.6  # how far colours are drawn towards grey: real scenes are seldom gaudy
 TEXTURE, COLOUR = 0.10, 2.5  # strength of the clouds: share of the brightness, and steps of 255 in each colour
 COARSE = 4  # clouds of colour are made at a quarter of the size: eyes and cameras see colour less sharply
-
-
 Plane = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(NamedTuple):
     """Pictures of one size."""
 
     name: str

@@ -298,7 +298,7 @@ def steps_profile(done: DagRun) -> dict[str, Any]:
         for name, (begin, end) in borders.items()
     }
     found["whole run"] = {
-        "seconds": round(done.seconds, 1), "work_seconds": round(done.work_seconds, 1),
+        "seconds": round(done.seconds, 1), "work_seconds": round(sum(done.parts), 1),
         "airflow_share_seconds": round(done.airflow_seconds, 1), "wal_mb": round(trace.wal_bytes() / 1e6),
         **{f"{group}_cpu_seconds": round(trace.cpu_seconds(group), 1)
            for group in ("tasks", "airflow", "server", "server rest", "metadata")},

@@ -1,11 +1,6 @@
-"""`./run bench memory`: four parts, each of which can run alone by `--only`.
-
-| part | what it measures |
-| --- | --- |
-| verdicts | precision and recall on simulated processes, and how long a leak goes unnoticed |
-| real | programs that really leak, old versions of packages among them, and innocent ones |
-| cost | what the audit takes when it only watches, and what a deep profile costs its host |
-| many | how long one audit of 200 processes takes |
+"""`./run bench memory`: precision and recall on simulated processes, and how long a leak goes unnoticed (`verdicts`);
+programs that really leak, old versions of packages among them, and innocent ones (`real`); what the audit takes when it
+only watches, and what a deep profile costs its host (`cost`); how long one audit of 200 processes takes (`many`).
 
 None needs Airflow. `real` installs the old versions from PyPI, each into a venv of its own under
 `.millrace/bench/memory/`.

@@ -17,7 +17,7 @@ from io import BytesIO
 from pathlib import Path
 
 from bench.airflow import Json, seconds_of, wait_for
-from bench.figures import Figure, Row, Say, rounded
+from bench.figures import Figure, Row, rounded
 from bench.harness import Bench
 from bench.place import serve_the_schedule
 from bench.report import Sheet
@@ -50,7 +50,7 @@ def measure(bench: Bench) -> Row:
             "scheduler", "airflow", "backfill", "create", "--dag-id", DAG, "--from-date", f"{FIRST_DAY}",
             "--to-date", f"{last}", "--max-active-runs", f"{ACTIVE_RUNS}", seconds=CREATE_SECONDS,
         )  # fmt: skip
-        ended = _await_end(cluster, days, bench.say)
+        ended = _await_end(cluster, days)
         after = cluster.cpu_seconds
         cpu = None if before is None or after is None else after - before
         return _compare(cluster, files, ended - began, cpu)
@@ -67,42 +67,28 @@ def _write_files(folder: Path, days: int) -> dict[date, list[dict[str, str]]]:
     return found
 
 
-def _await_end(cluster: Cluster, days: int, say: Say) -> float:
+def _await_end(cluster: Cluster, days: int) -> float:
     """When the last run ended, in seconds since 1970."""
-    told = 0
 
-    def ended() -> float | None:
-        nonlocal told
-        if failed := _runs(cluster, "failed", 1)["dag_runs"]:
-            raise StackError(f"run {failed[0]['dag_run_id']} failed, see {cluster.place.logs}")
-        found = _runs(cluster, "success", 20)
-        if found["total_entries"] >= told + 50:
-            told = found["total_entries"]
-            say(f"  {told} days are done")
-        if found["total_entries"] < days:
-            return None
-        return max(seconds_of(run["end_date"]) for run in found["dag_runs"])
+    def ended() -> list[Json]:
+        runs = cluster.airflow.runs(DAG, run_type="backfill", state=["success", "failed"])
+        if failed := [run["dag_run_id"] for run in runs if run["state"] == "failed"]:
+            raise StackError(f"run {failed[0]} failed, see {cluster.place.logs}")
+        return runs if len(runs) >= days else []
 
-    last = wait_for(ended, days * SECONDS_A_DAY + 120, POLL_SECONDS)
-    if not last:
+    runs = wait_for(ended, days * SECONDS_A_DAY + 120, POLL_SECONDS)
+    if not runs:
         raise StackError(f"the backfill of {days} days did not end in time")
-    return last
-
-
-def _runs(cluster: Cluster, state: str, limit: int) -> Json:
-    found: Json = cluster.airflow.api.get(
-        f"dags/{DAG}/dagRuns", run_type="backfill", state=state, limit=limit, order_by="-end_date"
-    )
-    return found
+    return max(seconds_of(run["end_date"]) for run in runs)
 
 
 def _compare(cluster: Cluster, files: dict[date, list[dict[str, str]]], seconds: float, cpu: float | None) -> Row:
     """The table against the files, and each day's account against its own."""
-    wanted: dict[int, tuple[date, Decimal, str]] = {}
-    for day, rows in files.items():
-        wanted.update({int(row["order_id"]): (day, Decimal(row["amount"]), row["sku"]) for row in rows})
+    wanted = {
+        int(row["order_id"]): (day, Decimal(row["amount"]), row["sku"]) for day, rows in files.items() for row in rows
+    }
+    first = datetime.combine(FIRST_DAY, datetime.min.time(), UTC)
     with cluster.warehouse() as connection:
-        first = datetime.combine(FIRST_DAY, datetime.min.time(), UTC)
         runs = connection.execute(
             "SELECT (version AT TIME ZONE 'UTC')::date, read, rejected, inserted + updated + unchanged + superseded,"
             " coalesce(plan_seconds, 0) + coalesce(merge_seconds, 0)"

@@ -19,12 +19,12 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import psycopg
 
@@ -65,8 +65,7 @@ class Job:
 Round = dict[str, Job]
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """How much there was to do, and the rounds: alone, together, and with no pools."""
 
     what: str
@@ -144,11 +143,9 @@ class Jobs:
     def together(self) -> Round:
         """All at once."""
         with ThreadPoolExecutor(2) as threads:
-            others: dict[str, Future[Job]] = {
-                "ingest": threads.submit(self.ingest), "images": threads.submit(self.images)
-            }  # fmt: skip
-            audit = self.audits(lambda: not all(job.done() for job in others.values()))
-            return {**{kind: job.result() for kind, job in others.items()}, "audit": audit}
+            ingest, images = threads.submit(self.ingest), threads.submit(self.images)
+            audit = self.audits(lambda: not (ingest.done() and images.done()))
+            return {"ingest": ingest.result(), "images": images.result(), "audit": audit}
 
     def widen(self) -> None:
         """Take the pools' bounds away."""
