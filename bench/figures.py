@@ -50,8 +50,7 @@ class Figure:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for programs."""
-        kept = {name: value for name, value in asdict(self).items() if name not in ("full_size", "too_small")}
-        return kept | {"verdict": self.verdict}
+        return {**asdict(self), "verdict": self.verdict}
 
     def cells(self) -> list[str]:
         """The row of a table: figure, value, unit, must, aim, verdict."""

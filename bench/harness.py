@@ -8,6 +8,7 @@ into the repository.
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import sys
 import time
@@ -15,7 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
-from types import FrameType
 from typing import Any, ClassVar, NamedTuple
 
 import psutil
@@ -43,18 +43,13 @@ Parts = Mapping[str, Sequence[Any]]  # modules with these three functions, or Pa
 
 
 class Bench:
-    """One benchmark under way.
-
-    A part that fails (`faults`) leaves its reason among the notes, and its figures without values. `busy_means` is
-    what a busy machine does to the figures.
-    """
+    """One benchmark under way. A part that fails (`faults`) leaves its reason among the notes, and figures of None."""
 
     name: ClassVar[str]
-    about: ClassVar[str]
     parts: ClassVar[Parts]
     packages: ClassVar[Sequence[str]]
     pins: ClassVar[Path | None] = None
-    busy_means: ClassVar[str]
+    busy_means: ClassVar[str]  # what a busy machine does to the figures
     faults: ClassVar[tuple[type[Exception], ...]] = (StackError,)
 
     def __init__(self, folder: Path, options: argparse.Namespace, console: Console) -> None:
@@ -62,6 +57,8 @@ class Bench:
         self.quick: bool = options.quick
         self.whole = not options.quick and not options.only  # so that the results belong into the repository
         self.chosen: list[str] = [options.only] if options.only else list(self.parts)
+        self.title = f"{self.name.capitalize()}: {', '.join(self.chosen)}"  # of the report
+        self.file_name = f"{self.name}-{options.only}" if options.only else self.name
         self.machine = machine.host(folder)
         self.sheets: list[Sheet] = []
         self.figures: list[Figure] = []
@@ -77,16 +74,6 @@ class Bench:
     def picture(self) -> tuple[str, str] | None:
         """The name and the text of an SVG for the documentation, if it has one."""
         return None
-
-    @property
-    def title(self) -> str:
-        """Of the report."""
-        return f"{self.name.capitalize()}: {', '.join(self.chosen)}"
-
-    @property
-    def file_name(self) -> str:
-        """Of the report, without its ending."""
-        return f"{self.name}-{self.options.only}" if self.options.only else self.name
 
     @cached_property
     def place(self) -> Place:
@@ -132,8 +119,8 @@ class Bench:
 
 def run(kind: type[Bench], arguments: list[str]) -> int:
     """Run a benchmark: 1 when a figure that was measured, or should have been, misses its `must`."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    parser = argparse.ArgumentParser(prog=f"./run bench {kind.name}", description=kind.about)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is stopped
+    parser = argparse.ArgumentParser(prog=f"./run bench {kind.name}", description=kind.__doc__)
     parser.add_argument("--quick", action="store_true", help="less of everything; writes nothing into the repository")
     parser.add_argument("--keep", action="store_true", help="leave the benchmark's stack running")
     parser.add_argument("--only", choices=list(kind.parts), help="one part alone")
@@ -155,22 +142,5 @@ def run(kind: type[Bench], arguments: list[str]) -> int:
     if drawn := bench.picture():
         (REPOSITORY / "docs" if bench.whole else folder / "results").joinpath(drawn[0]).write_text(drawn[1])
     found.show(console)
-    print(found.last_line())
+    print(json.dumps([figure.as_dict() for figure in found.figures]))
     return 0 if all(figure.reached for figure in found.figures) else 1
-
-
-def at_least(least: float) -> Callable[[str], float]:
-    """The type of an option whose value must not be smaller."""
-
-    def limited(text: str) -> float:
-        value = float(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f"must be at least {least:g}")
-        return int(value) if value.is_integer() else value
-
-    return limited
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    """End on SIGTERM as on Ctrl-C, so that what was started is stopped."""
-    raise KeyboardInterrupt

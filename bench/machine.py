@@ -60,7 +60,7 @@ def software(packages: Sequence[str], pins: Path | None = None) -> dict[str, str
 def _disk(folder: Path) -> str:
     """File system and kind of disk under the data folder."""
     mounts = {part.mountpoint: part for part in psutil.disk_partitions(all=True)}
-    part = next(mounts[str(up)] for up in [folder, *folder.parents] if str(up) in mounts)
+    part = next(mounts[str(up)] for up in (folder, *folder.parents) if str(up) in mounts)
     spins = Path(f"/sys/block/{Path(part.device).name.rstrip('0123456789')}/queue/rotational")
     kind = {"0": "not rotating", "1": "rotating"}.get(spins.read_text().strip()) if spins.exists() else None
     return ", ".join(filter(None, [part.fstype, kind, f"{psutil.disk_usage(str(folder)).total / 1e9:.0f} GB"]))

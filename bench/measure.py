@@ -13,9 +13,12 @@ import subprocess
 import threading
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 EVERY_SECONDS = 0.5  # in the first seconds, for short runs
 LATER_SECONDS = 2.0  # a sample walks the page tables of all tasks, which is not to slow the run down
@@ -25,8 +28,7 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 RESET_PEAK = "5"  # what /proc/<pid>/clear_refs takes for this
 
 
-@dataclass(frozen=True)
-class Process:
+class Process(NamedTuple):
     """One line of a snapshot."""
 
     pid: int
@@ -52,8 +54,7 @@ class Cost:
     wal_bytes: int
 
 
-@dataclass(frozen=True)
-class Usage:
+class Usage(NamedTuple):
     """A group at one moment; CPU counts from the start of the sampling."""
 
     cpu_seconds: float = 0.0
@@ -61,17 +62,12 @@ class Usage:
     pss_bytes: int = 0
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(NamedTuple):
     """All groups at one moment (seconds since 1970)."""
 
     at: float = 0.0
-    groups: Mapping[str, Usage] = field(default_factory=dict)
+    groups: Mapping[str, Usage] = defaultdict(Usage)
     wal_bytes: int = 0
-
-    def cpu_seconds(self, group: str) -> float:
-        """Of a group, so far."""
-        return self.groups.get(group, Usage()).cpu_seconds
 
 
 @dataclass(frozen=True)
@@ -82,7 +78,7 @@ class Trace:
 
     def cpu_seconds(self, group: str, begin: float = 0.0, end: float = float("inf")) -> float:
         """CPU that the group used between two moments."""
-        return self._sample(end).cpu_seconds(group) - self._sample(begin).cpu_seconds(group)
+        return self._sample(end).groups[group].cpu_seconds - self._sample(begin).groups[group].cpu_seconds
 
     def wal_bytes(self, begin: float = 0.0, end: float = float("inf")) -> int:
         """WAL written between two moments."""
@@ -93,12 +89,13 @@ class Trace:
         most, rest = 0.0, list(self.samples)
         for last in self.samples:
             if (took := last.at - rest[0].at) >= seconds:
-                most = max(most, (last.cpu_seconds(group) - rest.pop(0).cpu_seconds(group)) / took)
+                spent = last.groups[group].cpu_seconds - rest.pop(0).groups[group].cpu_seconds
+                most = max(most, spent / took)
         return most
 
     def cost(self, seconds: float, client: str, server: str = "server") -> Cost:
         """What two groups cost in all."""
-        used = [sample.groups.get(client, Usage()) for sample in self.samples]
+        used = [sample.groups[client] for sample in self.samples]
         rss, pss = max(one.rss_bytes for one in used), max(one.pss_bytes for one in used)
         return Cost(seconds, self.cpu_seconds(client), self.cpu_seconds(server), rss, pss, self.wal_bytes())
 
@@ -124,12 +121,6 @@ def cpu_of(pid: int) -> tuple[float, float]:
     return (own + system) / TICKS, (childrens + childrens_system) / TICKS
 
 
-def cpu_of_all(pids: Iterable[int]) -> float:
-    """CPU seconds that those of them that live have used so far."""
-    found = snapshot()
-    return sum(found[pid].cpu_seconds for pid in pids if pid in found)
-
-
 def children_of(pid: int) -> list[int]:
     """The children of all threads of a process."""
     return [int(child) for file in Path(f"/proc/{pid}").glob("task/*/children") for child in file.read_text().split()]
@@ -147,13 +138,6 @@ def descendants(processes: Snapshot, root: int, *, depth: int = 0) -> list[int]:
     return found
 
 
-def title(pid: int) -> str:
-    """The command line; PostgreSQL's backends name their role and database there."""
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-    return ""
-
-
 def memory(pid: int, name: str = "VmRSS") -> int:
     """Bytes that are resident now (VmRSS) or were at most (VmHWM), or proportional (Pss); 0 when it has ended."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
@@ -163,29 +147,25 @@ def memory(pid: int, name: str = "VmRSS") -> int:
     return 0
 
 
-class MemoryWatch:
-    """From `with` to its end: what processes held at first and at most. The peak of RSS is the kernel's own."""
+@contextmanager
+def watching(pids: Sequence[int]) -> Iterator[dict[str, float]]:
+    """To the end of `with`: MB that processes held at most, `rss`, the kernel's own number, and `pss`."""
+    found, done = {"pss": 0.0}, threading.Event()
 
-    def __init__(self, pids: Sequence[int]) -> None:
-        self._pids = pids
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._loop, daemon=True)
+    def look() -> None:
+        while not done.wait(EVERY_SECONDS / 2):
+            found["pss"] = max(found["pss"], sum(memory(pid, "Pss") for pid in pids) / 1e6)
 
-    def __enter__(self) -> MemoryWatch:
-        for pid in self._pids:
-            Path(f"/proc/{pid}/clear_refs").write_text(RESET_PEAK)
-        self.first_rss, self.peak_pss = sum(map(memory, self._pids)), 0
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(timeout=10)
-        self.peak_rss = sum(memory(pid, "VmHWM") for pid in self._pids)
-
-    def _loop(self) -> None:
-        while not self._stop.wait(EVERY_SECONDS / 2):
-            self.peak_pss = max(self.peak_pss, sum(memory(pid, "Pss") for pid in self._pids))
+    for pid in pids:
+        Path(f"/proc/{pid}/clear_refs").write_text(RESET_PEAK)
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield found
+    finally:
+        done.set()
+        thread.join(timeout=10)
+        found["rss"] = sum(memory(pid, "VmHWM") for pid in pids) / 1e6
 
 
 class Sampler:
@@ -210,11 +190,7 @@ class Sampler:
         self._done.set()
         self._thread.join(timeout=30)
         self._take()
-
-    @property
-    def trace(self) -> Trace:
-        """What was seen so far."""
-        return Trace(tuple(self._samples))
+        self.trace = Trace(tuple(self._samples))
 
     def _loop(self) -> None:
         began = time.monotonic()
@@ -223,15 +199,14 @@ class Sampler:
 
     def _take(self) -> None:
         now, processes = time.time(), snapshot()
-        usage = {name: self._usage(name, pick, processes) for name, pick in self._groups.items()}
+        usage = {}
+        for name, pick in self._groups.items():
+            members, seen = [processes[pid] for pid in pick(processes) if pid in processes], self._seen[name]
+            for one in members:
+                seen[one.pid, one.started] = one.cpu_seconds - self._base.get((one.pid, one.started), 0.0)
+            pss = sum(memory(one.pid, "Pss") for one in members if name in self._memory)
+            usage[name] = Usage(sum(seen.values()), sum(one.rss_bytes for one in members), pss)
         self._samples.append(Sample(now, usage, self._wal()))
-
-    def _usage(self, name: str, pick: Pick, processes: Snapshot) -> Usage:
-        members, seen = [processes[pid] for pid in pick(processes) if pid in processes], self._seen[name]
-        for one in members:
-            seen[one.pid, one.started] = one.cpu_seconds - self._base.get((one.pid, one.started), 0.0)
-        pss = sum(memory(one.pid, "Pss") for one in members if name in self._memory)
-        return Usage(sum(seen.values()), sum(one.rss_bytes for one in members), pss)
 
 
 @dataclass(frozen=True)

@@ -10,21 +10,20 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest.mock import patch
 
 import psycopg
 from psycopg import sql
 
 from bench.airflow import Airflow
-from bench.measure import Pick, Snapshot, descendants, title
+from bench.measure import Pick, Snapshot, descendants
 from include.ingest.dataset.definition import Dataset
 from include.ingest.dataset_file import load_dataset
 from samples.orders import Shape, write
 from stack import commands
-from stack.binaries import find_binaries
 from stack.errors import StackError
 from stack.postgres import PostgresServer
 from stack.processes import Register
@@ -55,9 +54,7 @@ class Place:
                 raise StackError("another benchmark runs already") from None
             self.work.mkdir(exist_ok=True)
             exits.callback(shutil.rmtree, self.work, ignore_errors=True)
-            outer = os.environ.get("MILLRACE_STATE")
-            exits.callback(lambda: os.environ.pop("MILLRACE_STATE") if outer is None else _set_state(outer))
-            _set_state(str(self.folder / "stack"))
+            exits.enter_context(patch.dict(os.environ, MILLRACE_STATE=str(self.folder / "stack")))
             self.was_up = commands.is_up(Settings.load())
             if not self.keep and not self.was_up:
                 exits.callback(commands.down)
@@ -132,13 +129,30 @@ class Place:
         ((written,),) = self._watch_wal.execute("SELECT (pg_current_wal_lsn() - '0/0')::bigint")
         return int(written)
 
-    def psql(self) -> Path:
-        """The psql next to the server's programs."""
-        return find_binaries() / "psql"
-
     def backends(self, database: str) -> Pick:
-        """The server's processes that work for a database, parallel workers included; for "" those for none."""
-        return Backends(self.server.pid or 0, database)
+        """The server's processes that work for a database, parallel workers included; for "" those for none.
+
+        PostgreSQL gives them titles: `postgres: role database address activity`.
+        """
+        server, known = self.server.pid or 0, dict[tuple[int, int], str]()
+
+        def of(processes: Snapshot, pid: int) -> str:
+            identity, words = (pid, processes[pid].started), list[str]()
+            if identity not in known:
+                with suppress(OSError):
+                    words = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ").split()
+                if not words or words[0] != "postgres:":
+                    return "?"  # too young to have its title
+                if words[1:4] == ["parallel", "worker", "for"]:
+                    leader = int(words[-1])
+                    known[identity] = of(processes, leader) if leader in processes else "?"
+                else:
+                    known[identity] = words[2] if len(words) > 3 and "(" in words[3] else ""
+            return known[identity]
+
+        return lambda processes: [
+            pid for pid in descendants(processes, server, depth=1) if of(processes, pid) == database
+        ]
 
     def tasks(self) -> Pick:
         """Airflow's task processes: what the executor's workers, children of the scheduler, fork."""
@@ -156,32 +170,6 @@ class Place:
         if entry is None:
             raise StackError(f"{name} does not run")
         return entry.pid
-
-
-class Backends:
-    """Picks backends by the title that PostgreSQL gives them: `postgres: role database address activity`."""
-
-    def __init__(self, server: int, database: str) -> None:
-        self._server, self._database = server, database
-        self._known: dict[tuple[int, int], str] = {}
-
-    def __call__(self, processes: Snapshot) -> Iterable[int]:
-        """The pids."""
-        backends = descendants(processes, self._server, depth=1)
-        return [pid for pid in backends if self._of(processes, pid) == self._database]
-
-    def _of(self, processes: Snapshot, pid: int) -> str:
-        identity = (pid, processes[pid].started)
-        if identity not in self._known:
-            words = title(pid).split()
-            if not words or words[0] != "postgres:":
-                return "?"  # too young to have its title
-            if words[1:4] == ["parallel", "worker", "for"]:
-                leader = int(words[-1])
-                self._known[identity] = self._of(processes, leader) if leader in processes else "?"
-            else:
-                self._known[identity] = words[2] if len(words) > 3 and "(" in words[3] else ""
-        return self._known[identity]
 
 
 def serve_the_schedule(inbox: Path, rows: int, first_id: int = 1) -> Path:
@@ -208,7 +196,3 @@ def target_ddl(dataset: Dataset) -> sql.Composed:
     return sql.SQL("CREATE TABLE public.orders ({}, {}, PRIMARY KEY ({}))").format(
         sql.SQL(", ").join(columns), sql.SQL("processed_at timestamptz NOT NULL DEFAULT now()"), key
     )
-
-
-def _set_state(folder: str) -> None:
-    os.environ["MILLRACE_STATE"] = folder

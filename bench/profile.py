@@ -15,7 +15,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import wraps
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -42,39 +41,35 @@ PARTS = {
 
 
 class Stopwatch:
-    """Wall and CPU by part; time inside an inner part belongs to the inner one."""
+    """Wall and CPU seconds by part; time inside an inner part belongs to the inner one."""
 
     def __init__(self) -> None:
         self.spent: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
-        self._stack, self._owner, self._since = ["rest"], threading.get_ident(), self._now()
-
-    def _now(self) -> list[float]:
-        return [time.monotonic(), time.process_time()]
+        self._stack, self._owner, self._since = ["rest"], threading.get_ident(), (time.monotonic(), time.process_time())
 
     def switch(self) -> None:
         """Book the time since the last switch to the part on top."""
-        now, spent = self._now(), self.spent[self._stack[-1]]
+        now, spent = (time.monotonic(), time.process_time()), self.spent[self._stack[-1]]
         spent[:] = [total + new - old for total, new, old in zip(spent, now, self._since, strict=True)]
         self._since = now
 
     @contextmanager
     def timing(self, part: str) -> Iterator[None]:
         """The part under the watch. In other threads, time belongs to the part that waits for the thread."""
-        own = threading.get_ident() == self._owner
-        if own:
-            self.switch()
-            self._stack.append(part)
+        if threading.get_ident() != self._owner:
+            yield
+            return
+        self.switch()
+        self._stack.append(part)
         try:
             yield
         finally:
-            if own:
-                self.switch()
-                self._stack.pop()
+            self.switch()
+            self._stack.pop()
 
     def around(self, part: str, call: Callable[..., Any]) -> Callable[..., Any]:
         """The same call, under the watch; of an iterator, each step counts."""
 
-        @wraps(call)
         def timed(*args: Any, **options: Any) -> Any:
             with self.timing(part):
                 found = call(*args, **options)
@@ -83,11 +78,10 @@ class Stopwatch:
         return timed
 
     def _steps(self, part: str, steps: Iterator[Any]) -> Iterator[Any]:
-        end = object()
         while True:
             with self.timing(part):
-                item = next(steps, end)
-            if item is end:
+                item = next(steps, self)
+            if item is self:
                 return
             yield item
 

@@ -44,9 +44,14 @@ class Report:
     sheets: list[Sheet]
     raw: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def all_sheets(self) -> list[Sheet]:
+        """With that of the figures."""
+        return [*self.sheets, Sheet("Figures", FIGURES, [figure.cells() for figure in self.figures])]
+
     def show(self, console: Console) -> None:
         """Print it."""
-        for sheet in (*self.sheets, self._figures()):
+        for sheet in self.all_sheets:
             table = Table(title=sheet.title, title_justify="left")
             for place, name in enumerate(sheet.columns):
                 table.add_column(name, justify="right" if place else "left", overflow="fold")
@@ -63,20 +68,13 @@ class Report:
         (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
         parts, machine = [f"# {self.title}"], dict[str, Row]()
         machine |= {name: {"": value} for name, value in self.machine.items()}
-        for sheet in (*self.sheets, self._figures(), Sheet.of("Machine", "fact", machine)):
+        for sheet in (*self.all_sheets, Sheet.of("Machine", "fact", machine)):
             lines = [sheet.columns, ["---"] * len(sheet.columns), *sheet.rows]
             rows = ("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
             parts += [f"## {sheet.title}", "\n".join(rows)]
             if sheet.columns is FIGURES:
                 parts += [READING, "\n".join(f"- {note}" for note in self.notes)]
         (folder / f"{name}.md").write_text("\n\n".join(part for part in parts if part) + "\n")
-
-    def last_line(self) -> str:
-        """The figures for programs."""
-        return json.dumps([figure.as_dict() for figure in self.figures])
-
-    def _figures(self) -> Sheet:
-        return Sheet("Figures", FIGURES, [figure.cells() for figure in self.figures])
 
 
 def shown(value: float | str | None) -> str:

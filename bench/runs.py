@@ -21,11 +21,10 @@ from psycopg.rows import dict_row
 from bench.airflow import Airflow, Json, seconds_of
 from bench.files import File
 from bench.measure import Cost, Sampler, Trace
-from bench.place import WAREHOUSE, Place
+from bench.place import WAREHOUSE, WARM_ROWS, Place
 from stack.errors import StackError
 
 DAG = "ingest_orders"
-WARM_SECONDS = 180.0
 
 
 class Load(NamedTuple):
@@ -81,54 +80,46 @@ class Ingests:
         self._last = datetime.now(UTC).replace(microsecond=0)
 
     def warm_up(self) -> None:
-        """Unpause the DAG and let its scheduled run, of a small file, pass; a stack just started runs it once more.
-
-        Imports are then in the system's cache, and Airflow's processes are past their own start.
-        """
+        """Unpause the DAG and let its scheduled run, of a small file, pass; a stack just started runs it once more."""
         self.airflow.await_dag(DAG, paused=False)
         self.airflow.await_idle(DAG, once=True)
         if not self.place.was_up:
-            self.run(self.place.warm_file, force=True, timeout_seconds=WARM_SECONDS)
+            path = self.place.warm_file
+            self.run(File(path, path.stat().st_size, WARM_ROWS, 0), force=True)
 
-    def first_load(self, file: File, source: Path | str | None = None) -> DagRun:
-        """Load the file, or the source with the same rows, into an empty table."""
-        self.place.fresh_target(WAREHOUSE)
-        file.warm()
-        done = self.run(source or file.path, timeout_seconds=600 + file.megabytes)
-        self.check(done, file)
-        return done
+    def run(
+        self, file: File, source: Path | str | None = None, *, force: bool = False,
+        expected: dict[str, int] | None = None,
+    ) -> DagRun:  # fmt: skip
+        """One run of that file, or of a source with the same rows.
 
-    def check(self, done: DagRun, file: File, expected: dict[str, int] | None = None) -> None:
-        """Raise StackError when a run did not do its work: it is no measurement then."""
-        account = done.account
-        wanted = {**(expected or {}), "read": file.rows, "rejected": file.bad}
-        wrong = {name: (account[name], value) for name, value in wanted.items() if account[name] != value}
-        if wrong:
-            raise StackError(f"the account of {file.path.name} is wrong (found, expected): {wrong}")
-        rows = self.place.count(WAREHOUSE)
-        if rows < account["inserted"] + account["updated"] + account["unchanged"]:
-            raise StackError(f"{file.path.name}: {rows} rows in the target are fewer than the account says: {account}")
-
-    def run(self, file: Path | str, *, force: bool = False, timeout_seconds: float) -> DagRun:
-        """One run of that file or URL. Raises StackError when it fails, or when it is not done in time."""
+        Raises StackError when it fails, is not done in time, or did not do its work: it is no measurement then.
+        """
         self.airflow.await_idle(DAG, once=True)
+        file.warm()
         server, rest, metadata = (self.place.backends(database) for database in (WAREHOUSE, "", "airflow"))
         groups = {"tasks": self.place.tasks(), "airflow": self.place.airflow(), "server": server, "server rest": rest,
                   "metadata": metadata}  # fmt: skip
         self._last = max(self._last + timedelta(seconds=1), datetime.now(UTC).replace(microsecond=0))
         begin, end = self._last.isoformat(), (self._last + timedelta(seconds=1)).isoformat()
         body = {"logical_date": begin, "data_interval_start": begin, "data_interval_end": end,
-                "conf": {"path": str(file), "force": force}}  # fmt: skip
+                "conf": {"path": str(source or file.path), "force": force}}  # fmt: skip
         with Sampler(groups, ["tasks"], self.place.wal) as sampler:
             began = time.time()
             run = self.airflow.trigger(DAG, body)
-            ended = self.airflow.await_end(DAG, run, timeout_seconds, fails=True)
+            ended = self.airflow.await_end(DAG, run, 600 + file.megabytes, fails=True)
         account, loads = self._ledger(run)
         if ended["state"] != "success":
-            raise StackError(f"the run of {file} failed: {account.get('reason')}; see {self.place.settings.logs}")
+            raise StackError(
+                f"the run of {file.path.name} failed: {account.get('reason')}; see {self.place.settings.logs}"
+            )
         tasks = self.airflow.tasks(DAG, run)
         if any(task["state"] in ("failed", "upstream_failed") or task["try_number"] > 1 for task in tasks):
-            raise StackError(f"the run of {file} is no measurement, as tasks failed in it")
+            raise StackError(f"the run of {file.path.name} is no measurement, as tasks failed in it")
+        wanted = {**(expected or {}), "read": file.rows, "rejected": file.bad}
+        wrong = {name: (account[name], value) for name, value in wanted.items() if account[name] != value}
+        if wrong or self.place.count(WAREHOUSE) < sum(account[name] for name in ("inserted", "updated", "unchanged")):
+            raise StackError(f"{file.path.name}: the account is wrong (found, expected: {wrong}), or rows are missing")
         seconds, lanes = seconds_of(ended["end_date"]) - began, self.place.dataset.parallel
         return DagRun(seconds, account, tasks, loads, lanes, sampler.trace)
 

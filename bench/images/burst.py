@@ -2,13 +2,9 @@
 there (`latency`); many uploads at once, until every picture is done, and Airflow's share of the time (`burst`).
 
 Airflow's share is the time from the start of the first run of the DAG until the last picture is done, less the work of
-the busiest of the lanes in which `resize` tasks run side by side. A task's work is what it says itself (`seconds`, from
-its first look at the list of work to its last); it belongs to the lane that was free first when it began. All the rest
-is Airflow's: scheduling, starting processes, imports, claiming, and lanes that stood still. What Airflow does when no
-picture waits any more is in the table, and in no picture's overhead.
-
-A picture's overhead in per cent is its part of Airflow's share over its own work: Airflow's share over the work of all
-`resize` tasks. The table also has it over the busiest lane's work, which is by how much the whole took longer.
+the busiest of the lanes in which `resize` tasks run side by side. A task's work is what it says itself; it belongs to
+the lane that was free first when it began. A picture's overhead in per cent is Airflow's share over the work of all
+tasks; over the busiest lane's work, it is by how much the whole took longer.
 """
 
 from __future__ import annotations
@@ -23,7 +19,7 @@ from bench.airflow import Json, seconds_of, wait_for
 from bench.figures import Figure, Row, Runs, rounded
 from bench.harness import PartOf
 from bench.images.client import Uploads
-from bench.images.door import DAG, Door, upload
+from bench.images.door import DAG, PREFIX, Door, upload
 from bench.images.photos import SMALL, make
 from bench.images.uploads import CLIENTS
 from bench.report import Sheet
@@ -49,12 +45,14 @@ def measure_latency(bench: Any) -> Runs:
     def one() -> Row:
         door.await_idle()
         time.sleep(REST_SECONDS)
-        image_id, began = door.post(picture, secrets.token_hex(16).encode()), time.perf_counter()
-        if not wait_for(lambda: door.image(image_id)["state"] in ("done", "failed"), MOST_SECONDS, LOOK_SECONDS):
-            raise StackError(f"a small picture was not done {MOST_SECONDS:.0f} s after the answer to its upload")
-        seconds, shown = time.perf_counter() - began, door.image(image_id)
-        if shown["state"] == "failed":
-            raise StackError(f"the picture failed: {shown['reason']}")
+        path = f"{PREFIX}/images/{door.post(picture, secrets.token_hex(16).encode())}"
+        began = time.perf_counter()
+        wait_for(lambda: door.api.call("GET", path)["state"] in ("done", "failed"), MOST_SECONDS, LOOK_SECONDS)
+        seconds, shown = time.perf_counter() - began, door.api.call("GET", path)
+        if shown["state"] != "done":
+            raise StackError(
+                f"a small picture is {shown['state']} {seconds:.0f} s after its upload: {shown.get('reason')}"
+            )
         bench.say(f"  {seconds:.2f} s")
         return {"s": seconds}
 

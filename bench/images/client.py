@@ -1,8 +1,7 @@
-"""Many clients that upload one picture after the other, each on a connection of its own.
+"""Many clients that upload one picture after the other: `python -m bench.images.client` reads an order as JSON.
 
-`python -m bench.images.client` reads an order as JSON and prints what came back. A process of its own with nothing but
-sockets, as it shares the cores with the server that is measured. The file is sent from memory with a comment of its
-own after the first two bytes, so that no two uploads have the same bytes.
+A process of its own with nothing but sockets, as it shares the cores with the server that is measured. The file is sent
+from memory with a comment of its own after the first two bytes, so that no two uploads have the same bytes.
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ from functools import cached_property
 from typing import ClassVar
 
 from bench import harness
-from bench.harness import at_least
 from bench.images import burst, engine, uploads
 from bench.images.door import Door
 from bench.images.peers import PINS
@@ -22,7 +21,6 @@ class Bench(harness.Bench):
     """The benchmark of the images."""
 
     name = "images"
-    about = "Benchmark of the images."
     parts: ClassVar[harness.Parts] = {
         "engine": [engine], "upload": [uploads], "latency": [burst.LATENCY], "burst": [burst.BURST_OF_MANY]
     }  # fmt: skip
@@ -35,7 +33,7 @@ class Bench(harness.Bench):
     def add_options(cls, parser: argparse.ArgumentParser) -> None:
         """Repetitions."""
         words = "rounds of the engine and of the uploads (5 and 3; 2 and 1)"
-        parser.add_argument("--repeat", type=at_least(1), help=words)
+        parser.add_argument("--repeat", type=int, help=words)
 
     @cached_property
     def door(self) -> Door:

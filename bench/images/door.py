@@ -45,11 +45,6 @@ class Door:
         answer = self.api.call("POST", f"{PREFIX}/images", content=data[:2] + comment + data[2:])
         return str(answer["images"][0]["id"])
 
-    def image(self, image_id: str) -> Json:
-        """One picture as the interface shows it."""
-        found: Json = self.api.call("GET", f"{PREFIX}/images/{image_id}")
-        return found
-
     def counts(self) -> dict[str, int]:
         """Sources by state."""
         return dict(

@@ -1,8 +1,7 @@
 """Pictures that look to an encoder and to a resizer like a camera's: made once by seed, then kept.
 
-Flat shapes that cover each other, large and small (the edges and areas of a scene), under clouds whose spectrum falls
-as 1/f, as that of natural pictures does, here strong and there weak; softened as by a lens, with a sensor's noise, as
-JPEG 4:2:0 with a camera's quality. The files are as large as a camera's: about two bits a pixel.
+Flat shapes that cover each other, large and small, under clouds whose spectrum falls as 1/f, as that of natural
+pictures does; softened as by a lens, with a sensor's noise, as JPEG 4:2:0: about two bits a pixel, as a camera's.
 """
 
 from __future__ import annotations

@@ -22,10 +22,7 @@ Job = tuple[Path, Path]  # a picture, and the folder for what is made of it
 
 
 class Team:
-    """The workers of one contender. Use it as a context; `peak_bytes` is known afterwards.
-
-    They stay in the benchmark's session, where all resizing shares the processors as one group.
-    """
+    """The workers of one contender, in the benchmark's session. A context; `peak_bytes` is known afterwards."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
         self._command, self._environment, self._log = command, environment, log
@@ -62,10 +59,11 @@ class Team:
 
     def run(self, jobs: Iterable[Job]) -> tuple[float, float]:
         """Do the jobs, each by the worker that is free first: pictures a second, and CPU milliseconds a picture."""
-        waiting, before, began = iter(jobs), self._cpu_seconds(), time.perf_counter()
+        waiting, pids = iter(jobs), [worker.pid for worker in self._workers]
+        before, began = _cpu_seconds(pids), time.perf_counter()
         with ThreadPoolExecutor(CORES) as threads:
             done = sum(threads.map(lambda worker: self._work(worker, waiting), self._workers))
-        return done / (time.perf_counter() - began), 1000 * (self._cpu_seconds() - before) / done
+        return done / (time.perf_counter() - began), 1000 * (_cpu_seconds(pids) - before) / done
 
     def _work(self, worker: subprocess.Popen[str], waiting: Iterator[Job]) -> int:
         queued = done = 0
@@ -92,10 +90,7 @@ class Team:
                 return
         raise StackError(f"a worker died, see {self._log}")
 
-    def _cpu_seconds(self) -> float:
-        """So far, of the processes, of the children that they have waited for, and of those that live."""
-        return sum(_cpu_seconds(worker.pid) for worker in self._workers)
 
-
-def _cpu_seconds(pid: int) -> float:
-    return sum(cpu_of(pid)) + sum(map(_cpu_seconds, children_of(pid)))
+def _cpu_seconds(pids: Iterable[int]) -> float:
+    """So far, of the processes, of the children that they have waited for, and of those that live."""
+    return sum(sum(cpu_of(pid)) + _cpu_seconds(children_of(pid)) for pid in pids)

@@ -1,8 +1,7 @@
 """The upload part: how long 50 clients wait for an answer while resizing has both cores, and what memory it takes.
 
-Every server gets the same 3 MB pictures from the same clients, each in turn, under the same load: two processes that
-resize without a pause. The DAG is paused meanwhile, so that nobody's uploads add to that load. The ticket's endpoint
-takes a form, so Millrace is measured with a form too; the sink takes the body, and so does Millrace.
+Every server gets the same 3 MB pictures from the same clients, each in turn, while two processes resize without a
+pause and the DAG is paused. The ticket's endpoint takes a form, the sink the body, so Millrace is measured with both.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from bench.images.door import DAG, Door, upload
 from bench.images.peers import HERE, MILLRACE
 from bench.images.photos import KINDS, make
 from bench.images.team import Job
-from bench.measure import MemoryWatch, cpu_of_all, descendants, snapshot
+from bench.measure import cpu_of, descendants, memory, snapshot, watching
 from bench.report import Sheet
 from stack.errors import StackError
 from stack.ports import HOST, free_port
@@ -54,15 +53,15 @@ def measure(bench: Any) -> Runs:
         upload(Order(order.url, order.file, WARM_UPLOADS, 1, order.form, order.token))
         if order.token:
             door.empty()
-        before = cpu_of_all(processes)
-        with MemoryWatch(processes) as watch:
+        before = sum(cpu_of(pid)[0] for pid in processes)
+        with watching(processes) as watch:
             done = upload(order)
-        cpu_ms = 1000 * (cpu_of_all(processes) - before) / order.count
+        cpu_ms = 1000 * (sum(cpu_of(pid)[0] for pid in processes) - before) / order.count
         bench.say(f"  p50 {done.percentile(50):.2f} s, p99 {done.percentile(99):.2f} s")
         return {
             "uploads": order.count, "requests/s": order.count / done.all_seconds, "p50 s": done.percentile(50),
-            "p99 s": done.percentile(99), "CPU ms an upload": cpu_ms, PEAK: watch.peak_rss / 1e6,
-            "peak PSS MB": watch.peak_pss / 1e6,
+            "p99 s": done.percentile(99), "CPU ms an upload": cpu_ms, PEAK: watch["rss"],
+            "peak PSS MB": watch["pss"],
         }, done  # fmt: skip
 
     def ours(name: str) -> Row:
@@ -72,7 +71,7 @@ def measure(bench: Any) -> Runs:
         if kept != count or ids != kept:
             raise StackError(f"{name}: of {count} uploads {ids} have ids, {kept} are kept")
         door.empty()
-        return row
+        return row | {IDLE: idle}
 
     def other(name: str, script: str, path: str, count: int) -> Row:
         with _server(script, folder) as (port, pid):
@@ -85,10 +84,8 @@ def measure(bench: Any) -> Runs:
     ticket = {TICKET: lambda: other(TICKET, "ticket.py", "/upload", ticket_count)}
     door.await_idle()  # a run that is paused does not end
     door.airflow.pause(DAG, True)
+    idle = sum(map(memory, api)) / 1e6
     try:
-        door.await_idle()
-        with MemoryWatch(api) as idle:
-            bench.notes.append(f"Idle, Airflow's API server holds {idle.first_rss / 1e6:,.0f} MB (RSS).")
         with _resizing(folder, pictures):
             found.take_turns({**contenders, **ticket}, 1)
             found.take_turns(contenders, (bench.options.repeat or rounds) - 1)
@@ -98,8 +95,6 @@ def measure(bench: Any) -> Runs:
     bench.notes.append(
         f"Uploads: {CLIENTS} clients, {file.stat().st_size / 1e6:.1f} MB, while two processes resize; {DAG} is paused."
     )
-    for row in (*found.by[BODY], *found.by[FORM]):
-        row[IDLE] = idle.first_rss / 1e6
     return found
 
 

@@ -1,11 +1,8 @@
 """`./run bench ingest`: whole DAG runs of Millrace against what people use otherwise, on one server.
 
 `--gb 5` takes 25 minutes of two cores for its large file, and more for the others; `--quick` runs the same code on
-small files. A DAG run costs seconds before it reads a byte, so no ratio means anything at that size. The runs of one
-repetition alternate between the contenders, and figures are ratios of medians. Each finds its file in the cache, as one
-that has just arrived, and a server that has loaded before.
-
-The stack is the benchmark's own, under `.millrace/bench/`; it ends with the benchmark unless `--keep`.
+small files, where a DAG run costs seconds before it reads a byte, so no ratio means anything. Each run finds its file
+in the cache, as one that has just arrived, and a server that has loaded before.
 """
 
 from __future__ import annotations
@@ -14,6 +11,7 @@ import argparse
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from statistics import median
 from typing import Any, ClassVar, TypeVar
 
@@ -23,7 +21,6 @@ from bench import harness, picture
 from bench.airflow import span
 from bench.figures import Figure, Row, Runs, ratio
 from bench.files import FORMS, File, make, size_name
-from bench.harness import at_least
 from bench.ingest.peers import COPY, EXPERT, GUARDED, MILLRACE, OTHERS, PINS, PROFILE, TICKET, Peer, traits_of
 from bench.measure import Cost
 from bench.place import PEERS, WAREHOUSE
@@ -34,7 +31,6 @@ from stack.errors import StackError
 
 QUICK_MB, QUICK_SMALL_MB = 30.0, 10.0
 SECONDS, COSTS = "s", ("client CPU s", "server CPU s", "peak MB", "WAL MB")
-FORMS_OF_SMALL = ("dirty", "clean", "unique")
 SMALL = (EXPERT, COPY, *OTHERS)  # once each on the small file
 Done = TypeVar("Done")
 
@@ -53,7 +49,6 @@ class Bench(harness.Bench):
     """The benchmark of the ingest."""
 
     name = "ingest"
-    about = "Benchmark of the ingest."
     parts: ClassVar[harness.Parts] = {"ingest": []}
     packages = ("apache-airflow", "pyarrow", "pgpq", "psycopg", "pandas", "numpy", "SQLAlchemy")
     pins = PINS
@@ -62,8 +57,8 @@ class Bench(harness.Bench):
     @classmethod
     def add_options(cls, parser: argparse.ArgumentParser) -> None:
         """Sizes and repetitions."""
-        parser.add_argument("--gb", type=at_least(0.001), default=5, help="size of the large file in GB (5)")
-        parser.add_argument("--repeat", type=at_least(1), help="repetitions (1 above 1 GB and with --quick, else 3)")
+        parser.add_argument("--gb", type=float, default=5, help="size of the large file in GB (5)")
+        parser.add_argument("--repeat", type=int, help="repetitions (1 above 1 GB and with --quick, else 3)")
         parser.add_argument("--profile", action="store_true", help="also say where the time goes")
 
     def run(self) -> None:
@@ -75,7 +70,9 @@ class Bench(harness.Bench):
         self.costs, self.last_cost = Runs(), dict[str, Cost]()
         self.first_runs: list[DagRun] = []
         large = make(self.place.folder / "files", QUICK_MB if self.quick else large_mb, FORMS)
-        small = make(self.place.folder / "files", QUICK_SMALL_MB if self.quick else small_mb, FORMS_OF_SMALL)
+        small = make(
+            self.place.folder / "files", QUICK_SMALL_MB if self.quick else small_mb, ("dirty", "clean", "unique")
+        )
         self.ingests = Ingests(self.place)
         self.ingests.warm_up()
         # A plain load that counts for nobody: a new server makes its WAL files, and writes them again later.
@@ -87,6 +84,9 @@ class Bench(harness.Bench):
             self.millrace(large)
             self.experts(large)
         self.small_files(small)
+        sizes = " and ".join(dict.fromkeys(size_name(line.megabytes) for line in self.lines.values()))
+        self.title = f"Ingest of orders files of {sizes}, repeated {self.rounds} x"
+        self.file_name = f"ingest-{(QUICK_MB / 1000 if self.quick else self.options.gb):g}gb"
         self.judge(self.figures_of(large["dirty"]))
         self.sheets = [self.table()]
         self.notes.append(
@@ -146,19 +146,15 @@ class Bench(harness.Bench):
 
     def dag_run(self, name: str, label: str, file: File, unchanged: dict[str, int] | None = None) -> DagRun | None:
         """One run of the DAG, booked; None, with the reason in its line, when it was no fair run."""
-
-        def load() -> DagRun:
-            seconds = 600 + file.megabytes
-            done = self.ingests.run(file.path, force=unchanged is not None, timeout_seconds=seconds)
-            self.ingests.check(done, file, unchanged)
-            return done
-
+        force = unchanged is not None
+        load = partial(self.ingests.run, file, force=force, expected=unchanged)
         return self.book(name, label, file, load, lambda done: done.cost)
 
     def peer_run(self, name: str, peer: Peer, file: File, label: str = "", *, fresh: bool = True) -> None:
         """One run of a contender, booked; one that fails or can't be had leaves its reason."""
 
         def load() -> Cost:
+            file.warm()
             done = peer.load(self.place, file.path)
             if done.fault or not self.place.count(PEERS, peer.table):
                 raise StackError(done.fault or "it loaded nothing")
@@ -176,7 +172,6 @@ class Bench(harness.Bench):
         line = Line(label, f"{size_name(file.megabytes)} {kind}", file.megabytes, {})
         self.lines.setdefault(name, line)
         self.say(f"{label}, {file.megabytes:,.0f} MB")
-        file.warm()
         try:
             done = load()
         except (StackError, Absent) as fault:
@@ -205,22 +200,23 @@ class Bench(harness.Bench):
             f"Peak memory of the task processes: PSS (shared pages counted once); sum of RSS "
             f"{peak.peak_rss_bytes / 1e6:,.0f} MB, sum of PSS {peak.peak_bytes / 1e6:,.0f} MB"
         )
+
+        def quotient(name: str, value: float | None, must: float, aim: float) -> Figure:
+            return Figure(name, value, must, aim, "higher" if "MB/s" in name else "lower", full_size=True)
+
+        first, speeds = seconds["first"], ratio(self.speed("first"), self.speed("small first"))
         return [
-            Figure(f"whole DAG run / expert's psql upsert, {full}", ratio(seconds["first"], seconds["expert"]),
-                   0.6, 0.4, full_size=True),
-            Figure(f"whole DAG run / \\copy into the table, {full}", ratio(seconds["first"], seconds["copy"]),
-                   1.1, 0.8, full_size=True),
-            Figure(f"whole DAG run / the ticket's script, {small}", ratio(seconds["small first"], seconds["ticket"]),
-                   0.1, 0.05, full_size=True),
-            Figure(f"re-ingest, forced, 0 changed / first load, {full}", ratio(seconds["again"], seconds["first"]),
-                   0.9, 0.6, full_size=True),
-            Figure(f"second file, 10 % changed, 1 % new / expert's psql, {full}", ratio(seconds["second"], guarded),
-                   0.9, 0.6, full_size=True),
+            quotient(f"whole DAG run / expert's psql upsert, {full}", ratio(first, seconds["expert"]), 0.6, 0.4),
+            quotient(f"whole DAG run / \\copy into the table, {full}", ratio(first, seconds["copy"]), 1.1, 0.8),
+            quotient(f"whole DAG run / the ticket's script, {small}",
+                     ratio(seconds["small first"], seconds["ticket"]), 0.1, 0.05),
+            quotient(f"re-ingest, forced, 0 changed / first load, {full}", ratio(seconds["again"], first), 0.9, 0.6),
+            quotient(f"second file, 10 % changed, 1 % new / expert's psql, {full}",
+                     ratio(seconds["second"], guarded), 0.9, 0.6),
             Figure(f"peak memory of all task processes, GB, {size}", round(peak.peak_bytes / 1e9, 3), 1.5, 0.8,
                    unit="GB"),
             Figure(f"Airflow's share, s, {size}", round(share, 1), 20.0, 10.0, unit="s"),
-            Figure(f"MB/s at {full} / MB/s at {small}", ratio(self.speed("first"), self.speed("small first")),
-                   0.9, 0.95, "higher", full_size=True),
+            quotient(f"MB/s at {full} / MB/s at {small}", speeds, 0.9, 0.95),
         ]  # fmt: skip
 
     def table(self) -> Sheet:
@@ -257,17 +253,6 @@ class Bench(harness.Bench):
             self.notes.append(f"no profile of the engine: {done.fault}")
         self.raw["profile"] = found
         self.sheets.append(Sheet.of("Profile", "part", costs_in_words(found)))
-
-    @property
-    def title(self) -> str:
-        """Of the report."""
-        sizes = " and ".join(dict.fromkeys(size_name(line.megabytes) for line in self.lines.values()))
-        return f"Ingest of orders files of {sizes}, repeated {self.rounds} x"
-
-    @property
-    def file_name(self) -> str:
-        """By size."""
-        return f"ingest-{(QUICK_MB / 1000 if self.quick else self.options.gb):g}gb"
 
     def picture(self) -> tuple[str, str] | None:
         """Everybody on the small file."""

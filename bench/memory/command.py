@@ -20,7 +20,6 @@ class Bench(harness.Bench):
     """The benchmark of the memory audit."""
 
     name = "memory"
-    about = "Benchmark of the memory audit."
     parts: ClassVar[harness.Parts] = {
         "verdicts": [verdicts],
         "real": [real],

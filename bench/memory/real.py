@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import textwrap
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,21 +29,14 @@ LONGEST_NAME = 110
 
 
 @dataclass(frozen=True)
-class Named:
-    """What the audit's message would name: the first line and the first holder, and whether one of them is guilty."""
-
-    words: str = ""
-    guilty: bool = False
-
-
-@dataclass(frozen=True)
 class Told:
     """What was said of one program; `failed` says why nothing was."""
 
     case: Case
     verdict: str = ""
     kind: str = ""
-    named: Named = Named()
+    words: str = ""  # that its message would have: the first line and the first holder
+    guilty: bool = False  # whether one of them is
     failed: str = ""
 
     @property
@@ -50,11 +44,7 @@ class Told:
         """Whether everything that is said of it is true."""
         if not self.case.leaks:
             return self.verdict != "leaking" and not self.failed
-        return (
-            self.verdict == "leaking"
-            and self.kind == self.case.kind
-            and (self.named.guilty or self.case.kind != OBJECTS)
-        )
+        return self.verdict == "leaking" and self.kind == self.case.kind and (self.guilty or self.case.kind != OBJECTS)
 
 
 def measure(bench: Bench) -> list[Told]:
@@ -78,12 +68,12 @@ def _audited(folder: Path, case: Case) -> Told:
             running(case.body, Path(place), python=python, STEPS=str(case.steps)) as program,
         ):
             found = audit(program.in_lapse, SECONDS, PROFILE_SECONDS)
-            return Told(case, found.said.verdict, found.said.kind, named(program, case, found))
+            return Told(case, found.said.verdict, found.said.kind, *named(program, case, found))
     except (Absent, StackError, MemoryAuditError) as fault:
         return Told(case, failed=str(fault))
 
 
-def named(program: Program, case: Case, found: Audit) -> Named:
+def named(program: Program, case: Case, found: Audit) -> tuple[str, bool]:
     """The first line of the traced window, as its source, and the chain to the first holder."""
     profile = found.profile or {}
     lines = (profile.get("traced") or {}).get("lines") or []
@@ -93,7 +83,8 @@ def named(program: Program, case: Case, found: Audit) -> Named:
     texts = [source[int(frame.rpartition(":")[2]) - 1].strip() for frame in own]
     guilty = any(case.line in text for text in texts) if case.line else False
     guilty = guilty or bool(case.holder and case.holder in holder)
-    return Named("; ".join(words for words in (texts[0] if texts else "", _short(holder)) if words), guilty)
+    holder = textwrap.shorten(holder, LONGEST_NAME, placeholder="…")
+    return "; ".join(words for words in (texts[0] if texts else "", holder) if words), guilty
 
 
 def sheets(rows: Sequence[Told]) -> list[Sheet]:
@@ -101,7 +92,7 @@ def sheets(rows: Sequence[Told]) -> list[Sheet]:
     told: dict[str, Row] = {
         row.case.name: {
             "is": "leak" if row.case.leaks else "innocent", "verdict": row.failed or row.verdict, "kind": row.kind,
-            "named: line; holder": row.named.words if row.case.leaks else "",
+            "named: line; holder": row.words if row.case.leaks else "",
             "": "FAILED" if row.failed else "right" if row.right else "WRONG",
         }
         for row in rows
@@ -120,7 +111,7 @@ def figures(rows: Sequence[Told] | None) -> list[Figure]:
     bad = {
         f"of {len(leaks)} real leaks, not flagged": sum(row.case.name not in flagged for row in leaks),
         f"of {len(nameable)} real leaks of Python objects, neither line nor holder named":
-            sum(not row.named.guilty for row in nameable),
+            sum(not row.guilty for row in nameable),
         f"of {len(leaks)} real leaks, called another kind than they are":
             sum(row.kind != row.case.kind for row in leaks),
         f"of {len(innocent)} innocent real programs, flagged":
@@ -131,7 +122,3 @@ def figures(rows: Sequence[Told] | None) -> list[Figure]:
         Figure("published leaks that were reproduced and flagged", reproduced, least, least, "higher", unit="leaks"),
         *(Figure(name, wrong, len(leaks) if "another kind" in name else 0, 0) for name, wrong in bad.items()),
     ]
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}…"

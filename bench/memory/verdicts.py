@@ -12,8 +12,7 @@ import numpy as np
 
 from bench.figures import Figure, Row, Say, rounded
 from bench.harness import Bench
-from bench.memory.kinds import KINDS, Kind
-from bench.memory.late_kinds import LATE_KINDS
+from bench.memory.kinds import KINDS, LATE_KINDS, Kind
 from bench.memory.world import LOOK_EVERY_HOURS, Part, Trace, World
 from bench.report import Sheet
 from include.memory.verdict.judge import judge
@@ -37,8 +36,8 @@ class Replay:
 def replay(traces: Sequence[Trace], every_hours: float, *, from_hours: float = 0.0) -> Replay:
     """Judge each incarnation every so often, as far as could be known at each time; stops at the first flag.
 
-    As the audit does, a look is taken after a collection once the process is suspected, and a process that has been
-    suspected was profiled; where a judgement suspects, it is made again with a collected look of that moment.
+    As in the audit, a suspected process is profiled, and looks are then taken after a collection; where a judgement
+    suspects, it is made again with a collected look of that moment.
     """
     found = Replay()
     for trace in traces:

@@ -106,9 +106,9 @@ class World:
         """Tasks that run hold a share of the process, together."""
         return self.set(task_mb=self.share(low, high) / (self.tasks_an_hour * self.task_hours))
 
-    def steps(self, times: Floats) -> Floats:
-        """How many of the times have passed."""
-        return np.asarray(np.searchsorted(times, self.hours), np.float64)
+    def steps(self, gaps: Floats) -> Floats:
+        """How many times have passed that lie so far apart."""
+        return np.asarray(np.searchsorted(np.cumsum(gaps), self.hours), np.float64)
 
     def set(self, **values: object) -> Self:
         """Change what the process is like."""
@@ -147,8 +147,13 @@ class World:
         garbage = base * self.garbage_share * (phase % 1.0) * rng.uniform(0.5, 1.0, count)
         python = self.python + flying * 0.7
         native = self.native + flying * 0.3
-        held = _given_back_late(self.hours, python + garbage + native + self.free, self.keeping_hours)
-        used = base + held + self.mapped + base * _wander(rng, count, self.noise_share)
+        # Allocators follow what is needed at once upwards, and slowly downwards.
+        needed, scale = python + garbage + native + self.free, self.hours / self.keeping_hours
+        peaks = np.maximum.accumulate(np.log(np.maximum(needed, 1e-3)) + scale) - scale
+        held = np.maximum(needed, 0.35 * needed + 0.65 * np.exp(peaks))
+        shocks = rng.normal(0, self.noise_share * np.sqrt(1 - 0.8**2), count)
+        noise = lfilter([1.0], [1.0, -0.8], shocks)  # it remembers (AR 1)
+        used = base + held + self.mapped + base * noise
         blocks = (base * self.python_share + python) * 1e6 / BYTES_A_BLOCK
         blocks *= 1 + rng.normal(0, 3e-4, count)
         heap = (base * (1 - self.python_share) + native) * (1 + rng.normal(0, 5e-4, count))
@@ -214,16 +219,3 @@ class Trace:
 def between(rng: np.random.Generator, low: float, high: float) -> float:
     """A number whose logarithm is uniform."""
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
-
-
-def _given_back_late(hours: Floats, needed: Floats, keeping_hours: float) -> Floats:
-    """Memory as the allocators hold it: it follows what is needed at once upwards, and slowly downwards."""
-    scale = hours / keeping_hours
-    peaks = np.maximum.accumulate(np.log(np.maximum(needed, 1e-3)) + scale) - scale
-    return np.asarray(np.maximum(needed, 0.35 * needed + 0.65 * np.exp(peaks)))
-
-
-def _wander(rng: np.random.Generator, count: int, share: float) -> Floats:
-    """Noise that remembers (AR 1), with that standard deviation."""
-    shocks = rng.normal(0, share * np.sqrt(1 - 0.8**2), count)
-    return np.asarray(lfilter([1.0], [1.0, -0.8], shocks))

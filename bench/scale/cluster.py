@@ -55,10 +55,8 @@ class Cluster:
             with contextlib.suppress(OSError):
                 self._group(self._account, [self._process.pid])
             ready = self.place.state / "ready"
-            if (
-                not wait_for(lambda: ready.exists() or self._process.poll() is not None, UP_SECONDS)
-                or not ready.exists()
-            ):
+            wait_for(lambda: ready.exists() or self._process.poll() is not None, UP_SECONDS)
+            if not ready.exists():
                 words = (self.state / "cluster.log").read_text().strip().splitlines()[-3:]
                 raise StackError(f"the cluster does not start: {' / '.join(words)}")
             self.settings = plan.settings_of(self.place, *self.ports)
@@ -88,16 +86,13 @@ class Cluster:
         """Let each worker have so much of a core, whatever it forks. Raises StackError where that can't be had."""
         for number in range(1, self.workers + 1):
             group = QUOTAS / f"millrace-bench-{os.getpid()}-{number}"
+            quota = {"cpu.cfs_period_us": PERIOD_MICROSECONDS, "cpu.cfs_quota_us": round(PERIOD_MICROSECONDS * cores)}
             try:
-                self._group(
-                    group, self.processes(f"worker-{number}"), **{
-                        "cpu.cfs_period_us": PERIOD_MICROSECONDS,
-                        "cpu.cfs_quota_us": round(PERIOD_MICROSECONDS * cores),
-                    },
-                )  # fmt: skip
+                self._group(group, self.processes(f"worker-{number}"), **quota)
             except OSError as fault:
-                words = f"no quota of CPU can be set here ({fault}); version 1 of cgroups is needed"
-                raise StackError(words) from fault
+                raise StackError(
+                    f"no quota of CPU can be set here, which takes cgroups of version 1: {fault}"
+                ) from fault
 
     @property
     def cpu_seconds(self) -> float | None:

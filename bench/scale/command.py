@@ -12,7 +12,7 @@ from typing import ClassVar
 import psycopg
 
 from bench import harness
-from bench.scale import backfill, local, workers
+from bench.scale import local, spread
 from stack.errors import StackError
 
 
@@ -20,9 +20,8 @@ class Bench(harness.Bench):
     """The benchmark of scale."""
 
     name = "scale"
-    about = "Benchmark of scale."
     parts: ClassVar[harness.Parts] = {
-        "sizes": [local.SIZES], "sources": [local.SOURCES], "workers": [workers], "backfill": [backfill]
+        "sizes": [local.SIZES], "sources": [local.SOURCES], "workers": [spread.WORKERS], "backfill": [spread.BACKFILL]
     }  # fmt: skip
     packages = ("apache-airflow", "pyarrow", "psycopg", "isal", "s3fs", "numpy")
     busy_means = "ratios are of runs that were disturbed unequally"
@@ -32,4 +31,4 @@ class Bench(harness.Bench):
     def add_options(cls, parser: argparse.ArgumentParser) -> None:
         """The size."""
         words = "size of the large file (20, or the most that the disk takes)"
-        parser.add_argument("--gb", type=harness.at_least(1.1), help=words)
+        parser.add_argument("--gb", type=float, help=words)

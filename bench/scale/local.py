@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import psycopg
 
@@ -52,7 +53,8 @@ def load(bench: Bench, ingests: Ingests, file: File, source: Path | str | None =
     """Into an empty table, which is dropped then."""
     if isinstance(source, Path):
         replace(file, path=source).warm()
-    run = ingests.first_load(file, source)
+    ingests.place.fresh_target(WAREHOUSE)
+    run = ingests.run(file, source)
     with psycopg.connect(ingests.place.dsn(WAREHOUSE)) as connection:
         ((size,),) = connection.execute("SELECT pg_total_relation_size('public.orders')")
     ingests.place.drop_all(WAREHOUSE)
@@ -98,11 +100,6 @@ def measure_sizes(bench: Bench) -> Found:
     return found
 
 
-def sheets_of_sizes(found: Found) -> list[Sheet]:
-    """A line a size."""
-    return [Sheet.of(f"Size of a file, first load; {found.about}", "file", found.runs.medians())]
-
-
 def figures_of_sizes(found: Found | None) -> list[Figure]:
     """The ratio of speeds."""
     large = found.megabytes if found and found.megabytes > SMALL_MB else MOST_GB * 1000
@@ -133,14 +130,6 @@ def measure_sources(bench: Bench) -> Found:
     return found
 
 
-def sheets_of_sources(found: Found) -> list[Sheet]:
-    """A line a kind of source."""
-    rows: dict[str, Row] = {
-        kind: {"against plain": found.runs.ratio(kind, PLAIN, "s"), **row} for kind, row in found.runs.medians().items()
-    }
-    return [Sheet.of(f"{found.about}: whole DAG runs", "source", rows)]
-
-
 def figures_of_sources(found: Found | None) -> list[Figure]:
     """Ratios of medians."""
     runs = found.runs if found else Runs()
@@ -154,7 +143,6 @@ def figures_of_sources(found: Found | None) -> list[Figure]:
 @contextmanager
 def _server(folder: Path) -> Iterator[None]:
     """The S3 server in a process of its own, and Airflow's connection to it in the environment of the stack."""
-    name = f"AIRFLOW_CONN_{CONNECTION.upper()}"
     with subprocess.Popen(
         [sys.executable, "-m", "bench.scale.ranges", str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         text=True, start_new_session=True,
@@ -163,13 +151,21 @@ def _server(folder: Path) -> Iterator[None]:
         assert server.stdout is not None
         try:
             extra = {"endpoint_url": f"http://127.0.0.1:{int(server.stdout.readline())}", "region_name": "us-east-1"}
-            os.environ[name] = json.dumps({"conn_type": "aws", "login": "bench", "password": "bench", "extra": extra})
-            yield
+            connection = {"conn_type": "aws", "login": "bench", "password": "bench", "extra": extra}
+            with patch.dict(os.environ, {f"AIRFLOW_CONN_{CONNECTION.upper()}": json.dumps(connection)}):
+                yield
         finally:
-            os.environ.pop(name, None)
             server.stdin.close()
             server.wait(30)
 
 
-SIZES = PartOf(measure_sizes, sheets_of_sizes, figures_of_sizes)
-SOURCES = PartOf(measure_sources, sheets_of_sources, figures_of_sources)
+SIZES = PartOf(
+    measure_sizes,
+    lambda found: [Sheet.of(f"Size of a file, first load; {found.about}", "file", found.runs.medians())],
+    figures_of_sizes,
+)
+SOURCES = PartOf(
+    measure_sources,
+    lambda found: [Sheet.of(f"{found.about}: whole DAG runs", "source", found.runs.medians())],
+    figures_of_sources,
+)

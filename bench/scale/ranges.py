@@ -1,8 +1,7 @@
 """A small S3 server for the benchmark: `python -m bench.scale.ranges <folder>` prints its port and serves the folder.
 
-It does what reading takes: HEAD, GET with Range and If-Match, ListObjectsV2; nobody's signature is checked. The kernel
-copies from file to socket, so that the server costs little beside what is measured. moto copies a whole object for
-each range. It ends when its standard input does.
+HEAD, GET with Range and If-Match, ListObjectsV2; nobody's signature is checked. The kernel copies from file to socket
+(moto copies a whole object for each range), so that it costs little. It ends when its standard input does.
 """
 
 from __future__ import annotations

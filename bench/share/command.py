@@ -1,12 +1,9 @@
 """`./run bench share`: an ingest, an image burst and memory audits on the same workers, alone and all at once.
 
-The dataset of this benchmark loads 32 chunks at once, far more than there are slots. First each kind runs alone, then
-all together with the pools of `include/slots.py`, then together with pools so wide that they hold nobody back
-(priorities stay). Two cores for three busy jobs make each some three times slower; a job that waits for slots is much
-slower still.
-
-A task's wait is the time from the moment when it could run, as all before it was done, to its start: for a slot of its
-pool, for the executor, and for its process. A `load` waits for the loads before it as well, by design.
+The dataset loads 32 chunks at once, far more than there are slots. First each kind runs alone, then all together with
+the pools of `include/slots.py`, then with pools so wide that they hold nobody back (priorities stay). A task's wait is
+the time from the moment when it could run to its start: for a slot of its pool, for the executor, and for its process.
+A `load` waits for the loads before it as well, by design.
 """
 
 from __future__ import annotations
@@ -24,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import psycopg
 
@@ -63,13 +60,7 @@ class Job:
 
 
 Round = dict[str, Job]
-
-
-class Found(NamedTuple):
-    """How much there was to do, and the rounds: alone, together, and with no pools."""
-
-    what: str
-    rounds: dict[str, Round]
+Found = tuple[str, dict[str, Round]]  # how much there was to do, and the rounds: alone, together, and with no pools
 
 
 @contextmanager
@@ -136,21 +127,12 @@ class Jobs:
             job.add(self.door.airflow.tasks(KINDS["images"], run["dag_run_id"]))
         return job
 
-    def alone(self) -> Round:
-        """One after the other."""
-        return {"ingest": self.ingest(), "images": self.images(), "audit": self.audits()}
-
     def together(self) -> Round:
         """All at once."""
         with ThreadPoolExecutor(2) as threads:
             ingest, images = threads.submit(self.ingest), threads.submit(self.images)
             audit = self.audits(lambda: not (ingest.done() and images.done()))
             return {"ingest": ingest.result(), "images": images.result(), "audit": audit}
-
-    def widen(self) -> None:
-        """Take the pools' bounds away."""
-        for pool in slots.KINDS:
-            self.door.api.patch(f"pools/{pool}", {"pool": pool, "slots": WIDE_SLOTS, "include_deferred": False})
 
     def _run(self, kind: str, job: Job, conf: Json) -> None:
         airflow, dag, began = Airflow(self.settings), KINDS[kind], time.time()
@@ -164,6 +146,7 @@ class Jobs:
 
 def measure(bench: harness.Bench) -> Found:
     """Alone, together, and together without bounds."""
+    bench.title = "Share: ingest, images and audits on the same workers"
     megabytes = bench.options.mb or (100.0 if bench.quick else 1000.0)
     pictures = bench.options.pictures or (40 if bench.quick else 300)
     home = bench.folder.parent
@@ -174,45 +157,47 @@ def measure(bench: harness.Bench) -> Found:
         jobs.ingest(small.path)
         jobs.audits()
         bench.say("  each alone")
-        alone = jobs.alone()
+        alone = {"ingest": jobs.ingest(), "images": jobs.images(), "audit": jobs.audits()}
         bench.say("  together")
         together = jobs.together()
         bench.say("  together, pools wide")
-        jobs.widen()
+        for pool in slots.KINDS:
+            jobs.door.api.patch(f"pools/{pool}", {"pool": pool, "slots": WIDE_SLOTS, "include_deferred": False})
         rounds = {"alone": alone, TOGETHER: together, WIDE: jobs.together()}
-        return Found(f"{megabytes:g} MB, {pictures} pictures", rounds)
+        return f"{megabytes:g} MB, {pictures} pictures", rounds
 
 
 def sheets(found: Found) -> list[Sheet]:
     """Seconds of each kind, and the waits of each task."""
+    what, rounds = found
 
     def waits(name: str, kind: str, task: str) -> str:
-        waited = found.rounds[name][kind].waits.get(task)
+        waited = rounds[name][kind].waits.get(task)
         return f"{median(waited):.1f}; {max(waited):.1f} ({len(waited)})" if waited else ""
 
     times: dict[str, Row] = {
         kind: {
-            **{f"{name}, s": median(found.rounds[name][kind].seconds) for name in found.rounds},
-            **{f"{name} / alone": slower(found.rounds, name, kind) for name in (TOGETHER, WIDE)},
-            "runs": ", ".join(str(len(found.rounds[name][kind].seconds)) for name in (TOGETHER, WIDE)),
+            **{f"{name}, s": median(rounds[name][kind].seconds) for name in rounds},
+            **{f"{name} / alone": slower(rounds, name, kind) for name in (TOGETHER, WIDE)},
+            "runs": ", ".join(str(len(rounds[name][kind].seconds)) for name in (TOGETHER, WIDE)),
         }
         for kind in KINDS
     }  # fmt: skip
-    tasks = {kind: {task for round in found.rounds.values() for task in round[kind].waits} for kind in KINDS}
+    tasks = {kind: {task for round in rounds.values() for task in round[kind].waits} for kind in KINDS}
     rows: dict[str, Row] = {
-        f"{kind}: {task}": {name: waits(name, kind, task) for name in found.rounds}
+        f"{kind}: {task}": {name: waits(name, kind, task) for name in rounds}
         for kind, names in tasks.items()
         for task in sorted(names)
     }
     return [
-        Sheet.of(f"Seconds of a run (median): {found.what}", "kind", times),
+        Sheet.of(f"Seconds of a run (median): {what}", "kind", times),
         Sheet.of("Wait of a task, s: median; longest (number)", "task", rows),
     ]
 
 
 def figures(found: Found | None) -> list[Figure]:
     """Nobody waits long, and nobody is much slower than a third of the machine makes it."""
-    rounds = found.rounds if found else None
+    rounds = found[1] if found else None
     ratios = {kind: rounded(slower(rounds, "together", kind), 2) if rounds else None for kind in KINDS}
     longest = None
     if rounds:
@@ -233,8 +218,6 @@ class Bench(harness.Bench):
     """The benchmark of the shared workers."""
 
     name = "share"
-    about = "Benchmark of three kinds of work on the same workers."
-    title = "Share: ingest, images and audits on the same workers"
     parts: ClassVar[harness.Parts] = {"share": [harness.PartOf(measure, sheets, figures)]}
     packages = ("apache-airflow", "psycopg")
     busy_means = "all figures are larger, those together more than those alone"

@@ -10,9 +10,8 @@ import pytest
 from bench.figures import Row, Runs
 from bench.memory import cost, real, verdicts
 from bench.memory.cases import Case, cases
-from bench.memory.kinds import KINDS, Kind
-from bench.memory.late_kinds import LATE_KINDS
-from bench.memory.real import Named, Told
+from bench.memory.kinds import KINDS, LATE_KINDS, Kind
+from bench.memory.real import Told
 from bench.memory.verdicts import replay, score
 from bench.memory.world import World
 from bench.venvs import pins
@@ -120,14 +119,14 @@ def test_what_is_said_of_real_programs_is_checked() -> None:
     native = Case("malloc", "", True, "native memory")
     innocent = Case("ring", "")
     right = [
-        Told(leak, "leaking", "Python objects", Named("KEPT.append(1)", True)),
+        Told(leak, "leaking", "Python objects", "KEPT.append(1)", True),
         Told(native, "leaking", "native memory"),
         Told(innocent, "growing (watch)", "cache"),
     ]
     assert all(row.right for row in right)
     assert [figure.value for figure in real.figures(right)] == [0, 0, 0, 0, 0]
     wrong = [
-        Told(leak, "leaking", "Python objects", Named("step(number)")),
+        Told(leak, "leaking", "Python objects", "step(number)"),
         Told(native, "leaking", "Python objects"),
         Told(innocent, "leaking", "Python objects"),
         Told(innocent, failed="not installed"),

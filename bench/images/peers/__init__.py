@@ -40,19 +40,15 @@ class Peer:
     def team(self, folder: Path, forms: Sequence[Format]) -> Team:
         """Its two workers, to be started. Raises Absent."""
         words = [*self.command(folder), chain.order(forms)]
-        logs = folder / "logs"
-        logs.mkdir(parents=True, exist_ok=True)
-        return Team(words, environment(folder), logs / f"{self.name}.log")
+        return Team(words, environment(folder), folder / f"{self.name}.log")
 
 
 def environment(folder: Path) -> dict[str, str]:
     """What all get: one thread a process, as there are as many processes as cores; Airflow away from the user's."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "VIPS", "MAGICK"))}
-    ours = {
-        "VIPS_CONCURRENCY": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1",
-        "AIRFLOW_HOME": str(folder / "airflow"), "BENCH_NODE": str(folder / "node"), "PYTHONPATH": str(REPOSITORY),
-    }  # fmt: skip
-    return {**kept, **ours}
+    threads = {"VIPS_CONCURRENCY": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    ours = {"AIRFLOW_HOME": str(folder / "airflow"), "BENCH_NODE": str(folder / "node")}
+    return {**kept, **threads, **ours, "PYTHONPATH": str(REPOSITORY)}
 
 
 def _python(script: str) -> Command:

@@ -1,9 +1,7 @@
-"""Who Millrace is compared with.
+"""Who Millrace is compared with. A contender that is a Python program has a module and a venv (`pins.txt`) of its own.
 
-A contender that is a Python program stands in a module of its own, runs in a venv of its own with the pins of
-`pins.txt`, and imports nothing of Millrace. All get the same: `BENCH_DSN` with the database, `BENCH_FILE` with the CSV
-file, `BENCH_TYPES` with its columns, and an empty `public.orders` with its primary key to fill. Those that stage in
-`orders_new` upsert by the expert's statement, `BENCH_UPSERT`.
+All get the same: `BENCH_DSN` with the database, `BENCH_FILE` with the CSV file, `BENCH_TYPES` with its columns, and an
+empty `public.orders` with its primary key. Those that stage in `orders_new` upsert by the expert's `BENCH_UPSERT`.
 """
 
 from __future__ import annotations
@@ -20,10 +18,10 @@ import psycopg
 from psycopg import sql
 
 from bench.figures import Row
-from bench.ingest.peers import psql
 from bench.measure import Run, run
 from bench.place import PEERS, Place
 from bench.venvs import Absent, python_of
+from stack.binaries import find_binaries
 from stack.settings import REPOSITORY
 
 HERE = Path(__file__).parent
@@ -32,6 +30,7 @@ RUN = ("-m", "include.ingest", "run", str(REPOSITORY / "include" / "datasets" / 
 ROWS = 200
 HEADER = "order_id,customer_id,placed_at,status,currency,amount,quantity,sku,email,express,ship_date,note"
 NOTE = "second floor\nleft door"
+KEY, FORMAT = "order_id", "WITH (FORMAT csv, HEADER true)"
 Command = Callable[[Place, Path], list[str]]
 Script = Callable[[Mapping[str, str], Path], list[str]]
 
@@ -60,7 +59,7 @@ def environment(place: Place, file: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "AIRFLOW"))}
     ours = {
         "BENCH_DSN": place.dsn(PEERS), "BENCH_FILE": str(file), "BENCH_WORK": str(place.work),
-        "BENCH_TYPES": json.dumps(_types(place)), "BENCH_UPSERT": psql.statement(_types(place)),
+        "BENCH_TYPES": json.dumps(_types(place)), "BENCH_UPSERT": _statement(_types(place)),
     }  # fmt: skip
     there = psycopg.conninfo.conninfo_to_dict(place.dsn(PEERS))
     names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD", "dbname": "PGDATABASE"}
@@ -75,10 +74,50 @@ def _types(place: Place) -> dict[str, str]:
 
 def _psql(script: Script) -> Command:
     def command(place: Place, file: Path) -> list[str]:
-        statements = [word for statement in script(_types(place), file) for word in ("-c", statement)]
-        return [str(place.psql()), "-X", "-q", "-v", "ON_ERROR_STOP=1", *statements]
+        quoted = Path(str(file).replace("'", "''"))
+        statements = [word for statement in script(_types(place), quoted) for word in ("-c", statement)]
+        return [str(find_binaries() / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", *statements]
 
     return command
+
+
+# What an expert types into psql: the server's defaults but for work_mem; an unlogged staging table; the later row of a
+# repeated key wins by its place in staging (`ctid`: one COPY into a new table keeps the file's order).
+def _upsert(table: Mapping[str, str], file: Path) -> list[str]:
+    """Stage and upsert, rewriting every row that is there already."""
+    return _staged(table, file, _statement(table))
+
+
+def _guarded(table: Mapping[str, str], file: Path) -> list[str]:
+    """Stage and upsert, rewriting only rows that differ."""
+    rest = [name for name in table if name != KEY]
+    old, new = (", ".join(f"{side}.{name}" for name in rest) for side in ("orders", "excluded"))
+    return _staged(table, file, f"{_statement(table)} WHERE ({old}) IS DISTINCT FROM ({new})")
+
+
+def _copy(table: Mapping[str, str], file: Path) -> list[str]:
+    """Straight into the table."""
+    return [f"\\copy orders ({', '.join(table)}) FROM '{file}' {FORMAT}"]
+
+
+def _statement(table: Mapping[str, str]) -> str:
+    """The upsert itself."""
+    names = ", ".join(table)
+    changes = ", ".join(f"{name} = excluded.{name}" for name in table if name != KEY)
+    return (
+        f"INSERT INTO orders ({names}) SELECT DISTINCT ON ({KEY}) {names} FROM orders_new ORDER BY {KEY}, ctid DESC"
+        f" ON CONFLICT ({KEY}) DO UPDATE SET {changes}, processed_at = now()"
+    )
+
+
+def _staged(table: Mapping[str, str], file: Path, statement: str) -> list[str]:
+    return [
+        "SET work_mem = '256MB'",
+        f"CREATE UNLOGGED TABLE orders_new ({', '.join(f'{name} {kind}' for name, kind in table.items())})",
+        f"\\copy orders_new FROM '{file}' {FORMAT}",
+        statement,
+        "DROP TABLE orders_new",
+    ]
 
 
 def _python(*words: str) -> Command:
@@ -97,9 +136,9 @@ def _pgloader(place: Place, file: Path) -> list[str]:
 
 MILLRACE = Peer("millrace", "Millrace, whole DAG run", _python(*RUN), "dirty")  # the engine alone does small tries
 PROFILE = Peer("profile", "the engine in one process", _python("-m", "bench.profile"), "dirty")
-EXPERT = Peer("expert", "psql: COPY, DISTINCT ON, ON CONFLICT", _psql(psql.upsert))
-GUARDED = Peer("guarded", "the same, unchanged rows left alone", _psql(psql.guarded))
-COPY = Peer("copy", "psql: \\copy into the table", _psql(psql.copy), "unique")
+EXPERT = Peer("expert", "psql: COPY, DISTINCT ON, ON CONFLICT", _psql(_upsert))
+GUARDED = Peer("guarded", "the same, unchanged rows left alone", _psql(_guarded))
+COPY = Peer("copy", "psql: \\copy into the table", _psql(_copy), "unique")
 TICKET = Peer("ticket", "the ticket's script: pandas, Pool(4), to_sql", _python(str(HERE / "ticket.py")), "unique")
 OTHERS = (
     Peer("dlt", "dlt, merge", _in_venv("dlt", "dlt_merge.py"), table="bench_dlt.orders"),
