@@ -13,8 +13,9 @@ def main(arguments: list[str]) -> int:
     if not arguments or arguments[0] not in NAMES:
         print(f"usage: ./run bench <name> …, where name is one of: {', '.join(NAMES)}", file=sys.stderr)
         return 2
-    code: int = importlib.import_module(f"bench.{arguments[0]}").main(arguments[1:])
-    return code
+    from bench import harness
+
+    return harness.run(importlib.import_module(f"bench.{arguments[0]}.command").Bench, arguments[1:])
 
 
 if __name__ == "__main__":

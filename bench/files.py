@@ -45,6 +45,11 @@ class File:
                 pass
 
 
+def size_name(megabytes: float) -> str:
+    """5 GB, 200 MB."""
+    return f"{megabytes / 1000:.2g} GB" if megabytes >= 950 else f"{megabytes:.0f} MB"
+
+
 def make(folder: Path, megabytes: float, forms: Iterable[str]) -> dict[str, File]:
     """The files of that size, made where they miss. Raises StackError when the disk has no room for them."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -53,19 +58,18 @@ def make(folder: Path, megabytes: float, forms: Iterable[str]) -> dict[str, File
     needed, free = len(missing) * megabytes * 1.02e6 + 2e9, shutil.disk_usage(folder).free
     if missing and free < needed:
         raise StackError(f"disk full: {needed / 1e9:.0f} GB are needed in {folder}, {free / 1e9:.0f} GB are free")
-    rows = rows_for(megabytes * 1e6)
     with ProcessPoolExecutor(min(len(missing), os.cpu_count() or 1) or 1) as pool:
-        shapes = [Shape(rows, SEED, **FORMS[form]) for form in missing]  # type: ignore[arg-type]
-        list(pool.map(_make, [wanted[form] for form in missing], shapes))
-    return {form: _read(path) for form, path in wanted.items()}
+        shapes = [Shape(rows_for(megabytes * 1e6), SEED, **FORMS[form]) for form in missing]  # type: ignore[arg-type]
+        list(pool.map(make_one, [wanted[form] for form in missing], shapes))
+    return {form: make_one(path) for form, path in wanted.items()}
 
 
-def _make(path: Path, shape: Shape) -> None:
-    with path.open("wb") as out:
-        held = write(out, shape)
-    path.with_suffix(".json").write_text(json.dumps({**held, "shape": asdict(shape)}))
-
-
-def _read(path: Path) -> File:
-    held = json.loads(path.with_suffix(".json").read_text())
-    return File(path, held["bytes"], held["rows"], held["bad"])
+def make_one(path: Path, shape: Shape | None = None) -> File:
+    """The file, made from its shape where it misses."""
+    told = path.with_suffix(".json")
+    if shape and not told.exists():
+        with path.open("wb") as out:
+            held = write(out, shape)
+        told.write_text(json.dumps({**held, "shape": asdict(shape)}))
+    found = json.loads(told.read_text())
+    return File(path, found["bytes"], found["rows"], found["bad"])

@@ -1,4 +1,4 @@
-"""On what a result was measured."""
+"""On what a report was measured."""
 
 from __future__ import annotations
 
@@ -14,27 +14,22 @@ from typing import Any
 import psutil
 import psycopg
 
-from bench.peers import PINS
-from bench.place import Place
 from stack.settings import REPOSITORY
 
-PACKAGES = ("apache-airflow", "pyarrow", "pgpq", "psycopg", "pandas", "numpy", "SQLAlchemy")
 SERVER_SETTINGS = ("shared_buffers", "max_wal_size", "fsync", "synchronous_commit", "full_page_writes")
-
-
-def describe(place: Place) -> dict[str, str]:
-    """One line a fact."""
-    return {**host(place.server.data_dir), **server(place.admin), **software(PACKAGES, PINS)}
 
 
 def host(folder: Path) -> dict[str, str]:
     """The computer, with the disk that the folder is on."""
-    memory = psutil.virtual_memory().total / 2**30
+    command = ["git", "describe", "--always", "--dirty"]
+    commit = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False).stdout.strip()
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        "commit": _commit(),
-        "CPU": f"{_cpu_model()}, {len(os.sched_getaffinity(0))} cores",
-        "memory": f"{memory:.0f} GiB",
+        "commit": commit or "unknown",
+        "CPU": f"{(models or [platform.machine()])[0]}, {len(os.sched_getaffinity(0))} cores",
+        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "disk": _disk(folder),
         "kernel": f"{platform.system()} {platform.release()}",
     }
@@ -42,51 +37,30 @@ def host(folder: Path) -> dict[str, str]:
 
 def server(connection: psycopg.Connection[Any]) -> dict[str, str]:
     """PostgreSQL."""
-    row = connection.execute("SELECT version()").fetchone()
-    settings = connection.execute(
-        "SELECT name, current_setting(name) FROM unnest(%s::text[]) AS name", [list(SERVER_SETTINGS)]
-    ).fetchall()
+    ((words,),) = connection.execute("SELECT version()")
+    names = list(SERVER_SETTINGS)
+    settings = connection.execute("SELECT name, current_setting(name) FROM unnest(%s::text[]) AS name", [names])
     return {
-        "PostgreSQL": str(row[0]).partition(" on ")[0] if row else "",
+        "PostgreSQL": words.partition(" on ")[0],
         "settings": ", ".join(f"{name}={value}" for name, value in settings),
     }
 
 
 def software(packages: Sequence[str], pins: Path | None = None) -> dict[str, str]:
-    """What runs here, and what the peers are installed from, where there are any."""
-    here = {
+    """What runs here, and what contenders are installed from, where there are any."""
+    lines = pins.read_text().splitlines() if pins else []
+    peers = {line.partition("  # ")[0] for line in lines if not line.startswith("#")}
+    return {
         "Python": platform.python_version(),
         "packages": ", ".join(f"{name} {version(name)}" for name in packages),
+        **({"peers": ", ".join(sorted(peers))} if peers else {}),
     }
-    if pins is None:
-        return here
-    lines = pins.read_text().splitlines()
-    return here | {
-        "peers": ", ".join(sorted({line.partition("  # ")[0] for line in lines if not line.startswith("#")})),
-    }
-
-
-def _cpu_model() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _disk(folder: Path) -> str:
     """File system and kind of disk under the data folder."""
     mounts = {part.mountpoint: part for part in psutil.disk_partitions(all=True)}
-    part = next((mounts[str(up)] for up in [folder, *folder.parents] if str(up) in mounts), None)
-    if part is None:
-        return "unknown"
-    device = Path(part.device).name.rstrip("0123456789")
-    spins = Path(f"/sys/block/{device}/queue/rotational")
+    part = next(mounts[str(up)] for up in (folder, *folder.parents) if str(up) in mounts)
+    spins = Path(f"/sys/block/{Path(part.device).name.rstrip('0123456789')}/queue/rotational")
     kind = {"0": "not rotating", "1": "rotating"}.get(spins.read_text().strip()) if spins.exists() else None
     return ", ".join(filter(None, [part.fstype, kind, f"{psutil.disk_usage(str(folder)).total / 1e9:.0f} GB"]))
-
-
-def _commit() -> str:
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=REPOSITORY, capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip() or "unknown"

@@ -13,19 +13,22 @@ import subprocess
 import threading
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 EVERY_SECONDS = 0.5  # in the first seconds, for short runs
 LATER_SECONDS = 2.0  # a sample walks the page tables of all tasks, which is not to slow the run down
 FIRST_SECONDS = 10.0
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+RESET_PEAK = "5"  # what /proc/<pid>/clear_refs takes for this
 
 
-@dataclass(frozen=True)
-class Process:
+class Process(NamedTuple):
     """One line of a snapshot."""
 
     pid: int
@@ -40,21 +43,30 @@ Pick = Callable[[Snapshot], Iterable[int]]
 
 
 @dataclass(frozen=True)
-class Usage:
+class Cost:
+    """What a run took: of its client (a command, or a DAG run's tasks), and of the server that it loaded."""
+
+    seconds: float
+    client_cpu_seconds: float
+    server_cpu_seconds: float
+    peak_rss_bytes: int
+    peak_bytes: int  # PSS, which counts shared pages once
+    wal_bytes: int
+
+
+class Usage(NamedTuple):
     """A group at one moment; CPU counts from the start of the sampling."""
 
     cpu_seconds: float = 0.0
-    processes: int = 0
     rss_bytes: int = 0
-    pss_bytes: int | None = None  # None when one of its processes does not let us read it
+    pss_bytes: int = 0
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(NamedTuple):
     """All groups at one moment (seconds since 1970)."""
 
-    at: float
-    groups: dict[str, Usage]
+    at: float = 0.0
+    groups: Mapping[str, Usage] = defaultdict(Usage)
     wal_bytes: int = 0
 
 
@@ -62,32 +74,33 @@ class Sample:
 class Trace:
     """What a sampler saw, in order of time."""
 
-    samples: Sequence[Sample] = ()
+    samples: Sequence[Sample] = (Sample(),)
 
     def cpu_seconds(self, group: str, begin: float = 0.0, end: float = float("inf")) -> float:
         """CPU that the group used between two moments."""
-        return self._at(end, group).cpu_seconds - self._at(begin, group).cpu_seconds
+        return self._sample(end).groups[group].cpu_seconds - self._sample(begin).groups[group].cpu_seconds
 
     def wal_bytes(self, begin: float = 0.0, end: float = float("inf")) -> int:
         """WAL written between two moments."""
-        return self._sample(end).wal_bytes - self._sample(begin).wal_bytes if self.samples else 0
+        return self._sample(end).wal_bytes - self._sample(begin).wal_bytes
 
-    def peak_rss_bytes(self, group: str) -> int:
-        """The largest sum of resident memory; pages that processes share count for each."""
-        return max((sample.groups[group].rss_bytes for sample in self.samples), default=0)
+    def most_cores(self, group: str, seconds: float) -> float:
+        """The most cores that the group was busy on, over so many seconds."""
+        most, rest = 0.0, list(self.samples)
+        for last in self.samples:
+            if (took := last.at - rest[0].at) >= seconds:
+                spent = last.groups[group].cpu_seconds - rest.pop(0).groups[group].cpu_seconds
+                most = max(most, spent / took)
+        return most
 
-    def peak_pss_bytes(self, group: str) -> int | None:
-        """The largest sum of proportional memory, shared pages counted once; None when it was unreadable."""
-        found = [sample.groups[group].pss_bytes for sample in self.samples]
-        known = [pss for pss in found if pss is not None]
-        return max(known, default=0) if len(known) == len(found) else None
+    def cost(self, seconds: float, client: str, server: str = "server") -> Cost:
+        """What two groups cost in all."""
+        used = [sample.groups[client] for sample in self.samples]
+        rss, pss = max(one.rss_bytes for one in used), max(one.pss_bytes for one in used)
+        return Cost(seconds, self.cpu_seconds(client), self.cpu_seconds(server), rss, pss, self.wal_bytes())
 
     def _sample(self, at: float) -> Sample:
-        index = bisect_right([sample.at for sample in self.samples], at)
-        return self.samples[max(index - 1, 0)]
-
-    def _at(self, at: float, group: str) -> Usage:
-        return self._sample(at).groups[group] if self.samples else Usage()
+        return self.samples[max(bisect_right([sample.at for sample in self.samples], at) - 1, 0)]
 
 
 def snapshot() -> dict[int, Process]:
@@ -96,23 +109,21 @@ def snapshot() -> dict[int, Process]:
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
             with contextlib.suppress(OSError, IndexError, ValueError):
-                process = _process(int(entry.name))
-                found[process.pid] = process
+                pid, fields = int(entry.name), _stat(int(entry.name))
+                cpu = (int(fields[11]) + int(fields[12])) / TICKS
+                found[pid] = Process(pid, int(fields[1]), int(fields[19]), cpu, int(fields[21]) * PAGE_BYTES)
     return found
 
 
-def _process(pid: int) -> Process:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    cpu = (int(fields[11]) + int(fields[12])) / TICKS
-    return Process(pid, int(fields[1]), int(fields[19]), cpu, int(fields[21]) * PAGE_BYTES)
+def cpu_of(pid: int) -> tuple[float, float]:
+    """CPU seconds that a process has used so far, and that its children have which it has waited for."""
+    own, system, childrens, childrens_system = map(int, _stat(pid)[11:15])
+    return (own + system) / TICKS, (childrens + childrens_system) / TICKS
 
 
-def title(pid: int) -> str:
-    """The command line; PostgreSQL's backends name their role and database there."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-    except OSError:
-        return ""
+def children_of(pid: int) -> list[int]:
+    """The children of all threads of a process."""
+    return [int(child) for file in Path(f"/proc/{pid}").glob("task/*/children") for child in file.read_text().split()]
 
 
 def descendants(processes: Snapshot, root: int, *, depth: int = 0) -> list[int]:
@@ -120,46 +131,57 @@ def descendants(processes: Snapshot, root: int, *, depth: int = 0) -> list[int]:
     children: dict[int, list[int]] = {}
     for process in processes.values():
         children.setdefault(process.parent, []).append(process.pid)
-    found, level, distance = [], [root] if root in processes else [], 0
+    found, level = [], [root] if root in processes else []
     while level:
-        if distance >= depth:
-            found += level
-        level = [child for parent in level for child in children.get(parent, [])]
-        distance += 1
+        found += level if depth <= 0 else []
+        level, depth = [child for parent in level for child in children.get(parent, [])], depth - 1
     return found
 
 
-def pss_bytes(pid: int) -> int | None:
-    """Proportional set size; None when the kernel does not let us see it, 0 when the process has ended."""
-    try:
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
+def memory(pid: int, name: str = "VmRSS") -> int:
+    """Bytes that are resident now (VmRSS) or were at most (VmHWM), or proportional (Pss); 0 when it has ended."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for line in Path(f"/proc/{pid}/{'smaps_rollup' if name == 'Pss' else 'status'}").read_text().splitlines():
+            if line.startswith(f"{name}:"):
                 return int(line.split()[1]) * 1024
-    except PermissionError:
-        return None
-    except OSError:
-        return 0
     return 0
 
 
-class Sampler:
-    """Samples the groups every 0.5 s, later every 2 s, in a thread, from `start` to `stop`.
+@contextmanager
+def watching(pids: Sequence[int]) -> Iterator[dict[str, float]]:
+    """To the end of `with`: MB that processes held at most, `rss`, the kernel's own number, and `pss`."""
+    found, done = {"pss": 0.0}, threading.Event()
 
-    Memory is read for `memory` groups only.
-    """
+    def look() -> None:
+        while not done.wait(EVERY_SECONDS / 2):
+            found["pss"] = max(found["pss"], sum(memory(pid, "Pss") for pid in pids) / 1e6)
+
+    for pid in pids:
+        Path(f"/proc/{pid}/clear_refs").write_text(RESET_PEAK)
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield found
+    finally:
+        done.set()
+        thread.join(timeout=10)
+        found["rss"] = sum(memory(pid, "VmHWM") for pid in pids) / 1e6
+
+
+class Sampler:
+    """Samples the groups every 0.5 s, later every 2 s, in a thread. Memory is read for `memory` groups only."""
 
     def __init__(
-        self, groups: Mapping[str, Pick], memory: Sequence[str] = (), wal: Callable[[], int] | None = None
+        self, groups: Mapping[str, Pick], memory: Sequence[str] = (), wal: Callable[[], int] = lambda: 0
     ) -> None:
         self._groups, self._memory, self._wal = groups, memory, wal
         self._samples: list[Sample] = []
         self._seen: dict[str, dict[tuple[int, int], float]] = {name: {} for name in groups}
-        self._base: dict[tuple[int, int], float] = {}
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._loop, daemon=True)
 
     def __enter__(self) -> Sampler:
-        self._base = {(p.pid, p.started): p.cpu_seconds for p in snapshot().values()}
+        self._base = {(one.pid, one.started): one.cpu_seconds for one in snapshot().values()}
         self._take()
         self._thread.start()
         return self
@@ -168,11 +190,7 @@ class Sampler:
         self._done.set()
         self._thread.join(timeout=30)
         self._take()
-
-    @property
-    def trace(self) -> Trace:
-        """What was seen so far."""
-        return Trace(tuple(self._samples))
+        self.trace = Trace(tuple(self._samples))
 
     def _loop(self) -> None:
         began = time.monotonic()
@@ -181,46 +199,27 @@ class Sampler:
 
     def _take(self) -> None:
         now, processes = time.time(), snapshot()
-        usage = {name: self._usage(name, pick, processes) for name, pick in self._groups.items()}
-        self._samples.append(Sample(now, usage, self._wal() if self._wal else 0))
-
-    def _usage(self, name: str, pick: Pick, processes: Snapshot) -> Usage:
-        members = [processes[pid] for pid in pick(processes) if pid in processes]
-        seen = self._seen[name]
-        for process in members:
-            identity = (process.pid, process.started)
-            seen[identity] = process.cpu_seconds - self._base.get(identity, 0.0)
-        cpu = sum(seen.values())
-        if name not in self._memory:
-            return Usage(cpu, len(members))
-        pss = [pss_bytes(process.pid) for process in members]
-        known = [value for value in pss if value is not None]
-        total = sum(known) if len(known) == len(pss) else None
-        return Usage(cpu, len(members), sum(process.rss_bytes for process in members), total)
+        usage = {}
+        for name, pick in self._groups.items():
+            members, seen = [processes[pid] for pid in pick(processes) if pid in processes], self._seen[name]
+            for one in members:
+                seen[one.pid, one.started] = one.cpu_seconds - self._base.get((one.pid, one.started), 0.0)
+            pss = sum(memory(one.pid, "Pss") for one in members if name in self._memory)
+            usage[name] = Usage(sum(seen.values()), sum(one.rss_bytes for one in members), pss)
+        self._samples.append(Sample(now, usage, self._wal()))
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Cost):
     """What one command did and cost."""
 
-    seconds: float
     code: int | None  # None when it was ended because it took too long
-    client_cpu_seconds: float
-    server_cpu_seconds: float
-    peak_rss_bytes: int
-    peak_pss_bytes: int | None
-    wal_bytes: int
     output: str = field(repr=False, default="")
 
     @property
-    def done(self) -> bool:
-        """Whether it ended by itself, with success."""
-        return self.code == 0
-
-    @property
     def fault(self) -> str:
-        """One line on what went wrong, or an empty string."""
-        if self.done:
+        """One line on what went wrong; empty when it ended by itself, with success."""
+        if self.code == 0:
             return ""
         lines = [line.strip() for line in self.output.splitlines() if line.strip()]
         chosen = [line for line in lines if "rror" in line] or lines or [""]
@@ -228,14 +227,9 @@ class Run:
 
 
 def run(
-    command: Sequence[str],
-    *,
-    timeout_seconds: float,
-    environment: Mapping[str, str] | None = None,
-    server: Pick = lambda _: (),
-    wal: Callable[[], int] | None = None,
-    output: Path,
-) -> Run:
+    command: Sequence[str], *, timeout_seconds: float, environment: Mapping[str, str], server: Pick,
+    wal: Callable[[], int], output: Path,
+) -> Run:  # fmt: skip
     """Run a command to its end or its time limit; nothing that it started outlives it."""
     with output.open("wb") as log:
         began = time.monotonic()
@@ -248,13 +242,11 @@ def run(
                 code, cpu = _wait(child, began + timeout_seconds)
                 seconds = time.monotonic() - began
         finally:
-            _end(child)
-    trace = seen.trace
-    text = output.read_text(errors="replace")[-4000:]
-    return Run(
-        seconds, code, cpu if cpu is not None else trace.cpu_seconds("client"), trace.cpu_seconds("server"),
-        trace.peak_rss_bytes("client"), trace.peak_pss_bytes("client"), trace.wal_bytes(), text,
-    )  # fmt: skip
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait(timeout=30)
+    cost = asdict(seen.trace.cost(seconds, "client")) | ({} if cpu is None else {"client_cpu_seconds": cpu})
+    return Run(**cost, code=code, output=output.read_text(errors="replace")[-4000:])
 
 
 def _wait(child: subprocess.Popen[bytes], deadline: float) -> tuple[int | None, float | None]:
@@ -268,8 +260,6 @@ def _wait(child: subprocess.Popen[bytes], deadline: float) -> tuple[int | None, 
     return None, None
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """End the session that the child led."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait(timeout=30)
+def _stat(pid: int) -> list[str]:
+    """The fields of its stat that follow the name."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -1,7 +1,7 @@
 """Where the benchmark runs: a stack of its own, in `.millrace/bench/`, with the settings of the stack that users start.
 
-Millrace writes to `public.orders` of database `warehouse`, the peers to `public.orders` of database `bench`, on the
-same server. A stack of its own, because the benchmark drops tables and unpauses a DAG: never in a user's.
+Millrace writes to `public.orders` of database `warehouse`, its contenders to `public.orders` of database `bench`, on
+the same server. A stack of its own, because the benchmark drops tables and unpauses a DAG: never in a user's.
 """
 
 from __future__ import annotations
@@ -10,68 +10,60 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterable
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest.mock import patch
 
 import psycopg
 from psycopg import sql
 
-from bench.measure import Pick, Snapshot, descendants, title
+from bench.airflow import Airflow
+from bench.measure import Pick, Snapshot, descendants
 from include.ingest.dataset.definition import Dataset
 from include.ingest.dataset_file import load_dataset
 from samples.orders import Shape, write
 from stack import commands
-from stack.api import AirflowApi
-from stack.binaries import find_binaries
 from stack.errors import StackError
 from stack.postgres import PostgresServer
 from stack.processes import Register
 from stack.settings import REPOSITORY, Settings, state_folder
 
-SETTLE_SECONDS = 2.0
 WARM_ROWS = 2000
 WAREHOUSE, PEERS = "warehouse", "bench"
-AUDIT, START_SECONDS = "audit_memory", 60.0
+COMPONENTS = ("scheduler", "api-server", "dag-processor", "triggerer")
 
 
 class Place:
     """The running stack. Use it as a context; a stack that it started ends with it unless `keep`."""
 
-    def __init__(self, *, keep: bool = False, settle_seconds: float = SETTLE_SECONDS) -> None:
+    def __init__(self, *, keep: bool = False, settle_seconds: float = 2.0) -> None:
         self.folder = state_folder() / "bench"
-        self.stack_folder = self.folder / "stack"
         self.work = self.folder / "work"
-        self.keep, self.was_up = keep, False
-        self.settle_seconds = settle_seconds
+        self.keep, self.settle_seconds = keep, settle_seconds
         self.dataset: Dataset = load_dataset(REPOSITORY / "include" / "datasets" / "orders.yaml")
+        self._exits = ExitStack()
 
     def __enter__(self) -> Place:
-        self.stack_folder.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.folder / "lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StackError("another benchmark runs already") from None
-        self.work.mkdir(exist_ok=True)
-        self._outer_state = os.environ.get("MILLRACE_STATE")
-        os.environ["MILLRACE_STATE"] = str(self.stack_folder)
-        self.was_up = commands.is_up(Settings.load())
-        try:
+        (self.folder / "stack").mkdir(parents=True, exist_ok=True)
+        with ExitStack() as exits:
+            lock = exits.enter_context((self.folder / "lock").open("w"))
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StackError("another benchmark runs already") from None
+            self.work.mkdir(exist_ok=True)
+            exits.callback(shutil.rmtree, self.work, ignore_errors=True)
+            exits.enter_context(patch.dict(os.environ, MILLRACE_STATE=str(self.folder / "stack")))
+            self.was_up = commands.is_up(Settings.load())
+            if not self.keep and not self.was_up:
+                exits.callback(commands.down)
             self._start()
-        except BaseException:
-            self.__exit__()
-            raise
+            self._exits = exits.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self.work, ignore_errors=True)
-        if not self.keep and not self.was_up:
-            commands.down()
-        os.environ.pop("MILLRACE_STATE")
-        if self._outer_state is not None:
-            os.environ["MILLRACE_STATE"] = self._outer_state
-        self._lock.close()
+        self._exits.close()
 
     def _start(self) -> None:
         self.settings = commands.up()
@@ -80,29 +72,8 @@ class Place:
         self._watch_wal = psycopg.connect(self.server.dsn(), autocommit=True)
         if not self.admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", [PEERS]).fetchone():
             self.admin.execute(sql.SQL("CREATE DATABASE {} OWNER ingest").format(sql.Identifier(PEERS)))
-        self._serve_the_schedule()
-        self._pause_the_audit()
-
-    def _pause_the_audit(self) -> None:
-        """The memory audit would come in between every ten minutes."""
-        api, deadline = AirflowApi(self.settings), time.monotonic() + START_SECONDS
-        api.login()
-        while api.get(f"dags/{AUDIT}") is None and time.monotonic() < deadline:
-            time.sleep(0.5)
-        api.patch(f"dags/{AUDIT}", {"is_paused": True})
-        api.close()
-
-    def _serve_the_schedule(self) -> None:
-        """Small files for the scheduled runs, which would otherwise wait for theirs and hold up the benchmark's."""
-        folder = self.settings.inbox / "orders"
-        folder.mkdir(parents=True, exist_ok=True)
-        for days in (0, 1):
-            name = f"orders_{datetime.now(UTC) - timedelta(days=days):%Y-%m-%d}.csv"
-            if not (folder / name).exists():
-                with (folder / f".{name}").open("wb") as out:
-                    write(out, Shape(WARM_ROWS, bad=0.0, seed=days + 90))
-                (folder / f".{name}").rename(folder / name)
-            self.warm_file = folder / name
+        self.warm_file = serve_the_schedule(self.settings.inbox, WARM_ROWS)
+        Airflow(self.settings).await_dag("audit_memory", paused=True)  # it would come in between every ten minutes
 
     def dsn(self, database: str) -> str:
         """The connection URL of a database, as its owner."""
@@ -122,11 +93,12 @@ class Place:
         with psycopg.connect(self.dsn(database), autocommit=True) as connection:
             connection.execute("DROP SCHEMA IF EXISTS bench_dlt CASCADE")
             connection.execute("DROP SCHEMA IF EXISTS bench_dlt_staging CASCADE")
-            for name in _tables(connection):
+            tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+            for (name,) in tables:
                 connection.execute(sql.SQL("DROP TABLE public.{} CASCADE").format(sql.Identifier(name)))
 
     def keep_copy(self) -> None:
-        """Set a copy of the peers' table aside."""
+        """Set a copy of the contenders' table aside."""
         with psycopg.connect(self.dsn(PEERS), autocommit=True) as connection:
             connection.execute("CREATE TABLE orders_kept (LIKE orders INCLUDING DEFAULTS)")
             connection.execute("INSERT INTO orders_kept SELECT * FROM orders")
@@ -149,27 +121,38 @@ class Place:
         """Rows in a table."""
         name = sql.Identifier(*table.split("."))
         with psycopg.connect(self.dsn(database)) as connection:
-            row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(name)).fetchone()
-        assert row is not None
-        return int(row[0])
+            ((rows,),) = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(name))
+        return int(rows)
 
     def wal(self) -> int:
         """Bytes of WAL written since the server was made."""
-        row = self._watch_wal.execute("SELECT (pg_current_wal_lsn() - '0/0')::bigint").fetchone()
-        assert row is not None
-        return int(row[0])
-
-    def psql(self) -> Path:
-        """The psql next to the server's programs."""
-        return find_binaries() / "psql"
+        ((written,),) = self._watch_wal.execute("SELECT (pg_current_wal_lsn() - '0/0')::bigint")
+        return int(written)
 
     def backends(self, database: str) -> Pick:
-        """The server's processes that work for a database, parallel workers included."""
-        return Backends(self.server.pid or 0, database)
+        """The server's processes that work for a database, parallel workers included; for "" those for none.
 
-    def server_rest(self) -> Pick:
-        """The server's processes that work for no database: checkpointer, WAL writer and so on."""
-        return Backends(self.server.pid or 0, "")
+        PostgreSQL gives them titles: `postgres: role database address activity`.
+        """
+        server, known = self.server.pid or 0, dict[tuple[int, int], str]()
+
+        def of(processes: Snapshot, pid: int) -> str:
+            identity, words = (pid, processes[pid].started), list[str]()
+            if identity not in known:
+                with suppress(OSError):
+                    words = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ").split()
+                if not words or words[0] != "postgres:":
+                    return "?"  # too young to have its title
+                if words[1:4] == ["parallel", "worker", "for"]:
+                    leader = int(words[-1])
+                    known[identity] = of(processes, leader) if leader in processes else "?"
+                else:
+                    known[identity] = words[2] if len(words) > 3 and "(" in words[3] else ""
+            return known[identity]
+
+        return lambda processes: [
+            pid for pid in descendants(processes, server, depth=1) if of(processes, pid) == database
+        ]
 
     def tasks(self) -> Pick:
         """Airflow's task processes: what the executor's workers, children of the scheduler, fork."""
@@ -178,13 +161,8 @@ class Place:
 
     def airflow(self) -> Pick:
         """All other processes of Airflow."""
-        tasks, names = self.tasks(), ("scheduler", "api-server", "dag-processor", "triggerer")
-        roots = [self.component(name) for name in names]
-
-        def pick(processes: Snapshot) -> Iterable[int]:
-            return {pid for root in roots for pid in descendants(processes, root)} - set(tasks(processes))
-
-        return pick
+        tasks, roots = self.tasks(), [self.component(name) for name in COMPONENTS]
+        return lambda processes: {pid for root in roots for pid in descendants(processes, root)} - set(tasks(processes))
 
     def component(self, name: str) -> int:
         """The pid of one of the stack's processes. Raises StackError when it does not run."""
@@ -194,49 +172,27 @@ class Place:
         return entry.pid
 
 
-class Backends:
-    """Picks backends by the title that PostgreSQL gives them: `postgres: role database address activity`."""
-
-    def __init__(self, server: int, database: str) -> None:
-        self._server, self._database = server, database
-        self._known: dict[tuple[int, int], str] = {}
-
-    def __call__(self, processes: Snapshot) -> Iterable[int]:
-        """The pids."""
-        return [
-            pid for pid in descendants(processes, self._server, depth=1) if self._of(processes, pid) == self._database
-        ]
-
-    def _of(self, processes: Snapshot, pid: int) -> str:
-        identity = (pid, processes[pid].started)
-        if identity not in self._known:
-            words = title(pid).split()
-            if not words or words[0] != "postgres:":
-                return "?"  # too young to have its title
-            self._known[identity] = self._database_of(processes, words)
-        return self._known[identity]
-
-    def _database_of(self, processes: Snapshot, words: list[str]) -> str:
-        if words[1:4] == ["parallel", "worker", "for"]:
-            leader = int(words[-1])
-            return self._of(processes, leader) if leader in processes else "?"
-        return words[2] if len(words) > 3 and "(" in words[3] else ""
+def serve_the_schedule(inbox: Path, rows: int, first_id: int = 1) -> Path:
+    """Small files for the scheduled runs, which would otherwise wait for theirs and hold up the benchmark's; one."""
+    folder = inbox / "orders"
+    folder.mkdir(parents=True, exist_ok=True)
+    for days in (0, 1):
+        path = folder / f"orders_{datetime.now(UTC) - timedelta(days=days):%Y-%m-%d}.csv"
+        if not path.exists():
+            with path.with_suffix(".new").open("wb") as out:
+                write(out, Shape(rows, bad=0.0, seed=days + 90, first_id=first_id))
+            path.with_suffix(".new").rename(path)
+    return path
 
 
-def target_ddl(dataset: Dataset, name: str = "orders", *, key: bool = True) -> sql.Composed:
+def target_ddl(dataset: Dataset) -> sql.Composed:
     """The table that everybody loads: the dataset's columns, `processed_at`, and the key."""
-    columns: list[sql.Composable] = [
-        sql.SQL("{} {}{}").format(
-            sql.Identifier(column), sql.SQL(what.sql_type.name), sql.SQL("" if what.nullable else " NOT NULL")
-        )
-        for column, what in dataset.columns.items()
+    columns = [
+        sql.SQL("{} {}{}").format(sql.Identifier(name), sql.SQL(column.sql_type.name), sql.SQL(null))
+        for name, column in dataset.columns.items()
+        for null in ["" if column.nullable else " NOT NULL"]
     ]
-    columns.append(sql.SQL("processed_at timestamptz NOT NULL DEFAULT now()"))
-    if key:
-        columns.append(sql.SQL("PRIMARY KEY ({})").format(sql.SQL(", ").join(map(sql.Identifier, dataset.key))))
-    return sql.SQL("CREATE TABLE public.{} ({})").format(sql.Identifier(name), sql.SQL(", ").join(columns))
-
-
-def _tables(connection: psycopg.Connection) -> list[str]:
-    found = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
-    return [name for (name,) in found]
+    key = sql.SQL(", ").join(map(sql.Identifier, dataset.key))
+    return sql.SQL("CREATE TABLE public.orders ({}, {}, PRIMARY KEY ({}))").format(
+        sql.SQL(", ").join(columns), sql.SQL("processed_at timestamptz NOT NULL DEFAULT now()"), key
+    )

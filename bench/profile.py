@@ -1,7 +1,7 @@
 """Where the engine's own time goes: one ingest in one process, with a stopwatch around each part.
 
 `python -m bench.profile FILE` (libpq's variables name the warehouse) prints JSON: for each part wall and CPU seconds
-of this process. Wall without CPU is waiting for the server. Parts that no longer exist under their name are left out.
+of this process. Wall without CPU is waiting for the server. A part that no longer exists under its name is an error.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -40,62 +41,49 @@ PARTS = {
 
 
 class Stopwatch:
-    """Wall and CPU by part; time inside an inner part belongs to the inner one."""
+    """Wall and CPU seconds by part; time inside an inner part belongs to the inner one."""
 
     def __init__(self) -> None:
-        self.wall: dict[str, float] = defaultdict(float)
-        self.cpu: dict[str, float] = defaultdict(float)
-        self._stack: list[str] = ["rest"]
-        self._owner = threading.get_ident()
-        self._since = (time.monotonic(), time.process_time())
+        self.spent: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+        self._stack, self._owner, self._since = ["rest"], threading.get_ident(), (time.monotonic(), time.process_time())
 
     def switch(self) -> None:
         """Book the time since the last switch to the part on top."""
-        now = (time.monotonic(), time.process_time())
-        self.wall[self._stack[-1]] += now[0] - self._since[0]
-        self.cpu[self._stack[-1]] += now[1] - self._since[1]
+        now, spent = (time.monotonic(), time.process_time()), self.spent[self._stack[-1]]
+        spent[:] = [total + new - old for total, new, old in zip(spent, now, self._since, strict=True)]
         self._since = now
 
-    def timed(self, part: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        """The same call, under the watch."""
-
-        def wrapper(*args: Any, **options: Any) -> Any:
-            if threading.get_ident() != self._owner:  # its time belongs to the part that waits for the thread
-                return call(*args, **options)
+    @contextmanager
+    def timing(self, part: str) -> Iterator[None]:
+        """The part under the watch. In other threads, time belongs to the part that waits for the thread."""
+        if threading.get_ident() != self._owner:
+            yield
+            return
+        self.switch()
+        self._stack.append(part)
+        try:
+            yield
+        finally:
             self.switch()
-            self._stack.append(part)
-            try:
-                return call(*args, **options)
-            finally:
-                self.switch()
-                self._stack.pop()
+            self._stack.pop()
 
-        return wrapper
+    def around(self, part: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        """The same call, under the watch; of an iterator, each step counts."""
 
-    def iterated(self, part: str, call: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
-        """A generator function under the watch: each step of it counts."""
+        def timed(*args: Any, **options: Any) -> Any:
+            with self.timing(part):
+                found = call(*args, **options)
+            return self._steps(part, found) if isinstance(found, Iterator) else found
 
-        def wrapper(*args: Any, **options: Any) -> Iterator[Any]:
-            step = self.timed(part, iter(call(*args, **options)).__next__)
-            while True:
-                try:
-                    item = step()
-                except StopIteration:
-                    return
-                yield item
+        return timed
 
-        return wrapper
-
-
-def install(watch: Stopwatch) -> None:
-    """Put the watch around the parts."""
-    for part, (module_name, name) in PARTS.items():
-        module = importlib.import_module(f"include.ingest.{module_name}")
-        found = getattr(module, name)
-        if name == "read_blocks":
-            setattr(module, name, watch.iterated(part, found))
-        else:
-            setattr(module, name, watch.timed(part, found))
+    def _steps(self, part: str, steps: Iterator[Any]) -> Iterator[Any]:
+        while True:
+            with self.timing(part):
+                item = next(steps, self)
+            if item is self:
+                return
+            yield item
 
 
 def main(file: str) -> None:
@@ -104,17 +92,18 @@ def main(file: str) -> None:
     from include.ingest.run import run
 
     watch = Stopwatch()
-    install(watch)
+    for part, (module_name, name) in PARTS.items():
+        module = importlib.import_module(f"include.ingest.{module_name}")
+        setattr(module, name, watch.around(part, getattr(module, name)))
     dataset = load_dataset(REPOSITORY / "include" / "datasets" / "orders.yaml")
     with psycopg.connect(autocommit=True) as connection:
         migrate.apply(connection)
         watch.switch()
-        watch.wall.clear()
-        watch.cpu.clear()
+        watch.spent.clear()
         run(connection, dataset, Order(uuid4(), Path(file), datetime.now(UTC)))
         watch.switch()
-    both = {part: (round(wall, 2), round(watch.cpu[part], 2)) for part, wall in watch.wall.items()}
-    print(json.dumps({part: {"wall_seconds": wall, "cpu_seconds": cpu} for part, (wall, cpu) in both.items()}))
+    spent = {part: (round(wall, 2), round(cpu, 2)) for part, (wall, cpu) in watch.spent.items()}
+    print(json.dumps({part: {"wall_seconds": wall, "cpu_seconds": cpu} for part, (wall, cpu) in spent.items()}))
 
 
 if __name__ == "__main__":

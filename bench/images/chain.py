@@ -6,12 +6,12 @@ import json
 from collections.abc import Sequence
 
 from include.images.engine.encode import SMALL_PIXELS
-from include.images.recipes import SUFFIX, Format, Quality, Recipe, Recipes
+from include.images.recipes import Format, Quality, Recipe, Recipes
 
 SIDES = {"large": 1024, "medium": 512, "thumb": 128}
 FILES: tuple[Format, ...] = ("jpeg", "webp")
 LOSSLESS: tuple[Format, ...] = ("png",)  # shows the resizing alone
-QUALITY = Quality(jpeg=82, webp=80, webp_effort=2)
+QUALITY = Quality.model_validate({"jpeg": 82, "webp": 80, "webp_effort": 2})
 
 
 def order(forms: Sequence[Format]) -> str:
@@ -26,14 +26,6 @@ def order(forms: Sequence[Format]) -> str:
 def recipes(words: str) -> Recipes:
     """The same for Millrace's engine."""
     found = json.loads(words)
-    return Recipes(
-        renditions={
-            one["name"]: Recipe(side=one["side"], formats=tuple(found["forms"]), quality=QUALITY)
-            for one in found["renditions"]
-        }
-    )
-
-
-def files(forms: Sequence[Format]) -> list[str]:
-    """The names of what is made of one picture."""
-    return [f"{name}.{SUFFIX[form]}" for name in SIDES for form in forms]
+    made = {one["name"]: {"side": one["side"], "formats": found["forms"], "quality": QUALITY}
+            for one in found["renditions"]}  # fmt: skip
+    return Recipes(renditions={name: Recipe.model_validate(recipe) for name, recipe in made.items()})

@@ -1,19 +1,19 @@
 """Pictures that look to an encoder and to a resizer like a camera's: made once by seed, then kept.
 
-Flat shapes that cover each other, large and small (the edges and areas of a scene), under clouds whose spectrum falls
-as 1/f, as that of natural pictures does, here strong and there weak; softened as by a lens, with a sensor's noise, as
-JPEG 4:2:0 with a camera's quality. The files are as large as a camera's: about two bits a pixel.
+Flat shapes that cover each other, large and small, under clouds whose spectrum falls as 1/f, as that of natural
+pictures does; softened as by a lens, with a sensor's noise, as JPEG 4:2:0: about two bits a pixel, as a camera's.
 """
 
 from __future__ import annotations
 
 import shutil
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from stack.errors import StackError
@@ -25,10 +25,10 @@ GROUND_SHAPES = 60  # large ones, behind the others
 GREYNESS = 0.6  # how far colours are drawn towards grey: real scenes are seldom gaudy
 TEXTURE, COLOUR = 0.10, 2.5  # strength of the clouds: share of the brightness, and steps of 255 in each colour
 COARSE = 4  # clouds of colour are made at a quarter of the size: eyes and cameras see colour less sharply
+Plane = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(NamedTuple):
     """Pictures of one size."""
 
     name: str
@@ -75,17 +75,17 @@ def photo(width: int, height: int, seed: int) -> Image.Image:
     return Image.fromarray(seen.clip(0, 255).astype(np.uint8))
 
 
-def clouds(chance: np.random.Generator, width: int, height: int) -> np.ndarray:
+def clouds(chance: np.random.Generator, width: int, height: int) -> Plane:
     """A field of mean 0 and deviation 1 whose amplitude falls as 1/f."""
     spectrum = np.fft.rfft2(chance.standard_normal((height, width), np.float32))
     down, across = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :]
     distance = np.hypot(down, across).astype(np.float32)
     distance[0, 0] = np.inf  # no constant part
     field = np.fft.irfft2(spectrum / distance, s=(height, width)).astype(np.float32)
-    return field / field.std()
+    return np.asarray(field / field.std())
 
 
-def _coarse(chance: np.random.Generator, width: int, height: int) -> np.ndarray:
+def _coarse(chance: np.random.Generator, width: int, height: int) -> Plane:
     """Clouds without the finest detail."""
     small = Image.fromarray(clouds(chance, width // COARSE, height // COARSE))
     return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))

@@ -1,156 +1,96 @@
 """Two processes of one contender that make renditions side by side, one for each core.
 
-A worker is a program that says `ready`, then reads lines `picture TAB folder` and answers each with `done`, or with
-`fault` and the reason. It starts once, so a contender's own start is in no figure; one picture is always ahead in its
-queue, so that it never waits for the benchmark.
+A worker is a program (see bench.images.serve) that starts once, so a contender's own start is in no figure; one picture
+is always ahead in its queue, so that it never waits for the benchmark.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import select
 import subprocess
+import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from bench.measure import TICKS
+from bench.measure import children_of, cpu_of
 from stack.errors import StackError
 
-CORES = 2
-AHEAD = 2
-READY_SECONDS = 60.0
-PICTURE_SECONDS = 120.0
-
+CORES, AHEAD, END_SECONDS = 2, 2, 5.0
 Job = tuple[Path, Path]  # a picture, and the folder for what is made of it
 
 
-@dataclass(frozen=True)
-class Pass:
-    """What one pass over some pictures cost."""
-
-    pictures: int
-    seconds: float
-    cpu_seconds: float
-
-    @property
-    def speed(self) -> float:
-        """Pictures a second."""
-        return self.pictures / self.seconds
-
-
-class Worker:
-    """One process. It stays in the benchmark's session, where all resizing shares the processors as one group."""
-
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
-        with log.open("ab") as errors:
-            self.process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
-            )
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self._in, self.out = self.process.stdin.fileno(), self.process.stdout.fileno()
-        self._log, self._rest = log, b""
-        self.queued = 0
-
-    def send(self, job: Job) -> None:
-        """Ask for the renditions of a picture."""
-        job[1].mkdir(parents=True, exist_ok=True)
-        os.write(self._in, f"{job[0]}\t{job[1]}\n".encode())
-        self.queued += 1
-
-    def take(self) -> list[str]:
-        """The answers that have come; blocks until some bytes have. Raises StackError with the worker's own words."""
-        part = os.read(self.out, 1 << 16)
-        if not part:
-            raise StackError(f"a worker died (exit code {self.process.wait(timeout=10)}), see {self._log}")
-        *lines, self._rest = (self._rest + part).split(b"\n")
-        words = [line.decode(errors="replace") for line in lines]
-        for line in words:
-            if line.startswith("fault"):
-                raise StackError(f"a worker could not make a picture: {line[6:300]}")
-        return [line for line in words if line in ("ready", "done")]
-
-    def cpu_seconds(self) -> float:
-        """CPU so far of the process, of the children that it has waited for, and of those that live."""
-        return _cpu_seconds(self.process.pid)
-
-    def close(self) -> int:
-        """End the process; returns the largest resident memory of it and of its children, in bytes."""
-        with contextlib.suppress(OSError):
-            self.process.stdin.close()  # type: ignore[union-attr]
-        deadline = time.monotonic() + 5
-        pid, usage = 0, None
-        while not pid and self.process.returncode is None:
-            pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
-            if pid:
-                self.process.returncode = os.waitstatus_to_exitcode(status)
-            elif time.monotonic() > deadline:
-                self.process.kill()
-            time.sleep(0.01)
-        self.process.stdout.close()  # type: ignore[union-attr]
-        return usage.ru_maxrss * 1024 if usage else 0
-
-
 class Team:
-    """The workers of one contender. Use it as a context; `peak_bytes` is known afterwards."""
+    """The workers of one contender, in the benchmark's session. A context; `peak_bytes` is known afterwards."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
-        self.workers: list[Worker] = []
+        self._command, self._environment, self._log = command, environment, log
+        self._workers: list[subprocess.Popen[str]] = []
+        self._lock = threading.Lock()
         self.peak_bytes = 0
-        self._start = (command, environment, log)
 
     def __enter__(self) -> Team:
-        command, environment, log = self._start
-        log.unlink(missing_ok=True)
+        with self._log.open("wb") as log:
+            for _ in range(CORES):
+                self._workers.append(subprocess.Popen(
+                    self._command, env=self._environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+                    text=True,
+                ))  # fmt: skip
         try:
-            self.workers = [Worker(command, environment, log) for _ in range(CORES)]
-            for worker in self.workers:
-                _await([worker], READY_SECONDS)
-                while "ready" not in worker.take():
-                    _await([worker], READY_SECONDS)
+            for worker in self._workers:
+                self._answer(worker, "ready")
         except BaseException:
             self.__exit__()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.peak_bytes = max([self.peak_bytes, *(worker.close() for worker in self.workers)])
-        self.workers = []
+        for worker in self._workers:
+            worker.stdin.close()  # type: ignore[union-attr]
+            timer = threading.Timer(END_SECONDS, worker.kill)
+            timer.start()
+            status, usage = os.wait4(worker.pid, 0)[1:]
+            timer.cancel()
+            worker.returncode = os.waitstatus_to_exitcode(status)
+            worker.stdout.close()  # type: ignore[union-attr]
+            self.peak_bytes = max(self.peak_bytes, usage.ru_maxrss * 1024)  # of it and of its children
+        self._workers = []
 
-    def run(self, jobs: Iterable[Job]) -> Pass:
-        """Do the jobs, each by the worker that is free first."""
-        before = sum(worker.cpu_seconds() for worker in self.workers)
-        waiting, done, began = iter(jobs), 0, time.perf_counter()
-        for worker in self.workers * AHEAD:
-            self._next(worker, waiting)
-        while any(worker.queued for worker in self.workers):
-            for worker in _await([worker for worker in self.workers if worker.queued], PICTURE_SECONDS):
-                for _ in worker.take():
-                    worker.queued -= 1
-                    done += 1
-                    self._next(worker, waiting)
-        seconds = time.perf_counter() - began
-        return Pass(done, seconds, sum(worker.cpu_seconds() for worker in self.workers) - before)
+    def run(self, jobs: Iterable[Job]) -> tuple[float, float]:
+        """Do the jobs, each by the worker that is free first: pictures a second, and CPU milliseconds a picture."""
+        waiting, pids = iter(jobs), [worker.pid for worker in self._workers]
+        before, began = _cpu_seconds(pids), time.perf_counter()
+        with ThreadPoolExecutor(CORES) as threads:
+            done = sum(threads.map(lambda worker: self._work(worker, waiting), self._workers))
+        return done / (time.perf_counter() - began), 1000 * (_cpu_seconds(pids) - before) / done
 
-    def _next(self, worker: Worker, waiting: Iterable[Job]) -> None:
-        for job in waiting:
-            worker.send(job)
-            return
+    def _work(self, worker: subprocess.Popen[str], waiting: Iterator[Job]) -> int:
+        queued = done = 0
+        while True:
+            while queued < AHEAD:
+                with self._lock:
+                    job = next(waiting, None)
+                if job is None:
+                    break
+                job[1].mkdir(parents=True, exist_ok=True)
+                print(*job, sep="\t", file=worker.stdin, flush=True)
+                queued += 1
+            if not queued:
+                return done
+            self._answer(worker, "done")
+            queued, done = queued - 1, done + 1
+
+    def _answer(self, worker: subprocess.Popen[str], wanted: str) -> None:
+        """Wait for an answer; other lines are a program's own. Raises StackError with the worker's own words."""
+        for line in worker.stdout:  # type: ignore[union-attr]
+            if line.startswith("fault"):
+                raise StackError(f"a worker could not make a picture: {line[6:300]}")
+            if line.strip() == wanted:
+                return
+        raise StackError(f"a worker died, see {self._log}")
 
 
-def _cpu_seconds(pid: int) -> float:
-    home = Path(f"/proc/{pid}")
-    fields = (home / "stat").read_text().rpartition(")")[2].split()
-    children = " ".join(file.read_text() for file in home.glob("task/*/children")).split()
-    return sum(map(int, fields[11:15])) / TICKS + sum(_cpu_seconds(int(child)) for child in children)
-
-
-def _await(workers: Sequence[Worker], seconds: float) -> list[Worker]:
-    """Those that have something to say."""
-    ready, _, _ = select.select([worker.out for worker in workers], [], [], seconds)
-    if not ready:
-        raise StackError(f"a worker has said nothing for {seconds:.0f} s")
-    return [worker for worker in workers if worker.out in ready]
+def _cpu_seconds(pids: Iterable[int]) -> float:
+    """So far, of the processes, of the children that they have waited for, and of those that live."""
+    return sum(sum(cpu_of(pid)) + _cpu_seconds(children_of(pid)) for pid in pids)

@@ -1,9 +1,9 @@
-"""Small programs that really leak, and some that only look like it: each is started as a process with an agent
-inside.
-"""
+"""Small programs that really leak, and some that only look like it: each a process with an agent inside."""
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.measure import children_of
 from include.memory.verdict import time_lapse
 from include.memory.watcher.sample import Incarnation, incarnation_of
 from stack.errors import StackError
@@ -168,6 +169,11 @@ class Program:
         """Itself, to be watched in fast motion."""
         return time_lapse.Program(self.incarnation, self.folder, lambda: self.done)
 
+    def end_children(self) -> None:
+        """Kill what it has forked; the program itself is ended by who started it."""
+        for child in children_of(self.process.pid):
+            os.kill(child, signal.SIGKILL)
+
     def line_of(self, text: str) -> int:
         """The number of the first line of the program that holds the text."""
         lines = self.source.read_text().splitlines()
@@ -176,32 +182,19 @@ class Program:
 
 @contextmanager
 def running(
-    body: str,
-    place: Path,
-    *arguments: str,
-    head: str = HEAD,
-    tail: str = TAIL,
-    folder: Path | None = None,
-    python: Path | None = None,
-    **environment: str,
-) -> Iterator[Program]:
+    body: str, place: Path, *arguments: str, head: str = HEAD, tail: str = TAIL, folder: Path | None = None,
+    python: Path | None = None, **environment: str,
+) -> Iterator[Program]:  # fmt: skip
     """Start a program, wait until its agent is armed, and end it. Raises StackError when it does not start."""
     source, folder = place / "program.py", folder or place / "agent"
     source.write_text("".join(textwrap.dedent(part) for part in (head, body, tail)))
-    process = subprocess.Popen(
-        [python or sys.executable, "-X", "faulthandler", source, folder, *arguments],
-        env={"PYTHONPATH": str(REPOSITORY), "PATH": "", **environment},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        if process.stdout.readline() != "ready\n":
-            raise StackError(f"the program {source} did not start")
-        time.sleep(0.3)
-        yield Program(process, incarnation_of(process.pid), folder, source)
-    finally:
-        process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+    command = [python or sys.executable, "-X", "faulthandler", source, folder, *arguments]
+    there = {"PYTHONPATH": str(REPOSITORY), "PATH": "", **environment}
+    with subprocess.Popen(command, env=there, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            if process.stdout is None or process.stdout.readline() != "ready\n":
+                raise StackError(f"the program {source} did not start")
+            time.sleep(0.3)
+            yield Program(process, incarnation_of(process.pid), folder, source)
+        finally:
+            process.kill()

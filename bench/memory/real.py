@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.figures import Figure
+from bench.figures import Figure, Row
+from bench.harness import Bench
 from bench.memory.cases import Case, cases
 from bench.memory.programs import Program, running
-from bench.peers import Absent, python_of
 from bench.report import Sheet
+from bench.venvs import Absent, python_of
 from include.memory.errors import MemoryAuditError
 from include.memory.verdict.time_lapse import SECONDS, Audit, audit
 from stack.errors import StackError
@@ -22,68 +24,56 @@ PINS = Path(__file__).parent / "pins.txt"
 QUICK = ("global_list", "native_malloc", "multidict 6.6.3", "multidict 6.6.4", "cache_that_fills")
 PROFILE_SECONDS = 3.0
 LEAST_PUBLISHED = 5
+OBJECTS = "Python objects"  # which have a line or a holder to name
 LONGEST_NAME = 110
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Named:
-    """What the audit's message would name: the first line and the first holder, and whether one of them is guilty."""
-
-    words: str = ""
-    guilty: bool = False
-
-
-@dataclass(frozen=True)
-class Row:
+class Told:
     """What was said of one program; `failed` says why nothing was."""
 
     case: Case
     verdict: str = ""
     kind: str = ""
-    named: Named = Named()
+    words: str = ""  # that its message would have: the first line and the first holder
+    guilty: bool = False  # whether one of them is
     failed: str = ""
-
-    @property
-    def flagged(self) -> bool:
-        """Whether it is called a leak."""
-        return self.verdict == "leaking"
 
     @property
     def right(self) -> bool:
         """Whether everything that is said of it is true."""
         if not self.case.leaks:
-            return not self.flagged and not self.failed
-        return self.flagged and self.kind == self.case.kind and (self.named.guilty or not self.case.nameable)
+            return self.verdict != "leaking" and not self.failed
+        return self.verdict == "leaking" and self.kind == self.case.kind and (self.guilty or self.case.kind != OBJECTS)
 
 
-def measure(folder: Path, chosen: Sequence[str], say: Say, seconds: float = SECONDS) -> list[Row]:
-    """Audit every program, or the chosen ones; a few run side by side."""
-    wanted = [case for case in cases() if not chosen or case.name in chosen]
+def measure(bench: Bench) -> list[Told]:
+    """Audit every program, or a few; some run side by side."""
+    wanted = [case for case in cases() if not bench.quick or case.name in QUICK]
 
-    def one(case: Case) -> Row:
-        row = _audited(folder, case, seconds)
-        say(f"{case.name:<28} {'ok   ' if row.right else 'WRONG'} {row.failed or f'{row.verdict}, {row.kind}'}")
+    def one(case: Case) -> Told:
+        row = _audited(bench.folder, case)
+        bench.say(f"{case.name:<28} {'ok   ' if row.right else 'WRONG'} {row.failed or f'{row.verdict}, {row.kind}'}")
         return row
 
     with ThreadPoolExecutor(max(1, len(os.sched_getaffinity(0)))) as pool:
         return list(pool.map(one, wanted))
 
 
-def _audited(folder: Path, case: Case, seconds: float) -> Row:
+def _audited(folder: Path, case: Case) -> Told:
     try:
         python = python_of(case.venv, folder / "venvs", PINS) if case.venv else None
         with (
             tempfile.TemporaryDirectory(prefix="millrace-leak-") as place,
             running(case.body, Path(place), python=python, STEPS=str(case.steps)) as program,
         ):
-            found = audit(program.in_lapse, seconds, PROFILE_SECONDS)
-            return Row(case, found.said.verdict, found.said.kind, named(program, case, found))
+            found = audit(program.in_lapse, SECONDS, PROFILE_SECONDS)
+            return Told(case, found.said.verdict, found.said.kind, *named(program, case, found))
     except (Absent, StackError, MemoryAuditError) as fault:
-        return Row(case, failed=str(fault))
+        return Told(case, failed=str(fault))
 
 
-def named(program: Program, case: Case, found: Audit) -> Named:
+def named(program: Program, case: Case, found: Audit) -> tuple[str, bool]:
     """The first line of the traced window, as its source, and the chain to the first holder."""
     profile = found.profile or {}
     lines = (profile.get("traced") or {}).get("lines") or []
@@ -93,41 +83,42 @@ def named(program: Program, case: Case, found: Audit) -> Named:
     texts = [source[int(frame.rpartition(":")[2]) - 1].strip() for frame in own]
     guilty = any(case.line in text for text in texts) if case.line else False
     guilty = guilty or bool(case.holder and case.holder in holder)
-    return Named("; ".join(words for words in (texts[0] if texts else "", _short(holder)) if words), guilty)
+    holder = textwrap.shorten(holder, LONGEST_NAME, placeholder="…")
+    return "; ".join(words for words in (texts[0] if texts else "", holder) if words), guilty
 
 
-def sheets(rows: Sequence[Row]) -> list[Sheet]:
+def sheets(rows: Sequence[Told]) -> list[Sheet]:
     """One line a program."""
-    columns = ["program", "is", "verdict", "kind", "named: line; holder", ""]
-    return [Sheet("Real programs, audited", columns, [_cells(row) for row in rows])]
+    told: dict[str, Row] = {
+        row.case.name: {
+            "is": "leak" if row.case.leaks else "innocent", "verdict": row.failed or row.verdict, "kind": row.kind,
+            "named: line; holder": row.words if row.case.leaks else "",
+            "": "FAILED" if row.failed else "right" if row.right else "WRONG",
+        }
+        for row in rows
+    }  # fmt: skip
+    return [Sheet.of("Real programs, audited", "program", told)]
 
 
-def figures(rows: Sequence[Row]) -> list[Figure]:
-    """The table of the issue, as far as it is about real programs. A program that failed counts as not right."""
-    leaks = [row for row in rows if row.case.leaks]
-    published = [row for row in leaks if row.case.venv and row.flagged]
-    innocent = [row for row in rows if not row.case.leaks]
-    least = min(LEAST_PUBLISHED, sum(bool(row.case.venv) for row in leaks))
-    nameable = [row for row in leaks if row.case.nameable]
-    unflagged, unnamed = sum(not row.flagged for row in leaks), sum(not row.named.guilty for row in nameable)
-    mistaken = sum(row.kind != row.case.kind for row in leaks)
-    accused = sum(row.flagged or bool(row.failed) for row in innocent)
+def figures(rows: Sequence[Told] | None) -> list[Figure]:
+    """How many are told right. A program that failed counts as not right."""
+    leaks = [row for row in rows or [] if row.case.leaks]
+    innocent = [row for row in rows or [] if not row.case.leaks]
+    nameable = [row for row in leaks if row.case.kind == OBJECTS]
+    flagged = {row.case.name for row in rows or [] if row.verdict == "leaking"}
+    published = [row.case.name for row in leaks if row.case.venv]
+    least = min(LEAST_PUBLISHED, len(published))
+    bad = {
+        f"of {len(leaks)} real leaks, not flagged": sum(row.case.name not in flagged for row in leaks),
+        f"of {len(nameable)} real leaks of Python objects, neither line nor holder named":
+            sum(not row.guilty for row in nameable),
+        f"of {len(leaks)} real leaks, called another kind than they are":
+            sum(row.kind != row.case.kind for row in leaks),
+        f"of {len(innocent)} innocent real programs, flagged":
+            sum(row.case.name in flagged or bool(row.failed) for row in innocent),
+    }  # fmt: skip
+    reproduced = len(flagged.intersection(published))
     return [
-        Figure("published leaks that were reproduced and flagged", len(published), least, least, "higher"),
-        Figure(f"of {len(leaks)} real leaks, not flagged", unflagged, 0, 0),
-        Figure(f"of {len(nameable)} real leaks of Python objects, neither line nor holder named", unnamed, 0, 0),
-        Figure(f"of {len(leaks)} real leaks, called another kind than they are", mistaken, len(leaks), 0),
-        Figure(f"of {len(innocent)} innocent real programs, flagged", accused, 0, 0),
+        Figure("published leaks that were reproduced and flagged", reproduced, least, least, "higher", unit="leaks"),
+        *(Figure(name, wrong, len(leaks) if "another kind" in name else 0, 0) for name, wrong in bad.items()),
     ]
-
-
-def _cells(row: Row) -> list[str]:
-    is_ = "leak" if row.case.leaks else "innocent"
-    if row.failed:
-        return [row.case.name, is_, row.failed, "", "", "FAILED"]
-    words = row.named.words if row.case.leaks else ""
-    return [row.case.name, is_, row.verdict, row.kind, words, "right" if row.right else "WRONG"]
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}…"

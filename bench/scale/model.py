@@ -32,39 +32,35 @@ class Cost:
 
 @dataclass(frozen=True)
 class Need:
-    """Of a day."""
+    """Of a day. `merge_hours` are in one table, one run after the other."""
 
     worker_cores: float
     server_cores: float
     wal_gb: float
     wal_mb_a_second: float
-    merge_hours: float  # in one table, one run after the other
+    merge_hours: float
 
 
 def costs(measured: dict[str, Any]) -> list[Cost]:
     """A first load (a new table or partition), and the next day's file, which is compared with a full table."""
-    first, second = _line(measured, "first"), _line(measured, "second")
-    merge = measured["profile"]["merge"]["seconds"]
-    seconds = second["seconds"][0]
-    gigabytes = second["megabytes"] / 1000
+    lines = {line["label"]: line for line in reversed(measured["lines"])}  # the large file's come first
+    first, second = lines["Millrace, whole DAG run"], lines["Millrace, second file"]
+    steps = {step: measured["profile"][step]["seconds"] for step in ("plan", "load", "merge")}
     # Where the second file's time goes was not measured apart: all of it but what a first load takes to plan and load.
-    rest = seconds - sum(measured["profile"][step]["seconds"] for step in ("plan", "load"))
+    rest = second["seconds"][0] - steps["plan"] - steps["load"]
     return [
-        _cost("first load", first, merge / (first["megabytes"] / 1000)),
-        _cost("next day's file, 10 % changed", second, rest / gigabytes),
+        _cost("first load", first, steps["merge"]),
+        _cost("next day's file, 10 % changed", second, rest),
     ]
 
 
 def need(cost: Cost, gigabytes: float, hours: float) -> Need:
     """What so many GB take when they are to be in within so many hours."""
-    seconds = hours * 3600
-    return Need(
-        worker_cores=gigabytes * cost.tasks_cpu_seconds / seconds / PER_CORE,
-        server_cores=gigabytes * cost.server_cpu_seconds / seconds / PER_CORE,
-        wal_gb=gigabytes * cost.wal_gb,
-        wal_mb_a_second=gigabytes * cost.wal_gb * 1000 / seconds,
-        merge_hours=gigabytes * cost.merge_seconds / 3600,
+    seconds, wal = hours * 3600, gigabytes * cost.wal_gb
+    workers, server = (
+        gigabytes * cpu / seconds / PER_CORE for cpu in (cost.tasks_cpu_seconds, cost.server_cpu_seconds)
     )
+    return Need(workers, server, wal, wal * 1000 / seconds, gigabytes * cost.merge_seconds / 3600)
 
 
 def tables(measured: dict[str, Any]) -> str:
@@ -73,46 +69,27 @@ def tables(measured: dict[str, Any]) -> str:
         "| measured, for each GB | tasks' CPU s | server's CPU s | WAL, GB | merge, s |",
         "| --- | --- | --- | --- | --- |",
     ]
-    lines += [
-        f"| {cost.name} | {cost.tasks_cpu_seconds:.1f} | {cost.server_cpu_seconds:.1f} | {cost.wal_gb:.2f}"
-        f" | {cost.merge_seconds:.1f} |"
-        for cost in costs(measured)
-    ]
-    head = (
-        "computed, 1 TB a day | within, h | worker cores | server cores | WAL, TB | WAL, MB/s | one table's merges, h"
-    )
-    lines += ["", f"| {head} |", "|" + " --- |" * (head.count("|") + 1)]
+    for cost in costs(measured):
+        cpu = f"{cost.tasks_cpu_seconds:.1f} | {cost.server_cpu_seconds:.1f}"
+        lines.append(f"| {cost.name} | {cpu} | {cost.wal_gb:.2f} | {cost.merge_seconds:.1f} |")
+    head = "within, h | worker cores | server cores | WAL, TB | WAL, MB/s | one table's merges, h"
+    lines += ["", f"| computed, 1 TB a day | {head} |", "|" + " --- |" * 7]
     for cost in costs(measured):
         for hours in (24.0, 8.0, 4.0):
             found = need(cost, TB, hours)
-            lines.append(
-                f"| {cost.name} | {hours:g} | {_cores(found.worker_cores)} | {_cores(found.server_cores)}"
-                f" | {found.wal_gb / 1000:.1f} | {found.wal_mb_a_second:.0f} | {found.merge_hours:.1f} |"
-            )
+            cores = f"{max(1, ceil(found.worker_cores))} | {max(1, ceil(found.server_cores))}"
+            wal = f"{found.wal_gb / 1000:.1f} | {found.wal_mb_a_second:.0f}"
+            lines.append(f"| {cost.name} | {hours:g} | {cores} | {wal} | {found.merge_hours:.1f} |")
     rows = TB * 1e9 / BYTES_A_ROW
-    lines += [
-        "",
-        f"A plan of 1 TB in one file: {rows / 1e9:.1f} billion rows, {rows * SCRATCH_A_ROW / 1e9:.0f} GB of scratch.",
-    ]
-    return "\n".join(lines)
-
-
-def _cores(number: float) -> str:
-    return f"{max(1, ceil(number))}"
-
-
-def _line(measured: dict[str, Any], kind: str) -> dict[str, Any]:
-    label = {"first": "Millrace, whole DAG run", "second": "Millrace, second file"}[kind]
-    found: dict[str, Any] = next(line for line in measured["lines"] if line["label"] == label)
-    return found
+    scratch = rows * SCRATCH_A_ROW / 1e9
+    return "\n".join(
+        [*lines, "", f"A plan of 1 TB in one file: {rows / 1e9:.1f} billion rows, {scratch:.0f} GB of scratch."]
+    )
 
 
 def _cost(name: str, line: dict[str, Any], merge_seconds: float) -> Cost:
-    gigabytes = line["megabytes"] / 1000
-    return Cost(
-        name, line["client_cpu_seconds"] / gigabytes, line["server_cpu_seconds"] / gigabytes,
-        line["wal_bytes"] / 1e9 / gigabytes, merge_seconds,
-    )  # fmt: skip
+    used = line["client_cpu_seconds"], line["server_cpu_seconds"], line["wal_bytes"] / 1e9, merge_seconds
+    return Cost(name, *(one / (line["megabytes"] / 1000) for one in used))
 
 
 if __name__ == "__main__":

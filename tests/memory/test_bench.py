@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from bench.memory import cost, many, real, verdicts, watcher
+from bench.figures import Row, Runs
+from bench.memory import cost, real, verdicts
 from bench.memory.cases import Case, cases
-from bench.memory.kinds import KINDS, Kind
-from bench.memory.late_kinds import LATE_KINDS
-from bench.memory.real import Named, Row
-from bench.memory.replay import replay
-from bench.memory.verdicts import Line, Score, score
+from bench.memory.kinds import KINDS, LATE_KINDS, Kind
+from bench.memory.real import Told
+from bench.memory.verdicts import replay, score
 from bench.memory.world import World
-from bench.peers import pins
+from bench.venvs import pins
 
 EVERY = {kind.name: kind for kind in (*KINDS, *LATE_KINDS)}
 
@@ -62,16 +63,15 @@ def test_innocents_are_not(name: str) -> None:
 
 
 def test_precision_and_recall_are_counted_by_process_and_early_flags_are_false() -> None:
-    lines = [
-        Line("a", True, 50, 48, 2, 0, 1.0, ""),
-        Line("b", False, 50, 4, 0, 0, 1.0, ""),
-    ]
-    assert score(lines) == Score(46 / 52, 46 / 50)
+    leak = {"is": "leak", "processes": 50, "leaking": 48, "too early": 2}
+    innocent = {"is": "innocent", "processes": 50, "leaking": 4, "too early": 0}
+    assert score([leak, innocent]) == (46 / 52, 46 / 50)
 
 
 def test_a_leak_that_was_never_noticed_makes_the_median_endless() -> None:
     assert verdicts.delays(lambda seed: (1.0, None if seed else 2.0), 3) == (1.0, None)
-    found = verdicts.figures(Score(1, 1), Score(1, 1), (1.0, None), 0.25)
+    perfect: dict[str, Row] = {"one": {"is": "leak", "processes": 1, "leaking": 1, "too early": 0}}
+    found = verdicts.figures(verdicts.Found(perfect, perfect, (1.0, None), 0.25))
     assert [figure.reached for figure in found] == [True, True, True, True, True, False, True]
 
 
@@ -95,17 +95,23 @@ def test_a_pause_is_the_longest_gap_between_two_steps() -> None:
 
 def test_work_is_lost_beside_what_is_done_alone() -> None:
     steps = [*np.arange(0, 10, 0.01), *np.arange(10, 46, 0.02)]  # half as fast while it is profiled
-    found = cost.judge(steps, (0.0, 10.0), (10.0, 46.0), 0.02, "get_objects")
-    assert found.lost_seconds == pytest.approx(18, abs=0.1)
-    assert found.lost_percent == pytest.approx(0.5, abs=0.01)
-    assert [figure.value for figure in cost.figures([found])] == [pytest.approx(20, abs=1), 0.5]
-    assert [figure.reached for figure in cost.figures(None)] == [False, False]
+    runs = Runs()
+    runs.by[""].append(cost.judge(steps, (0.0, 10.0), (10.0, 46.0)))
+    assert runs.median("", "work lost, s") == pytest.approx(18, abs=0.1)
+    assert [figure.value for figure in cost.figures_of_profiles(runs)] == [pytest.approx(20, abs=1), 0.5]
+    assert [figure.reached for figure in cost.figures_of_profiles(None)] == [False, False]
 
 
 def test_the_cost_of_watching_is_reckoned_as_one_round_a_minute() -> None:
-    found = watcher.Found(10, 0.06, 0.1, 0.02, 8_000_000, 1_500_000)
-    assert found.percent == pytest.approx(0.3)
-    assert [figure.value for figure in watcher.figures(found)] == [0.3, 9.5]
+    found: Any = cost.always_on(0.06, 0.1, 0.02, 8_000_000, 1_500_000)
+    assert [figure.value for figure in cost.figures_of_watch(found)] == [0.3, 9.5]
+
+
+def test_a_quick_run_tells_what_it_is_too_small_for_and_does_not_fail_for_it() -> None:
+    (cpu, memory) = (figure.sized(quick=True) for figure in cost.figures_of_watch(None))
+    assert (cpu.verdict, cpu.reached) == ("needs full size", True)
+    assert (memory.verdict, memory.reached) == ("not measured", False)
+    assert not any(figure.sized(quick=False).reached for figure in cost.figures_of_watch(None))
 
 
 def test_what_is_said_of_real_programs_is_checked() -> None:
@@ -113,17 +119,17 @@ def test_what_is_said_of_real_programs_is_checked() -> None:
     native = Case("malloc", "", True, "native memory")
     innocent = Case("ring", "")
     right = [
-        Row(leak, "leaking", "Python objects", Named("KEPT.append(1)", True)),
-        Row(native, "leaking", "native memory"),
-        Row(innocent, "growing (watch)", "cache"),
+        Told(leak, "leaking", "Python objects", "KEPT.append(1)", True),
+        Told(native, "leaking", "native memory"),
+        Told(innocent, "growing (watch)", "cache"),
     ]
     assert all(row.right for row in right)
     assert [figure.value for figure in real.figures(right)] == [0, 0, 0, 0, 0]
     wrong = [
-        Row(leak, "leaking", "Python objects", Named("step(number)")),
-        Row(native, "leaking", "Python objects"),
-        Row(innocent, "leaking", "Python objects"),
-        Row(innocent, failed="not installed"),
+        Told(leak, "leaking", "Python objects", "step(number)"),
+        Told(native, "leaking", "Python objects"),
+        Told(innocent, "leaking", "Python objects"),
+        Told(innocent, failed="not installed"),
     ]
     assert not any(row.right for row in wrong)
     assert [figure.value for figure in real.figures(wrong)] == [0, 0, 1, 1, 2]
@@ -140,6 +146,20 @@ def test_every_program_has_its_pins_and_its_twin() -> None:
 
 
 def test_an_audit_of_some_processes_answers_for_each() -> None:
-    for one in many.measure(processes=5, rounds=2):
-        assert (one.processes, one.answered) == (5, 5)
-        assert one.seconds == pytest.approx(one.find_seconds + one.sample_seconds + one.count_seconds)
+    for one in cost.audits(processes=5, rounds=2).by[""]:
+        assert one["processes"] == 5
+        assert one["in all, ms"] == pytest.approx(sum(one[stage] for stage in cost.STAGES[:3]))
+
+
+def test_contenders_take_turns_and_warm_up_rounds_do_not_count() -> None:
+    order, runs = [], Runs()
+
+    def run(name: str, seconds: float) -> Row:
+        order.append(name)
+        return {"s": seconds + len(order), "in": name}
+
+    runs.take_turns({"ours": lambda: run("ours", 0), "theirs": lambda: run("theirs", 100)}, 2, warm_up=1)
+    assert order == ["ours", "theirs"] * 3
+    assert runs.values("ours", "s") == [3, 5]
+    assert runs.medians() == {"ours": {"s": 4, "in": "ours"}, "theirs": {"s": 105, "in": "theirs"}}
+    assert (runs.ratio("ours", "theirs", "s"), runs.ratio("ours", "nobody", "s")) == (0.038, None)

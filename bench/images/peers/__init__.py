@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,14 +15,13 @@ from pathlib import Path
 
 from bench.images import chain
 from bench.images.team import Team
-from bench.peers import Absent, python_of
+from bench.venvs import Absent, install, python_of
 from include.images.recipes import Format
 from stack.settings import REPOSITORY
 
 HERE = Path(__file__).parent
 PINS = HERE / "pins.txt"
 NPM_FILES = ("package.json", "package-lock.json")
-INSTALL_SECONDS = 300.0
 PROGRAMS = Path("/usr/bin")
 
 Command = Callable[[Path], list[str]]  # of the benchmark's folder; raises Absent
@@ -42,19 +40,15 @@ class Peer:
     def team(self, folder: Path, forms: Sequence[Format]) -> Team:
         """Its two workers, to be started. Raises Absent."""
         words = [*self.command(folder), chain.order(forms)]
-        logs = folder / "logs"
-        logs.mkdir(parents=True, exist_ok=True)
-        return Team(words, environment(folder), logs / f"{self.name}.log")
+        return Team(words, environment(folder), folder / f"{self.name}.log")
 
 
 def environment(folder: Path) -> dict[str, str]:
     """What all get: one thread a process, as there are as many processes as cores; Airflow away from the user's."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "VIPS", "MAGICK"))}
-    ours = {
-        "VIPS_CONCURRENCY": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1",
-        "AIRFLOW_HOME": str(folder / "airflow"), "BENCH_NODE": str(folder / "node"), "PYTHONPATH": str(REPOSITORY),
-    }  # fmt: skip
-    return {**kept, **ours}
+    threads = {"VIPS_CONCURRENCY": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    ours = {"AIRFLOW_HOME": str(folder / "airflow"), "BENCH_NODE": str(folder / "node")}
+    return {**kept, **threads, **ours, "PYTHONPATH": str(REPOSITORY)}
 
 
 def _python(script: str) -> Command:
@@ -72,23 +66,12 @@ def _sharp(folder: Path) -> list[str]:
     home = folder / "node"
     wanted = "".join((HERE / name).read_text() for name in NPM_FILES)
     if not (home / "installed").exists() or (home / "installed").read_text() != wanted:
-        _install_sharp(npm, home)
+        home.mkdir(parents=True, exist_ok=True)
+        for name in NPM_FILES:
+            shutil.copy(HERE / name, home / name)
+        install([npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"], home)
         (home / "installed").write_text(wanted)
     return [node, str(HERE / "sharp_chain.mjs")]
-
-
-def _install_sharp(npm: str, home: Path) -> None:
-    home.mkdir(parents=True, exist_ok=True)
-    for name in NPM_FILES:
-        shutil.copy(HERE / name, home / name)
-    command = [npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"]
-    try:
-        done = subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        raise Absent("not installed: npm ci took too long") from None
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["npm ci failed"]
-        raise Absent(f"not installed: {lines[0]}"[:120])
 
 
 def _program(kind: str, package: str, *names: str) -> Command:

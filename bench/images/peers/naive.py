@@ -8,33 +8,27 @@ from typing import Any
 
 from PIL import Image
 
+from bench.images.serve import serve
 
-def make(picture: str, folder: str, order: dict[str, Any]) -> None:
+ORDER = json.loads(sys.argv[1])
+OPTIONS: dict[str, dict[str, Any]] = {
+    "jpeg": {"quality": ORDER["jpeg"], "progressive": True, "optimize": True},
+    "webp": {"quality": ORDER["webp"], "method": ORDER["effort"]},
+    "png": {"compress_level": 1},
+}
+
+
+def make(picture: str, folder: str) -> None:
     """All renditions of one picture."""
-    options: dict[str, dict[str, Any]] = {
-        "jpeg": {"quality": order["jpeg"], "progressive": True, "optimize": True},
-        "webp": {"quality": order["webp"], "method": order["effort"]},
-        "png": {"compress_level": 1},
-    }
-    for one in order["renditions"]:
+    for one in ORDER["renditions"]:
         with Image.open(picture) as image:
             scale = one["side"] / max(image.size)
             small = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
-        options["jpeg"]["subsampling"] = "4:4:4" if one["full_chroma"] else "4:2:0"
-        for form in order["forms"]:
+        OPTIONS["jpeg"]["subsampling"] = "4:4:4" if one["full_chroma"] else "4:2:0"
+        for form in ORDER["forms"]:
             suffix = "jpg" if form == "jpeg" else form
-            small.save(f"{folder}/{one['name']}.{suffix}", form.upper(), **options[form])
-
-
-def main() -> None:
-    """Answer each line."""
-    order = json.loads(sys.argv[1])
-    print("ready", flush=True)
-    for line in sys.stdin:
-        picture, folder = line.rstrip("\n").split("\t")
-        make(picture, folder, order)
-        print("done", flush=True)
+            small.save(f"{folder}/{one['name']}.{suffix}", form.upper(), **OPTIONS[form])
 
 
 if __name__ == "__main__":
-    main()
+    serve(make)

@@ -20,15 +20,15 @@ app = FastAPI()
 def upload(file: UploadFile) -> dict[str, object]:
     """Answer when all renditions are made."""
     data = file.file.read()
-    name, made = uuid4().hex, []
+    made = []
     for side in SIDES:
         image = Image.open(io.BytesIO(data))
         scale = side / max(image.size)
         small = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
-        for suffix, options in (("jpg", {"quality": 82, "progressive": True}), ("webp", {"quality": 80, "method": 2})):
-            path = FOLDER / f"{name}-{side}.{suffix}"
-            small.save(path, **options)
-            made.append(path.name)
+        path = FOLDER / uuid4().hex
+        small.save(path.with_suffix(".jpg"), quality=82, progressive=True)
+        small.save(path.with_suffix(".webp"), quality=80, method=2)
+        made.append(path.name)
     return {"files": made}
 
 

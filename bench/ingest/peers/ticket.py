@@ -7,7 +7,6 @@ race to create it), and each process makes its own engine.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from multiprocessing import Pool
 
 import pandas as pd
@@ -30,16 +29,7 @@ def process(chunk: pd.DataFrame) -> int:
     return len(chunk)
 
 
-def chunks() -> Iterator[pd.DataFrame]:
-    """The file, a piece at a time."""
-    yield from pd.read_csv(os.environ["BENCH_FILE"], chunksize=CHUNK_ROWS)
-
-
-def main() -> None:
-    """Load the file."""
-    with Pool(4) as pool:
-        print(sum(pool.imap_unordered(process, chunks())))
-
-
 if __name__ == "__main__":
-    main()
+    with Pool(4) as pool:
+        chunks = pd.read_csv(os.environ["BENCH_FILE"], chunksize=CHUNK_ROWS)
+        print(sum(pool.imap_unordered(process, chunks)))
