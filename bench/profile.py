@@ -31,7 +31,7 @@ PARTS = {
     "find repeated keys": ("plan", "read_keys"),
     "cut records": ("load", "read_blocks"),
     "parse and cast": ("load", "read_rows"),
-    "cast": ("rows", "cast_column"),
+    "cast": ("cast.rows", "cast_column"),
     "hash keys": ("load", "held_hashes"),
     "encode and send the others": ("load", "copy_rows"),
     "encode plain records": ("express.kernel", "encode_records"),

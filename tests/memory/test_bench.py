@@ -107,13 +107,6 @@ def test_the_cost_of_watching_is_reckoned_as_one_round_a_minute() -> None:
     assert [figure.value for figure in cost.figures_of_watch(found)] == [0.3, 9.5]
 
 
-def test_a_quick_run_tells_what_it_is_too_small_for_and_does_not_fail_for_it() -> None:
-    (cpu, memory) = (figure.sized(quick=True) for figure in cost.figures_of_watch(None))
-    assert (cpu.verdict, cpu.reached) == ("needs full size", True)
-    assert (memory.verdict, memory.reached) == ("not measured", False)
-    assert not any(figure.sized(quick=False).reached for figure in cost.figures_of_watch(None))
-
-
 def test_what_is_said_of_real_programs_is_checked() -> None:
     leak = Case("list", "", True, "Python objects", "", "KEPT.append")
     native = Case("malloc", "", True, "native memory")
@@ -149,17 +142,3 @@ def test_an_audit_of_some_processes_answers_for_each() -> None:
     for one in cost.audits(processes=5, rounds=2).by[""]:
         assert one["processes"] == 5
         assert one["in all, ms"] == pytest.approx(sum(one[stage] for stage in cost.STAGES[:3]))
-
-
-def test_contenders_take_turns_and_warm_up_rounds_do_not_count() -> None:
-    order, runs = [], Runs()
-
-    def run(name: str, seconds: float) -> Row:
-        order.append(name)
-        return {"s": seconds + len(order), "in": name}
-
-    runs.take_turns({"ours": lambda: run("ours", 0), "theirs": lambda: run("theirs", 100)}, 2, warm_up=1)
-    assert order == ["ours", "theirs"] * 3
-    assert runs.values("ours", "s") == [3, 5]
-    assert runs.medians() == {"ours": {"s": 4, "in": "ours"}, "theirs": {"s": 105, "in": "theirs"}}
-    assert (runs.ratio("ours", "theirs", "s"), runs.ratio("ours", "nobody", "s")) == (0.038, None)
