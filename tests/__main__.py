@@ -1,6 +1,6 @@
 """`./run test [--quick] [arguments of pytest]`: the tests, and nothing left behind.
 
-Whole folders run three files at a time; a file or a test that is named runs at once. `--quick` leaves out what starts
+Whole folders run two files at a time; a file or a test that is named runs at once. `--quick` leaves out what starts
 an Airflow, a browser or a cluster, and what else takes long.
 
 pytest runs under a guard, which adopts whatever its children leave behind (databases, stacks, workers) and ends it with
@@ -24,8 +24,8 @@ import psutil
 from stack.ports import scratch_folder
 
 ROOT = Path(__file__).parents[1]
-# Three files at a time, in this order: what has a real Airflow waits most of the time.
-PARALLEL = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
+# Two files at a time, in this order: what has a real Airflow waits most of the time.
+PARALLEL = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
 WHOLE = ["tests/dags", "tests/stack", "tests"]
 QUICK = "not airflow and not browser and not hosts and not prometheus and not redis and not faults and not slow"
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36

@@ -13,6 +13,6 @@ EXCLUDED: tuple[tuple[str, str, str], ...] = (
     ("include/ingest/cast/moments.py", "odd_moment", READ_ALONE),
     ("include/ingest/cast/numbers.py", "odd_number", READ_ALONE),
     ("include/ingest/source/local.py", "OpenFile.forget", CACHE),
-    ("include/ingest/source/joined.py", "_Reader.forget", CACHE),
+    ("include/ingest/source/joined_files.py", "_Reader.forget", CACHE),
     ("include/ingest/merge.py", "_tune", "how much memory PostgreSQL may take for a sort"),
 )

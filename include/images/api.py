@@ -27,8 +27,8 @@ from include.images.inbox import HOLD
 from include.images.limits import LIMITS, Limits
 from include.images.serve import send
 from include.images.store import NotStored, Store, StoreFault, StoreFull
-from include.images.upload.intake import Intake, Refused
-from include.images.upload.receive import Receiver, receive
+from include.images.upload.checked_file import Intake, Refused
+from include.images.upload.request_files import Receiver, receive
 
 NOWHERE = Callbacks()
 RETRY_SECONDS = 30

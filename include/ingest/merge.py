@@ -16,7 +16,14 @@ from psycopg import Cursor, sql
 from include.ingest import ledger
 from include.ingest.dataset.definition import Dataset
 from include.ingest.errors import AccountMismatch, DeleteLimitExceeded, RejectLimitExceeded, StagingLost, TargetRefused
-from include.ingest.keys.kept_keys import file_hashes, keep_file, keep_staged, newest_version, note_version, thin_out
+from include.ingest.keys.confirmed_keys import (
+    file_hashes,
+    keep_file,
+    keep_staged,
+    newest_version,
+    note_version,
+    thin_out,
+)
 from include.ingest.keys.known_records import can_be_base
 from include.ingest.keys.newer_files import withdraw_confirmed
 from include.ingest.ledger import Account

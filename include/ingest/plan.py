@@ -25,8 +25,8 @@ from include.ingest.dataset.definition import Dataset, fingerprint
 from include.ingest.errors import SourceChanged, SourceMissing
 from include.ingest.files import find_files
 from include.ingest.keys import already_loaded
+from include.ingest.keys.confirmed_keys import file_hashes
 from include.ingest.keys.duplicates import read_keys
-from include.ingest.keys.kept_keys import file_hashes
 from include.ingest.keys.known_records import find_base, save_known
 from include.ingest.source import File, Source, files_of
 from include.ingest.source.local import storable

@@ -365,7 +365,7 @@ def test_odd_paths_find_nothing(client: httpx.Client, here: Here) -> None:
 
 
 def test_names_are_shown_clean(request: Any) -> None:
-    from include.images.upload.receive import clean_name
+    from include.images.upload.request_files import clean_name
 
     assert clean_name("C:\\temp\\x\0y\n.jpg", LIMITS) == "xy.jpg"
     assert clean_name("../..", LIMITS) == ".."
@@ -381,7 +381,7 @@ def test_a_store_out_of_reach_is_told_and_nothing_is_lost(client: httpx.Client, 
     other = pictures.encoded(pictures.photo(seed=2))
     answer = client.post("/images", content=other)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
-    assert "can't be reached" in answer.json()["detail"]
+    assert "is not reachable" in answer.json()["detail"]
     assert client.get("/counts").json()["accepted"] == 1, "no row without its file"
     with pytest.raises(StoreAway, match="can't be used"):
         here.resize()

@@ -20,7 +20,7 @@ from include.images.engine.render import Rendered
 from include.images.errors import Rejected
 from include.images.limits import LIMITS
 from include.images.recipes import Recipe, Recipes
-from include.images.upload.intake import HEAD_BYTES, type_of
+from include.images.upload.checked_file import HEAD_BYTES, type_of
 from tests.images import pictures
 from tests.images.safely import render_safely
 

@@ -303,7 +303,7 @@ def test_the_marker_fails_a_test_with_the_report(pytester: pytest.Pytester, monk
     done.stdout.fnmatch_lines(
         ["test_over kept 500 kB, and may keep 100 kB.", "*KEPT.append(bytes(rows))", "*.KEPT list*"]
     )
-    done.stdout.fnmatch_lines(["*BadSize: 'a lot' is no size*"])
+    done.stdout.fnmatch_lines(["*BadSize: 'a lot' is not a size*"])
     done.stdout.fnmatch_lines(["*assert 1 == 2"])
     shown = pytester.runpytest_subprocess("--markers")
     shown.stdout.fnmatch_lines(["@pytest.mark.memory_budget(size, warm=0): what the test may keep, such as '20 MB'"])

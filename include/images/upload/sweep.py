@@ -15,8 +15,8 @@ from include.images.inbox import SWEPT, hold, ring
 from include.images.limits import LIMITS, Limits
 from include.images.objects import Objects
 from include.images.store import Store
-from include.images.upload.intake import Intake, Refused
-from include.images.upload.receive import clean_name
+from include.images.upload.checked_file import Intake, Refused
+from include.images.upload.request_files import clean_name
 
 READ_BYTES = 1 << 20
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from include.ingest.cast.binary import as_bytea, as_uuid
 from include.ingest.cast.faults import Fault, Faults
 from include.ingest.cast.formats import by_formats
 from include.ingest.cast.moments import as_date, as_time, as_timestamp, as_timestamptz, in_years, odd_moment
@@ -32,6 +31,7 @@ from include.ingest.cast.numbers import (
 from include.ingest.cast.pieces import Convert, Odd, Read, Suspects, in_pieces, one_by_one, reread
 from include.ingest.cast.rules import check_required, check_rules
 from include.ingest.cast.text import check_nul, decode, fill, nullify, trim
+from include.ingest.cast.uuid_bytea import as_bytea, as_uuid
 from include.ingest.dataset.sql_types import FLOATS, INTEGERS, JSONS, NUMBERS, TEXTS, read_value
 
 if TYPE_CHECKING:

@@ -31,8 +31,8 @@ from include.ingest.csv.records import Chunk, spans_of
 from include.ingest.dataset.definition import MAX_RECORD_BYTES
 from include.ingest.errors import IngestError
 from include.ingest.source import Opened, Source
-from include.ingest.source.kinds import HEAD_BYTES as KIND_BYTES
-from include.ingest.source.kinds import check_text
+from include.ingest.source.file_signatures import HEAD_BYTES as KIND_BYTES
+from include.ingest.source.file_signatures import check_text
 
 BOM = b"\xef\xbb\xbf"
 SEGMENT_BYTES = 4 << 20  # fits the last-level cache

@@ -16,7 +16,7 @@ from psycopg import Cursor
 
 from include.ingest import ledger
 from include.ingest.dataset.definition import Dataset
-from include.ingest.keys.kept_keys import keep_file, newest_version, note_version
+from include.ingest.keys.confirmed_keys import keep_file, newest_version, note_version
 from include.ingest.source import files_of
 from include.ingest.table import target as targets
 from include.ingest.table.row_writers import appended_by, intact_rows, is_untouched

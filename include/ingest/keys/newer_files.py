@@ -2,7 +2,7 @@
 
 A row that was equal in a newer file is not rewritten, so the target still carries the older version of it. When a file
 from in between is ingested afterwards, that row must not be overwritten: the newer file confirmed it. So a run that
-leaves rows unchanged keeps its keys (`kept_keys`), and a run that comes out of order asks them. Together with the
+leaves rows unchanged keeps its keys (`confirmed_keys`), and a run that comes out of order asks them. Together with the
 row's own version this makes the order of ingestion irrelevant: the target ends as if the files had come in order.
 """
 
@@ -16,7 +16,7 @@ from psycopg import Cursor, sql
 from include.ingest import ledger
 from include.ingest.dataset.definition import Dataset
 from include.ingest.errors import OrderUnknown
-from include.ingest.keys.kept_keys import newer_hashes, read_table_keys
+from include.ingest.keys.confirmed_keys import newer_hashes, read_table_keys
 from include.ingest.keys.key_hashes import is_among, key_shape
 from include.ingest.table import staging
 

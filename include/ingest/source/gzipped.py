@@ -13,8 +13,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from isal import isal_zlib as zlib
 from isal.igzip_lib import IsalError
 
-from include.ingest.source.feed import PLAIN_BYTES, Feed
 from include.ingest.source.local import THREADS
+from include.ingest.source.packed_bytes import PLAIN_BYTES, Feed
 
 FAULT: type[Exception] = IsalError  # type: ignore[assignment]  # its stub has an instance
 MEMBER = 31  # zlib's word for: with gzip's header and checksum

@@ -20,10 +20,10 @@ from pathlib import Path
 
 from include.ingest.errors import ScratchFull, UnpackedTooLarge
 from include.ingest.source import OneFile, Opened, Spans, Stored
-from include.ingest.source.feed import Feed
+from include.ingest.source.file_signatures import HEAD_BYTES, check_stored
 from include.ingest.source.gzipped import gunzip
-from include.ingest.source.kinds import HEAD_BYTES, check_stored
 from include.ingest.source.local import THREADS, LocalFile
+from include.ingest.source.packed_bytes import Feed
 from include.ingest.source.zstandard import unzstd
 
 AHEAD_PIECES = 2  # unpacked while one is written: more would only be held in memory

@@ -16,8 +16,8 @@ import numpy as np
 
 from include.ingest.errors import IngestError, SourceChanged, SourceMissing, StorageAway
 from include.ingest.source import Mark, OneFile, Spans
-from include.ingest.source.ahead import Ahead
-from include.ingest.source.direct import direct
+from include.ingest.source.read_ahead import Ahead
+from include.ingest.source.signed_ranges import direct
 
 LANES = 8  # ranges in flight while a file is planned
 TRIES = 3  # for one range; the file system has its own tries for each request

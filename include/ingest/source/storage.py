@@ -14,7 +14,7 @@ from uuid import UUID
 
 from include.ingest.errors import SourceMissing
 from include.ingest.source import File, Mark, Source, Stored
-from include.ingest.source.joined import Joined
+from include.ingest.source.joined_files import Joined
 from include.ingest.source.listing import list_files, list_objects
 from include.ingest.source.local import LocalFile, storable
 from include.ingest.source.packed import NO_LIMIT, Limit, Unpacked, packing_of

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from include.ingest.source.feed import PLAIN_BYTES, Feed
+from include.ingest.source.packed_bytes import PLAIN_BYTES, Feed
 
 
 class _Stream(io.RawIOBase):

@@ -27,9 +27,9 @@ from include.ingest.load import load_chunk
 from include.ingest.merge import merge
 from include.ingest.plan import Order, plan, read_plan
 from include.ingest.run import run
-from include.ingest.source import ahead, remote
-from include.ingest.source.ahead import Ahead
-from include.ingest.source.direct import Direct
+from include.ingest.source import read_ahead, remote
+from include.ingest.source.read_ahead import Ahead
+from include.ingest.source.signed_ranges import Direct
 from include.ingest.source.storage import Storage
 from tests.images.places import KEYS, s3
 from tests.ingest.loading import DAY, counts, known, make_dataset, rejected, rows, staging_tables
@@ -65,7 +65,7 @@ class Bucket:
 
 @pytest.fixture
 def bucket(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    monkeypatch.setattr(ahead, "PART_BYTES", PART)
+    monkeypatch.setattr(read_ahead, "PART_BYTES", PART)
     monkeypatch.setattr(remote, "PAUSE_SECONDS", 0.01)
     bucket = Bucket(endpoint, tmp_path / "scratch")
     fetch = remote._fetch_s3
@@ -106,7 +106,7 @@ def test_an_object_is_as_a_local_file(
 def test_an_object_is_never_read_as_a_whole(
     warehouse: psycopg.Connection, tmp_path: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ahead, "PART_BYTES", 1 << 20)
+    monkeypatch.setattr(read_ahead, "PART_BYTES", 1 << 20)
     data = b"id,label,price\n" + b"".join(b"%d,%s,1\n" % (number, b"x" * 1000) for number in range(24_000))
     under_way, most, lock = 0, 0, threading.Lock()
 
@@ -238,11 +238,11 @@ def test_parts_are_fetched_once_and_in_time() -> None:
         size = len(data)
 
         def read(self, offset: int, length: int) -> bytes:
-            asked.append(offset // ahead.PART_BYTES)
+            asked.append(offset // read_ahead.PART_BYTES)
             return data[offset : offset + length]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ahead, "PART_BYTES", 1000)
+        patch.setattr(read_ahead, "PART_BYTES", 1000)
         with Ahead(Opened(), [(500, 12_345)]) as reader:  # type: ignore[arg-type]
             at = 500
             while at < 12_345:

@@ -14,7 +14,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from include.images.limits import Limits
 from include.images.store import Store
-from include.images.upload.intake import Intake, Refused
+from include.images.upload.checked_file import Intake, Refused
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks

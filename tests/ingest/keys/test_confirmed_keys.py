@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from include.ingest.errors import IngestError, OrderUnknown, RejectLimitExceeded
-from include.ingest.keys import kept_keys
+from include.ingest.keys import confirmed_keys
 from tests.ingest.loading import DAY, HEADER, ITEMS, counts, ingest, make_dataset, rows
 
 WIDE = """
@@ -60,7 +60,7 @@ def export(ids: list[int], label: str = "same") -> str:
 def test_each_key_is_kept_once(
     warehouse: psycopg.Connection[Any], tmp_path: Path, shuffled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept_keys, "FEW_KEYS", 0)
+    monkeypatch.setattr(confirmed_keys, "FEW_KEYS", 0)
     dataset = make_dataset(tmp_path, chunk_bytes=2000)
     ids = list(range(1000))
     for number in range(9):
@@ -78,7 +78,7 @@ def test_files_that_share_little_are_kept_in_the_room_of_the_table(
     warehouse: psycopg.Connection[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each day brings another tenth of the rows once more, and retention takes old rows away."""
-    monkeypatch.setattr(kept_keys, "FEW_KEYS", 0)
+    monkeypatch.setattr(confirmed_keys, "FEW_KEYS", 0)
     dataset = make_dataset(tmp_path)
     ingest(warehouse, dataset, export(list(range(500))), tmp_path, version=day(0))
     for number in range(1, 25):
@@ -99,7 +99,7 @@ def test_a_file_of_every_row_is_kept_alone(warehouse: psycopg.Connection[Any], t
 def test_what_was_thinned_out_is_still_confirmed(
     warehouse: psycopg.Connection[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept_keys, "FEW_KEYS", 0)
+    monkeypatch.setattr(confirmed_keys, "FEW_KEYS", 0)
     dataset = make_dataset(tmp_path)
     for number in (0, 2, 3, 4):
         there = [1, 2, 10 + number] if number < 4 else [1, 14]
