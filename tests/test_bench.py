@@ -39,7 +39,7 @@ def test_the_profile_names_parts_that_there_are(module: str, name: str) -> None:
 
 def test_time_in_an_inner_part_belongs_to_the_inner_one(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter(range(100))
-    monkeypatch.setattr(profile.time, "monotonic", lambda: float(next(now)))
+    monkeypatch.setattr("bench.profile.time.monotonic", lambda: float(next(now)))
     watch = profile.Stopwatch()
 
     def steps() -> list[int]:

@@ -120,7 +120,7 @@ def test_processes_are_found_by_pattern_and_age() -> None:
         looked = sample_all([stale, *found])
         assert [one for one, _ in looked.samples] == found
         assert len(looked.unread) == 1
-        assert "another's" in looked.unread[0]
+        assert "another process has its id" in looked.unread[0]
     assert len(sample_all(found).unread) == 3
 
 

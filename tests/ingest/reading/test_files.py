@@ -232,7 +232,7 @@ def test_a_column_that_is_ignored_may_hold_anything(warehouse: psycopg.Connectio
         (gzip.compress(gzip.compress(b"id,note\n")), "unpacked, is compressed twice"),
         (gzip.compress(b"PK\x03\x04" + bytes(50)), "unpacked, is zip"),
         (gzip.compress(b"a.csv".ljust(257, b"\0") + b"ustar" + bytes(250)), "unpacked, is tar"),
-        (b"PK\x03\x04" + bytes(50), r"is zip, which is not read: deliver it plain"),
+        (b"PK\x03\x04" + bytes(50), r"is zip, which is not read: deliver it uncompressed"),
         (b"BZh91AY&SY" + bytes(50), "is bzip2"),
         (b"PAR1\x15\x04", "is Parquet"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is a workbook of Excel"),
