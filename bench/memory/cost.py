@@ -211,21 +211,21 @@ def _watch(program: Program, dsn: str, rounds: int) -> dict[str, Row]:
         ended, agent_ended = cpu_of(watcher.pid), cpu_of(pid)[0]
         if watcher.poll() is not None or agent_ended == first or len(spool.waiting(program.folder)) > rounds / 2:
             raise StackError("the watcher has not watched, or its child has brought nothing to the warehouse")
-        own, childs = ((late - early) / rounds for early, late in zip(began, ended, strict=True))
+        own, child_figures = ((late - early) / rounds for early, late in zip(began, ended, strict=True))
         used, grown = sample(watcher.pid).used_bytes, sample(pid).anonymous_bytes - before
-        return always_on(own, childs, (agent_ended - agent_began) / rounds, used, grown)
+        return always_on(own, child_figures, (agent_ended - agent_began) / rounds, used, grown)
     finally:
         watcher.kill()
         watcher.wait()
 
 
-def always_on(own: float, childs: float, agents: float, used: int, grown: int) -> dict[str, Row]:
+def always_on(own: float, child_figures: float, agents: float, used: int, grown: int) -> dict[str, Row]:
     """Of seconds of a processor a round, of which there is one a minute, and bytes."""
     return {
         "watcher": {MS: own * 1e3, MB: used / 1e6},
-        "its child, which brings samples to the warehouse": {MS: childs * 1e3, MB: "ends each time"},
+        "its child, which brings samples to the warehouse": {MS: child_figures * 1e3, MB: "ends each time"},
         "agent in a process of a million objects": {MS: agents * 1e3, MB: grown / 1e6},
-        ALL: {CORE: 100 * (own + childs + agents) / EVERY_SECONDS, MB: (used + grown) / 1e6},
+        ALL: {CORE: 100 * (own + child_figures + agents) / EVERY_SECONDS, MB: (used + grown) / 1e6},
     }
 
 
