@@ -13,8 +13,7 @@ from importlib import _bootstrap
 from types import FrameType
 from typing import Any
 
-from include.memory.inside.trace_window import Frames
-
+Frames = tuple[tuple[str, int], ...]  # file and line, innermost first
 Raw = Sequence[Any]  # domain, size in bytes, frames, length of the traceback
 
 _MANAGED_DICT = 1 << 4  # Py_TPFLAGS_MANAGED_DICT
@@ -36,9 +35,15 @@ def stack() -> Iterator[tuple[str, int]]:
         frame = frame.f_back
 
 
+def traces_of(snapshot: tracemalloc.Snapshot) -> Raw:
+    """The traces of a snapshot, as they are: its own way makes an object of each."""
+    found: Raw = snapshot.traces._traces  # type: ignore[attr-defined]
+    return found
+
+
 def all_traces() -> Raw:
-    """All traces of tracemalloc, as they are: a snapshot would copy each into an object of its own."""
-    return tuple(tracemalloc.take_snapshot().traces._traces)  # type: ignore[attr-defined]
+    """All traces of tracemalloc now."""
+    return tuple(traces_of(tracemalloc.take_snapshot()))
 
 
 def allocated_at(one: Any) -> Frames | None:

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from include.memory.inside.cpython import Frames, traces_of
 from include.memory.inside.time_slices import Pace
 
 OWN_FOLDER = str(Path(__file__).parents[1])
 STEP_SECONDS = 0.05  # between looks at what the traces take, which an allocation-heavy program fills quickly
 SLICE = 4_000  # traces that are read between two rests
-
-Frames = tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True)
@@ -78,8 +77,7 @@ def _wait(seconds: float, most_bytes: int) -> str | None:
 
 def _snapshot(pace: Pace) -> Totals:
     """Bytes and count by traceback. Tracebacks are one object for all their traces, so they are grouped by identity."""
-    snapshot = pace.call(tracemalloc.take_snapshot)
-    traces = snapshot.traces._traces  # type: ignore[attr-defined]
+    traces = traces_of(pace.call(tracemalloc.take_snapshot))
     found: dict[int, tuple[Frames, int, int]] = {}
     for begin in range(0, len(traces), SLICE):
         for _, size, frames, *_ in traces[begin : begin + SLICE]:

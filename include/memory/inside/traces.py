@@ -6,8 +6,7 @@ import threading
 import tracemalloc
 from dataclasses import dataclass, field
 
-from include.memory.inside.cpython import Raw
-from include.memory.inside.trace_window import Frames
+from include.memory.inside.cpython import Frames, Raw
 
 FRAMES = 25
 SMALL_BYTES = 512  # Python's own pools give these; malloc gives the larger

@@ -19,11 +19,10 @@ from typing import Any
 
 from include.memory.inside import chains
 from include.memory.inside.census import slices, type_name
-from include.memory.inside.cpython import allocated_at
+from include.memory.inside.cpython import Frames, allocated_at
 from include.memory.inside.links import describe, via
 from include.memory.inside.referents import referents
 from include.memory.inside.time_slices import OutOfTime, Pace
-from include.memory.inside.trace_window import Frames
 
 SEARCH_SECONDS, CHAIN_SECONDS = 20.0, 20.0  # by the clock: a busy machine is slow
 TYPES = 5

@@ -16,9 +16,9 @@ import sys
 import tracemalloc
 from dataclasses import dataclass
 
-from include.memory.inside.cpython import IMPORTING, all_traces, stack
+from include.memory.inside.cpython import IMPORTING, Frames, all_traces, stack
 from include.memory.inside.heap import heap
-from include.memory.inside.trace_window import Frames, Line
+from include.memory.inside.trace_window import Line
 from include.memory.inside.traces import Traces, Tracing, add_up, estimate
 from include.memory.tasks.allocation_holders import Made, NewType, look, within
 
