@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import shutil
 import signal
+import tempfile
 import time
 import traceback
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -15,7 +16,6 @@ from typing import Any
 
 from fuzz.judges import open_judge
 from fuzz.judging import Checked, Difference, Judge
-from stack.ports import scratch_folder
 from stack.postgres import PostgresServer
 
 # Nothing here need survive the machine. A judge may make a publication; no vacuum comes in between.
@@ -30,7 +30,9 @@ class Lanes:
     """`number` processes. Use it as a context: the servers end with it."""
 
     def __init__(self, number: int) -> None:
-        self._folder = scratch_folder("millrace-fuzz-")
+        # Not in memory: without vacuum a sequence leaves 2 MB, and a run may be of thousands.
+        self._folder = Path(tempfile.mkdtemp(prefix="millrace-fuzz-"))
+        self._folder.chmod(0o755)  # PostgreSQL runs as another user where this one is root
         self._servers = [PostgresServer(self._folder / f"postgres{n}", settings=QUICK) for n in range(number)]
         self._pools: list[ProcessPoolExecutor] = []
         self.free: list[int] = []

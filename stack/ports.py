@@ -12,7 +12,7 @@ from pathlib import Path
 HOST = "127.0.0.1"
 SHARED = Path("/tmp")  # by all stacks of the machine, whatever $TMPDIR is
 MEMORY = Path("/dev/shm")
-NEEDED_BYTES = 4 << 30  # that the disk in memory must have free
+NEEDED_BYTES = 8 << 30  # that the disk in memory must have free: a server alone may keep 1 GB of WAL
 
 
 def is_free(port: int) -> bool:

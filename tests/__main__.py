@@ -39,7 +39,8 @@ def arguments_of(given: list[str]) -> list[str]:
     given = [one for one in given if one != "--quick"]
     paths = [one for one in given if not one.startswith("-") and (ROOT / one.partition("::")[0]).exists()]
     named = bool(paths) and all((ROOT / one.partition("::")[0]).is_file() for one in paths)
-    chosen = any(one.startswith(("-n", "--numprocesses", "--pdb", "--trace", "-pno:xdist")) for one in given)
+    # What says how many run at a time, or can't be done by several.
+    chosen = any(one.startswith(("-n", "--numprocesses", "--pdb", "--trace")) or "no:xdist" in one for one in given)
     return [
         *([] if named or chosen else PARALLEL),
         *(["-m", QUICK] if quick else []),

@@ -58,9 +58,9 @@ class Lanes(LoadFileScheduling):  # type: ignore[misc]  # xdist is not typed
 
 
 @pytest.hookimpl(optionalhook=True)  # xdist may be switched off
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes:
-    """Instead of the scheduler of `--dist loadfile`."""
-    return Lanes(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes | None:
+    """Instead of the scheduler of `--dist loadfile`; any other that is asked for stays."""
+    return Lanes(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")

@@ -67,3 +67,4 @@ def test_options_and_paths_go_with_the_defaults() -> None:
     assert arguments_of(["--quick"]) == [*PARALLEL, "-m", QUICK, "tests"]
     assert arguments_of(["tests/test_slots.py::test_x"]) == ["tests/test_slots.py::test_x"]
     assert arguments_of(["-n0", "tests/images"]) == ["-n0", "tests/images"]
+    assert arguments_of(["-p", "no:xdist", "tests/images"]) == ["-p", "no:xdist", "tests/images"]

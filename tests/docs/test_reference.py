@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from argparse import ArgumentParser
+from pathlib import Path
 
 import pytest
 
@@ -26,18 +27,20 @@ def test_the_reference_is_current() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_stale_page_is_told_and_written(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    page = command.FOLDER / "metrics.md"
-    before = page.read_text()
+def test_a_stale_page_is_told_and_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (command.FOLDER / "metrics.md").read_text()
+    page = tmp_path / "metrics.md"
+    page.write_text(before)
+    monkeypatch.setattr(command, "FOLDER", tmp_path)
+    monkeypatch.setattr(command, "REPOSITORY", tmp_path)
     monkeypatch.setattr(command, "pages", lambda _: {"metrics.md": before.replace("gauges", "counters")})
     assert command.run(PARSER, check=True) == 1
     assert "+`GET /millrace/metrics`, in Prometheus' text format; all are counters." in capsys.readouterr().out
-    try:
-        assert command.run(PARSER, check=False) == 0
-        assert command.run(PARSER, check=True) == 0
-        assert "counters" in page.read_text()
-    finally:
-        page.write_text(before)
+    assert command.run(PARSER, check=False) == 0
+    assert command.run(PARSER, check=True) == 0
+    assert "counters" in page.read_text()
 
 
 def test_a_setting_without_a_sentence_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
