@@ -19,7 +19,7 @@ LANES = 2
 def main(arguments: list[str] | None = None) -> int:
     """Run it; 0 when nothing differs, 1 when something does, 2 for wrong usage, 130 when it is interrupted."""
     options = _options(arguments)
-    names = [options.only] if options.only else present()
+    names = [one for one in present() if one == (options.only or one) and one in (options.cases or NAMES)]
     tallies = {name: Tally(name) for name in names}
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     ended = 0
@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with Lanes(LANES) as lanes:
             _say(f"{', '.join(names)}: seeds from {options.seed} on")
-            work(lanes, tallies, seed=options.seed, minutes=minutes, cases=options.cases, say=_say)
+            work(lanes, tallies, seed=options.seed, minutes=minutes, cases=options.cases or {}, say=_say)
     except KeyboardInterrupt:
         _say("interrupted")
         ended = 130
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     _say(table_of(tallies.values()))
     if options.report:
-        write(options.report, tallies.values(), seed=options.seed)
+        write(options.report, tallies.values(), command=" ".join(arguments or sys.argv[1:]))
     return 1 if any(tally.differences for tally in tallies.values()) else ended
 
 
@@ -49,12 +49,24 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--minutes", type=_positive, help="how long (10, or until --cases are judged)")
     parser.add_argument("--seed", type=int, default=1, help="the first seed; the others follow it (1)")
     parser.add_argument("--only", choices=NAMES, help="one of the judges")
-    parser.add_argument("--cases", type=int, help="stop each judge after so many cases")
+    parser.add_argument("--cases", type=_cases, help="stop each judge after so many, or as files=100000,sequences=5000")
     parser.add_argument("--report", type=Path, help="write the table there")
     options = parser.parse_args(arguments)
     if options.only and options.only not in present():
         parser.error(f"there is no judge of {options.only} here")
+    if options.only and options.only not in (options.cases or NAMES):
+        parser.error(f"--cases does not name {options.only}")
     return options
+
+
+def _cases(text: str) -> dict[str, int]:
+    """By judge: one number is for each of them."""
+    if "=" not in text:
+        return dict.fromkeys(NAMES, int(text))
+    cases = {name: int(number) for name, _, number in (one.partition("=") for one in text.split(","))}
+    if unknown := cases.keys() - set(NAMES):
+        raise argparse.ArgumentTypeError(f"no judge has the name {', '.join(unknown)}")
+    return cases
 
 
 def _positive(text: str) -> float:

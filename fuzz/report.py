@@ -50,13 +50,12 @@ def table_of(tallies: Iterable[Tally]) -> str:
     return "\n".join(lines)
 
 
-def write(file: Path, tallies: Iterable[Tally], *, seed: int) -> None:
-    """Write the page."""
+def write(file: Path, tallies: Iterable[Tally], *, command: str) -> None:
+    """Write the page. `command` is what was typed after `./run fuzz`."""
     tallies = list(tallies)
-    judges = "".join(f" --only {tally.name}" for tally in tallies) if len(tallies) == 1 else ""
     parts = [
         "# What the judges found",
-        f"`./run fuzz{judges} --seed {seed} --report {file.name}` wrote this page on {datetime.now(UTC):%Y-%m-%d},"
+        f"`./run fuzz {command}` wrote this page on {datetime.now(UTC):%Y-%m-%d},"
         f" of version {_version()}. [How they judge](fuzz.md).",
         table_of(tallies),
     ]

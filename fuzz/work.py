@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 
@@ -15,10 +16,10 @@ EVERY = 15.0  # seconds between two lines of progress
 
 
 def work(
-    lanes: Lanes, tallies: dict[str, Tally], *, seed: int, minutes: float | None, cases: int | None,
+    lanes: Lanes, tallies: dict[str, Tally], *, seed: int, minutes: float | None, cases: Mapping[str, int],
     say: Callable[[str], None],
 ) -> None:  # fmt: skip
-    """Fill `tallies`. The judge that had the least time is next, so that all have the same share of it."""
+    """Fill `tallies`, each until it has its `cases`. The judge that had the least time is next: all have the same share."""
     began = told = time.monotonic()
     given = dict.fromkeys(tallies, 0)
     asked: dict[Future[tuple[Checked, float]], tuple[str, int, int]] = {}
@@ -27,7 +28,7 @@ def work(
         while lanes.free and not late:
             lane = lanes.free[0]
             busy = [name for name, _, _ in asked.values()]  # a case each at least
-            open_ = [one for one, tally in tallies.items() if cases is None or tally.cases + busy.count(one) < cases]
+            open_ = [one for one in tallies if tallies[one].cases + busy.count(one) < cases.get(one, math.inf)]
             if not open_:
                 break
             name = min(open_, key=lambda one: (busy.count(one), tallies[one].seconds))

@@ -31,13 +31,14 @@ def test_a_few_cases_end_with_a_table_and_a_report(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "| sequences | 2 | 0 | none |" in done.stdout
     written = page.read_text()
-    assert "`./run fuzz --only sequences --seed 1 --report report.md` wrote this page" in written
+    assert f"`./run fuzz --only sequences --cases 2 --seed 1 --report {page}` wrote this page" in written
     assert "| sequences | 2 | 0 | none |" in written
     assert "| steps | " in written
 
 
 def test_wrong_usage_is_told() -> None:
-    for wrong in (["--only", "none"], ["--minutes", "0"], ["--cases", "x"]):
+    for wrong in (["--only", "none"], ["--minutes", "0"], ["--cases", "x"], ["--cases", "none=1"],
+                  ["--only", "files", "--cases", "values=1"]):
         assert fuzz(*wrong).returncode == 2
 
 
@@ -75,7 +76,7 @@ class OneLane:
 def test_each_judge_gets_consecutive_seeds_and_the_same_time() -> None:
     lanes, told = OneLane(), list[str]()
     tallies = {name: Tally(name) for name in ("files", "sequences")}
-    work(lanes, tallies, seed=4, minutes=None, cases=40, say=told.append)  # type: ignore[arg-type]
+    work(lanes, tallies, seed=4, minutes=None, cases=dict.fromkeys(tallies, 40), say=told.append)  # type: ignore[arg-type]
     assert [seed for name, seed in lanes.asked if name == "files"] == [4, 5, 6, 7]
     assert [seed for name, seed in lanes.asked if name == "sequences"] == [4, 5, 6, 7]
     assert [name for name, _ in lanes.asked[:5]] == ["files", "sequences", "files", "files", "files"]
@@ -88,5 +89,5 @@ def test_each_judge_gets_consecutive_seeds_and_the_same_time() -> None:
 @pytest.mark.parametrize("cases", [1, 10, 11])
 def test_no_judge_is_asked_once_it_has_its_cases(cases: int) -> None:
     lanes, tally = OneLane(), Tally("files")
-    work(lanes, {"files": tally}, seed=1, minutes=None, cases=cases, say=print)  # type: ignore[arg-type]
+    work(lanes, {"files": tally}, seed=1, minutes=None, cases={"files": cases}, say=print)  # type: ignore[arg-type]
     assert tally.cases == (20 if cases == 11 else 10)
