@@ -21,7 +21,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     names = [one for one in present() if one == (options.only or one) and one in (options.cases or NAMES)]
     tallies = {name: Tally(name) for name in names}
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT is ignored where a shell started this in the background
+        signal.signal(number, signal.default_int_handler)
     ended = 0
     minutes = options.minutes if options.minutes is not None or options.cases else 10.0
     try:
@@ -36,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     _say(table_of(tallies.values()))
     if options.report:
-        write(options.report, tallies.values(), command=" ".join(arguments or sys.argv[1:]))
+        write(options.report, tallies.values(), seed=options.seed)
     return 1 if any(tally.differences for tally in tallies.values()) else ended
 
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from fuzz.judging import Checked, Difference
 
 ROOT = Path(__file__).resolve().parent.parent
+RUNS = """\
+| day | version | judge | seeds | cases | differences | explained (fuzz.md) |
+| --- | --- | --- | --- | ---: | ---: | --- |"""
+MARK = "<!-- runs: "
+MOST_SHOWN = 20
 
 
 @dataclass
@@ -50,22 +57,54 @@ def table_of(tallies: Iterable[Tally]) -> str:
     return "\n".join(lines)
 
 
-def write(file: Path, tallies: Iterable[Tally], *, command: str) -> None:
-    """Write the page. `command` is what was typed after `./run fuzz`."""
-    tallies = list(tallies)
+def write(file: Path, tallies: Iterable[Tally], *, seed: int) -> None:
+    """Add what these have seen to the page, and make the page anew of all that was added to it."""
+    day = f"{datetime.now(UTC):%Y-%m-%d}"
+    new = [
+        {
+            "day": day,
+            "version": _version(),
+            "seed": seed,
+            **vars(tally),
+            "differences": list(map(vars, tally.differences)),
+        }
+        for tally in tallies
+        if tally.cases
+    ]
+    runs = [*_runs_of(file), *new]
     parts = [
         "# What the judges found",
-        f"`./run fuzz {command}` wrote this page on {datetime.now(UTC):%Y-%m-%d},"
-        f" of version {_version()}. [How they judge](fuzz.md).",
-        table_of(tallies),
+        f"`./run fuzz --report {file.name}` adds its runs to this page. [How they judge](fuzz.md).",
+        "\n".join([RUNS, *(_row(run) for run in runs)]),
     ]
-    for tally in tallies:
-        if tally.held:
-            lines = [f"| {name} | {number:,} |" for name, number in sorted(tally.held.items())]
-            parts.append(f"What the {tally.cases:,} cases of `{tally.name}` held:")
+    for judge in dict.fromkeys(run["name"] for run in runs):
+        held = sum((Counter(run["held"]) for run in runs if run["name"] == judge), Counter())
+        if held:
+            cases = sum(run["cases"] for run in runs if run["name"] == judge)
+            lines = [f"| {name} | {number:,} |" for name, number in sorted(held.items())]
+            parts.append(f"What the {cases:,} cases of `{judge}` held:")
             parts.append("\n".join(["| what | times |", "| --- | ---: |", *lines]))
-        parts += [f"Seed {one.seed} of `{tally.name}`:\n\n```\n{one.case}\n```" for one in tally.differences[:20]]
-    file.write_text("\n\n".join(parts) + "\n")
+    for run in runs:
+        differences = run["differences"][:MOST_SHOWN]
+        parts += [f"Seed {one['seed']} of `{run['name']}`:\n\n```\n{one['case']}\n```" for one in differences]
+    data = json.dumps(runs).replace(">", "\\u003e")  # a case may end the comment
+    file.write_text("\n\n".join([*parts, f"{MARK}{data} -->"]) + "\n")
+
+
+def _runs_of(file: Path) -> list[dict[str, Any]]:
+    """What the page holds already, from the comment at its end."""
+    held = file.read_text().rpartition(MARK)[2].removesuffix(" -->\n") if file.exists() else "[]"
+    runs: list[dict[str, Any]] = json.loads(held)
+    return runs
+
+
+def _row(run: dict[str, Any]) -> str:
+    explained = ", ".join(f"{name} {number:,}" for name, number in sorted(run["explained"].items()))
+    seeds = f"{run['seed']:,} to {run['seed'] + run['batches'] - 1:,}"
+    return (
+        f"| {run['day']} | {run['version']} | {run['name']} | {seeds} | {run['cases']:,} | {len(run['differences'])} |"
+        f" {explained or 'none'} |"
+    )
 
 
 def _version() -> str:

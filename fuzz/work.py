@@ -19,7 +19,7 @@ def work(
     lanes: Lanes, tallies: dict[str, Tally], *, seed: int, minutes: float | None, cases: Mapping[str, int],
     say: Callable[[str], None],
 ) -> None:  # fmt: skip
-    """Fill `tallies`, each until it has its `cases`. The judge that had the least time is next: all have the same share."""
+    """Fill `tallies`, each up to its `cases`. The judge that had the least time is next: all have the same share."""
     began = told = time.monotonic()
     given = dict.fromkeys(tallies, 0)
     asked: dict[Future[tuple[Checked, float]], tuple[str, int, int]] = {}

@@ -67,8 +67,10 @@ def free_port(*wanted: int) -> int:
 
 
 def scratch_folder(prefix: str) -> Path:
-    """A new folder that other users may enter, as PostgreSQL runs as one of them where this one is root."""
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=scratch_place()))
+    """A new folder, in memory where there is room and $TMPDIR does not say otherwise. Other users may enter it, as
+    PostgreSQL runs as one of them where this one is root.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=None if "TMPDIR" in os.environ else scratch_place()))
     folder.chmod(0o755)
     return folder
 

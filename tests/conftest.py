@@ -5,12 +5,12 @@ $MILLRACE_TEST_PG_BIN=/usr/lib/postgresql/15/bin runs them on another PostgreSQL
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,14 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
 from stack import databases
-from stack.ports import free_port
+from stack.ports import free_port, scratch_folder
 from stack.postgres import PostgresServer
 
-pytest_plugins = ["include.memory.tasks.pytest_plugin", "pytester", "tests.tools"]
+pytest_plugins = ["include.memory.tasks.pytest_plugin", "pytester", "tests.tools", "tests.own_process", "tests.slow"]
 TEMPLATE = "millrace_template"
 PASSWORDS = {"airflow": "airflow-secret", "ingest": "ingest-secret"}
 # A test's data need not survive the machine.
-QUICK = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "128MB"}
+QUICK = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "128MB", "min_wal_size": "128MB"}
 
 SERVER = """
 import signal
@@ -63,11 +63,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes |
     return Lanes(config, log) if config.getoption("dist") == "loadfile" else None
 
 
+def pytest_collection_finish() -> None:
+    """What all imported tests and libraries hold is no garbage: no collection need walk it, in a test of memory above
+    all, which collects again and again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A running server with the roles and databases of the local stack."""
     chosen = os.environ.get("MILLRACE_TEST_PG_BIN")
-    folder = Path(tempfile.mkdtemp(prefix="millrace-tests-"))
+    folder = scratch_folder("millrace-tests-")
     # A fixed port: a test may restart the server under clients that come again.
     server = PostgresServer(folder / "data", free_port(), QUICK, binaries=Path(chosen) if chosen else None)
     server.start()

@@ -307,9 +307,9 @@ class _Game:
         if place.misfit:
             self._note("misfit")
             return
-        trial = place.model.copy()
         try:
-            trial.load(run, stale=True)
+            for stale in (True, False):  # which of them it is, may be open
+                place.model.copy().load(run, stale=stale)
         except Failed:
             self._note("failed")
             return

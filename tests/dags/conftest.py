@@ -8,7 +8,6 @@ import secrets
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from stack.api import AirflowApi
-from stack.ports import free_port
+from stack.ports import free_port, scratch_folder
 from stack.processes import Register
 from stack.project import copy_project
 from stack.settings import Settings
@@ -178,8 +177,7 @@ def celery() -> Celery:
 def airflow(celery: Celery, s3_port: int) -> Iterator[Airflow]:
     """The stack, up; the logs of its tasks go to a bucket."""
     places.s3(f"http://127.0.0.1:{s3_port}").mkdir(LOGS.partition("/")[0])
-    folder = Path(tempfile.mkdtemp(prefix="millrace-airflow-"))
-    folder.chmod(0o755)
+    folder = scratch_folder("millrace-airflow-")
     copy_project(folder)
     _by_hand(folder / "dags" / "audit_memory.py")
     shutil.copy(Path(__file__).with_name("told.py"), folder)

@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
 from fuzz.judging import Checked, Difference
-from fuzz.report import Tally
+from fuzz.report import Tally, write
 from fuzz.work import work
 
 REPOSITORY = Path(__file__).parents[2]
@@ -30,15 +31,31 @@ def test_a_few_cases_end_with_a_table_and_a_report(tmp_path: Path) -> None:
     done = fuzz("--only", "sequences", "--cases", 2, "--seed", 1, "--report", page)
     assert (done.returncode, done.stderr) == (0, "")
     assert "| sequences | 2 | 0 | none |" in done.stdout
-    written = page.read_text()
-    assert f"`./run fuzz --only sequences --cases 2 --seed 1 --report {page}` wrote this page" in written
-    assert "| sequences | 2 | 0 | none |" in written
-    assert "| steps | " in written
+    assert "| sequences | 1 to 2 | 2 | 0 | none |" in page.read_text()
+    assert "| steps | " in page.read_text()
+
+
+def test_a_report_adds_up(tmp_path: Path) -> None:
+    page = tmp_path / "report.md"
+    tally = Tally("files", cases=100, batches=1, explained=Counter({"blank line": 7}), held=Counter(steps=3))
+    write(page, [tally, Tally("values")], seed=1)
+    write(page, [Tally("files", 1_900, 19, differences=[Difference(4, "--> x")], held=Counter(steps=4))], seed=2)
+    said = page.read_text()
+    assert "| files | 1 to 1 | 100 | 0 | blank line 7 |" in said
+    assert "| files | 2 to 20 | 1,900 | 1 | none |" in said
+    assert "| values |" not in said
+    assert "What the 2,000 cases of `files` held:\n\n| what | times |\n| --- | ---: |\n| steps | 7 |" in said
+    assert said.count("--> x\n```") == 1
 
 
 def test_wrong_usage_is_told() -> None:
-    for wrong in (["--only", "none"], ["--minutes", "0"], ["--cases", "x"], ["--cases", "none=1"],
-                  ["--only", "files", "--cases", "values=1"]):
+    for wrong in (
+        ["--only", "none"],
+        ["--minutes", "0"],
+        ["--cases", "x"],
+        ["--cases", "none=1"],
+        ["--only", "files", "--cases", "values=1"],
+    ):
         assert fuzz(*wrong).returncode == 2
 
 

@@ -21,7 +21,7 @@ from include.ingest.table import row_writers, staging
 from stack.postgres import PostgresServer
 
 ITEMS = Shape("bigint", "upsert")
-SEEDS = range(1, 9)
+SEEDS = [*range(1, 9), 488]  # the last one was wrong once
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,8 @@ from include.memory.tasks.budget import memory_budget
 from include.memory.tasks.kept_memory import Kept
 from include.memory.watcher import sizes
 
+pytestmark = pytest.mark.own_process
+
 CACHE: dict[int, bytes] = {}
 ORDERS: list[Any] = []
 

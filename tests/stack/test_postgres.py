@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import socket
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 
 from stack import databases
 from stack.errors import StackError
+from stack.ports import scratch_folder
 from stack.postgres import PostgresServer
 from tests.conftest import PASSWORDS
 
@@ -24,7 +24,7 @@ from tests.conftest import PASSWORDS
 def own() -> Iterator[PostgresServer]:
     """A server that a test may crash."""
     chosen = os.environ.get("MILLRACE_TEST_PG_BIN")
-    folder = Path(tempfile.mkdtemp(prefix="millrace-server-"))
+    folder = scratch_folder("millrace-server-")
     settings = {"shared_buffers": "32MB", "max_connections": "20"}
     server = PostgresServer(folder / "data", settings=settings, binaries=Path(chosen) if chosen else None)
     server.start()

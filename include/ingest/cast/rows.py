@@ -9,12 +9,14 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from include.ingest.cast import cast_column
@@ -309,6 +311,8 @@ def _cells(records: _Records, reader: Reader) -> tuple[list[pa.Array], np.ndarra
         cells = None
     if cells is None or len(cells[0]) + len(widths) != len(records.starts):
         cells, widths = _record_cells(records, reader)
+    elif (reader.dialect.quote or reader.dialect.escape) and not _is_utf8(data):
+        cells = _kept_apart(cells, records, reader, widths)
     rejects = [
         records.reject(number, None, None, "fields", f"{width} fields instead of {reader.fields}")
         for number, width in widths.items()
@@ -363,11 +367,27 @@ def _record_cells(records: _Records, reader: Reader) -> tuple[list[pa.Array], di
     return cells, widths
 
 
+def _kept_apart(cells: list[pa.Array], records: _Records, reader: Reader, widths: Mapping[int, int]) -> list[pa.Array]:
+    """The cells; those of records that are no text are as `_python_rows` has them."""
+    numbers = (number for number in range(len(records.starts)) if number not in widths)
+    raws = {
+        row: bytes(_transcode(records.raw(number), reader.dataset.csv.encoding)) for row, number in enumerate(numbers)
+    }
+    odd = {row: raw for row, raw in raws.items() if not _is_utf8(raw)}
+    read = _python_rows(list(odd.values()), reader.dialect)
+    mask = np.zeros(len(raws), dtype=bool)
+    mask[list(odd)] = True
+    return [
+        pc.replace_with_mask(column, pa.array(mask), pa.array([row[position] for row in read], pa.binary()))
+        for column, position in zip(cells, reader.positions, strict=True)
+    ]
+
+
 def _python_rows(raws: Sequence[bytes], dialect: Dialect) -> list[list[bytes]]:
     csv.field_size_limit(1 << 30)
     rows = []
     for raw in raws:
-        text = io.StringIO(raw.decode("latin-1"), newline="")
+        text = io.StringIO(raw.decode(errors="surrogateescape"), newline="")
         reader = csv.reader(
             text,
             delimiter=dialect.delimiter.decode(),
@@ -376,8 +396,19 @@ def _python_rows(raws: Sequence[bytes], dialect: Dialect) -> list[list[bytes]]:
             doublequote=dialect.escape is None,
             escapechar=dialect.escape.decode() if dialect.escape else None,
         )
-        rows.append([cell.encode("latin-1") for cell in next(reader, [])])
+        rows.append([_bytes_of(cell, dialect) for cell in next(reader, [])])
     return rows
+
+
+def _bytes_of(cell: str, dialect: Dialect) -> bytes:
+    """The cell in UTF-8, and bytes that are none as they are. Where a quote or an escape stood between bytes that would
+    make a letter without it, it is put back: the file has no such letter.
+    """
+    data = cell.encode(errors="surrogateescape")
+    if not cell.isascii() and _is_utf8(data) and any("\udc80" <= letter <= "\udcff" for letter in cell):
+        between = (dialect.quote or dialect.escape or b"").decode()
+        data = re.sub("(?<=[\udc80-\udcff])(?=[\udc80-\udcff])", between, cell).encode(errors="surrogateescape")
+    return data
 
 
 def _transcode(data: bytes | memoryview, encoding: str) -> bytes | memoryview:

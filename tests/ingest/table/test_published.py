@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -15,6 +14,7 @@ import psycopg
 import pytest
 
 from stack import databases
+from stack.ports import scratch_folder
 from stack.postgres import PostgresServer
 from tests.conftest import PASSWORDS, QUICK
 from tests.ingest.loading import DAY, HEADER, ITEMS, ingest, make_dataset, rows
@@ -32,7 +32,7 @@ SECOND = HEADER + "1,a,1\n2,changed,2\n4,d,4\n"
 
 @contextmanager
 def server(name: str) -> Iterator[PostgresServer]:
-    folder = Path(tempfile.mkdtemp(prefix=f"millrace-{name}-"))
+    folder = scratch_folder(f"millrace-{name}-")
     settings = {**QUICK, "shared_buffers": "32MB", "wal_level": "logical"}
     chosen = os.environ.get("MILLRACE_TEST_PG_BIN")
     made = PostgresServer(folder / "data", settings=settings, binaries=Path(chosen) if chosen else None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -22,6 +21,7 @@ from include.ingest.plan import Order, plan
 from include.ingest.table.row_writers import is_untouched
 from stack import databases
 from stack.binaries import account as postgres_user
+from stack.ports import scratch_folder
 from stack.postgres import PostgresServer
 from tests.conftest import PASSWORDS, QUICK
 from tests.ingest.loading import DAY, HEADER, counts, ingest, known, make_dataset, rows
@@ -267,7 +267,7 @@ def test_runs_are_ordered_by_their_merges_and_not_by_clocks(warehouse: psycopg.C
 @pytest.fixture
 def own() -> Iterator[PostgresServer]:
     """A server whose transactions may be moved on."""
-    folder = Path(tempfile.mkdtemp(prefix="millrace-server-"))
+    folder = scratch_folder("millrace-server-")
     settings = {**QUICK, "shared_buffers": "32MB", "autovacuum": "off"}
     chosen = os.environ.get("MILLRACE_TEST_PG_BIN")
     server = PostgresServer(folder / "data", settings=settings, binaries=Path(chosen) if chosen else None)
