@@ -16,6 +16,8 @@ from include.memory.verdict.series import Judgement
 from include.memory.verdict.time_lapse import audit
 from include.memory.watcher.sample import sample
 
+pytestmark = pytest.mark.slow  # all share one fixture, which takes as long as the slowest program
+
 
 def audited(body: str, folder: Path, *, profile: bool = False) -> Judgement:
     """The verdict on a program."""
