@@ -26,7 +26,7 @@ from typing import Any
 from airflow.sdk import Asset, Param, dag, task
 
 from include import bridge, slots
-from include.bridge import clock, memory
+from include.bridge import clock, memory, reasons
 
 leaks = Asset("memory.leaks")
 
@@ -60,7 +60,7 @@ def prove(process: dict[str, Any]) -> bool:
     return fault is None
 
 
-@task(trigger_rule="none_failed", outlets=[leaks], on_failure_callback=memory.notifiers())
+@task(trigger_rule="none_failed", outlets=[leaks], on_failure_callback=[reasons.say, *memory.notifiers()])
 def flag_leaks() -> list[str]:
     from include.memory import audit, history
 
@@ -85,6 +85,8 @@ def flag_leaks() -> list[str]:
     default_args={
         **slots.place("memory"),
         "on_retry_callback": clock.say_if_ahead,
+        "on_failure_callback": reasons.say,
+        "retry_policy": reasons.NoRetry(),
         "priority_weight": 10,  # its pool is small, its tasks are short; no DAG of others is to hold it up
         "owner": "platform",
         "retries": 2,

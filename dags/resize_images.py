@@ -28,7 +28,7 @@ from uuid import UUID
 from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, Param, dag, task
 
 from include import bridge, slots
-from include.bridge import clock, images
+from include.bridge import clock, images, reasons
 
 uploads = Asset("images.uploads", watchers=[AssetWatcher(name="images_waiting", trigger=images.ImagesWaiting())])
 resized = Asset("images.resized")
@@ -80,6 +80,8 @@ def account() -> dict[str, int]:
     default_args={
         **slots.place("images"),
         "on_retry_callback": clock.say_if_ahead,
+        "on_failure_callback": reasons.say,
+        "retry_policy": reasons.NoRetry(),
         "owner": "data",
         "retries": 3,
         "retry_delay": timedelta(seconds=5),

@@ -12,10 +12,10 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 import psycopg
 from airflow.sdk import get_current_context, timezone
-from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException, AirflowRuntimeError, ErrorType
+from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError, ErrorType
 from jinja2 import TemplateError
 
-from include.bridge import connected, log, report
+from include.bridge import connected, log, reasons, report
 from include.ingest import ledger
 from include.ingest.dataset import interval
 from include.ingest.dataset.definition import Dataset, DeleteLimit, RejectLimit
@@ -198,7 +198,7 @@ def warehouse(dataset: Dataset) -> Iterator[psycopg.Connection]:
                 raise
             with suppress(psycopg.OperationalError), connection.cursor() as cursor:
                 ledger.note_reason(cursor, run_id(), str(error))
-            raise AirflowFailException(str(error)) from error
+            raise reasons.stop(str(error)) from None
 
 
 def last_try() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +215,18 @@ def test_over_the_limit_the_run_fails_with_its_reason(airflow: Airflow) -> None:
         assert connection.execute(left).fetchone() == (0,)
     tries = {task["task_id"]: task["try_number"] for task in airflow.tasks(dag, run)}
     assert tries == {"plan": 1, "load": 0, "merge": 0, "account": 1}, "no retry can help"
+    for task in ("plan", "account"):
+        *_, first, second, folder = _said(airflow.log(dag, run, task))
+        assert first.startswith("limited_2026-03-05.csv"), "the last lines are the reason"
+        assert (second.split()[-3:-1], folder.split(" ")[0]) == (["run_id", "="], "Folder:")
+        assert "Traceback" not in airflow.log(dag, run, task)
+        assert "error_detail" not in airflow.log(dag, run, task)
+    assert airflow.notes(dag, run)["plan"].startswith("**Failed.** limited_2026-03-05.csv")
+    assert airflow.notes(dag, run)["run"].startswith("**Failed.** limited_2026-03-05.csv")
+    airflow.deliver("limited", "2026-03-05", HEADER + "1,a,1\n")
+    airflow.api.post(f"dags/{dag}/clearTaskInstances", {"dry_run": False, "only_failed": False, "dag_run_id": run})
+    assert airflow.outcome(dag, run) == "success"
+    assert set(airflow.notes(dag, run).values()) == {""}, "what failed before is no longer said"
 
 
 def test_a_file_that_goes_during_the_run_is_named_once_nothing_is_tried_again(airflow: Airflow, gone: str) -> None:
@@ -278,3 +291,9 @@ def test_a_wrong_dataset_file_names_file_line_and_field(airflow: Airflow) -> Non
     finally:
         file.unlink()
     until(lambda: not errors(), "the import error to go")
+
+
+def _said(log: str) -> list[str]:
+    """The lines of a log, without the marks of groups."""
+    events = [line["event"] for line in json.loads(log)["content"]]
+    return [event for event in events if not event.startswith("::")]
