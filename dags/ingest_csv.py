@@ -21,8 +21,8 @@ that holds it: the run has the file and the version of that interval's scheduled
 `airflow backfill create --dag-id ingest_orders --from-date 2026-01-01 --to-date 2026-01-31` (on the local stack
 `./run airflow …`), once the DAG is unpaused: a new one is paused. An older file never overwrites rows of a newer one.
 
-**When it fails:** the note of the run, the last lines of the failed task's log, and `reason` in `millrace.ingest_run` name
-the file and line, or the difference, and what to do. The target is as it was before the run. Rejected rows are in
+**When it fails:** the note of the run, the last lines of the failed task's log, and `reason` in `millrace.ingest_run`
+name the file and line, or the difference, and what to do. The target is as it was before the run. Rejected rows are in
 `millrace.rejected_row` under the run's id.
 """
 
