@@ -13,9 +13,10 @@ from include.bridge.reasons import WIDTH, NoRetry, Stopped, readable, say
 
 def test_a_long_path_stands_by_its_name_and_its_folder_at_the_end() -> None:
     assert list(readable("/srv/in/umsatz/over.csv:7: bad")) == ["over.csv:7: bad", "Folder: /srv/in/umsatz/"]
-    assert list(readable("s3://landing/2026/more.csv changed, and /in/b.csv too. See a/b and 1/2.")) == [
-        "more.csv changed, and b.csv too. See a/b and 1/2.", "Folder: s3://landing/2026/", "Folder: /in/",
+    assert list(readable("s3://landing/2026/more.csv changed, as /in/b.csv did. See a/b.\nAllocated at /srv/a.py:7")) == [
+        "more.csv changed, as /in/b.csv did. See a/b.", "Allocated at /srv/a.py:7", "Folder: s3://landing/2026/",
     ]  # fmt: skip
+    assert list(readable("there is no folder /in/none: try again")) == ["there is no folder /in/none: try again"]
 
 
 def test_lines_are_as_wide_as_the_page_and_those_of_a_list_stay() -> None:

@@ -18,7 +18,9 @@ from include.bridge import log
 
 KEY = "reason"  # the XCom that takes a reason from the task to `notes.py` in the scheduler
 WIDTH = 110  # of a line in Airflow's log view, at 1280 pixels
-FOLDER = re.compile(r"(?:(?<=\s)|^)((?:\w+:/)?/(?:[^\s/:]+/)+)(?=[^\s/])")
+# At the start of a line, as reasons of an ingest begin. A path whose last name has no dot may be the folder that is
+# spoken of.
+FOLDER = re.compile(r"^((?:\w+:/)?/(?:[^\s/:]+/)+)(?=[^\s/:]+\.\w)", re.MULTILINE)
 
 
 class Stopped(SystemExit):
@@ -56,7 +58,7 @@ def say(context: Any) -> None:
 
 
 def readable(reason: str) -> Iterator[str]:
-    """The lines of a reason, wrapped. A long path stands by its file's name, and its folder at the end."""
+    """The lines of a reason, wrapped. A file that it begins with stands by its name, and its folder at the end."""
     folders = dict.fromkeys(found[1] for found in FOLDER.finditer(reason))
     short = FOLDER.sub("", reason)
     for line in short.splitlines():
