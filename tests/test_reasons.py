@@ -13,7 +13,8 @@ from include.bridge.reasons import WIDTH, NoRetry, Stopped, readable, say
 
 def test_a_long_path_stands_by_its_name_and_its_folder_at_the_end() -> None:
     assert list(readable("/srv/in/umsatz/over.csv:7: bad")) == ["over.csv:7: bad", "Folder: /srv/in/umsatz/"]
-    assert list(readable("s3://landing/2026/more.csv changed, as /in/b.csv did. See a/b.\nAllocated at /srv/a.py:7")) == [
+    reason = "s3://landing/2026/more.csv changed, as /in/b.csv did. See a/b.\nAllocated at /srv/a.py:7"
+    assert list(readable(reason)) == [
         "more.csv changed, as /in/b.csv did. See a/b.", "Allocated at /srv/a.py:7", "Folder: s3://landing/2026/",
     ]  # fmt: skip
     assert list(readable("there is no folder /in/none: try again")) == ["there is no folder /in/none: try again"]
