@@ -39,7 +39,9 @@ def judge() -> list[dict[str, Any]]:
     params = memory.params()
     with memory.warehouse() as connection:
         try:
-            suspected = audit.judge_all(connection, params["hours"], only=params["processes"], forced=params["force"])
+            suspected = audit.judge_all(
+                connection, params["hours"], only=params["processes"], forced=bool(params["force"])
+            )
         except MemoryAuditError as fault:
             raise memory.give_up(str(fault)) from fault
         bridge.report("judged", **history.verdicts(connection), to_be_profiled=len(suspected))
@@ -99,7 +101,7 @@ def flag_leaks() -> list[str]:
         "hours": Param(48, type="number", minimum=1, maximum=720, title="Hours", description="How far to look back"),
         "seconds": Param(30, type="number", minimum=1, maximum=300, title="Seconds", description="A profile's window"),
         "depth": Param(8, type="integer", minimum=1, maximum=50, title="Depth", description="Frames of a traceback"),
-        "force": Param(False, type="boolean", title="Force", description="Profile every chosen process now"),
+        "force": Param(False, type=["null", "boolean"], title="Force", description="Profile every chosen process now"),
         "alert": Param("fail", enum=["fail", "asset"], title="Alert",
                        description="Fail once for each new leak, or only emit the asset memory.leaks"),
     },

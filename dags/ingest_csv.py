@@ -134,7 +134,7 @@ def _form(dataset: Dataset) -> dict[str, Param]:
     limit = dataset.reject_limit
     form = {
         "path": Param(None, type=["null", "string"], title="File", description=_which_file(dataset)),
-        "force": Param(False, type="boolean", title="Force",
+        "force": Param(False, type=["null", "boolean"], title="Force",
                        description="Ingest the file even if its content was already ingested"),
         "chunk_bytes": Param(None, type=["null", "integer"], minimum=1, title="Chunk size in bytes",
                              description=f"Empty: {dataset.chunk_bytes:,}"),
@@ -152,8 +152,8 @@ def _which_file(dataset: Dataset) -> str:
         "the logical date itself"
     )  # fmt: skip
     return (
-        f"Path or URL of a file. Empty: {dataset.source}, with the dates of {held}. Its rows have the version of that"
-        " interval in any case, so files of newer intervals win over them"
+        f"Path or URL of a file. Empty: {ingest.shown_source(dataset)}, with the dates of {held}. Its rows have the"
+        " version of that interval in any case, so files of newer intervals win over them"
     )
 
 

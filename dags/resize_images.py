@@ -90,7 +90,7 @@ def account() -> dict[str, int]:
     params={
         "path": Param(None, type=["null", "string"], title="Folder",
                       description="Folder of pictures to import, or s3://connection@bucket/prefix. Empty: none"),
-        "everything": Param(False, type="boolean", title="Everything",
+        "everything": Param(False, type=["null", "boolean"], title="Everything",
                             description="Also render again all stored pictures whose recipes have changed"),
     },
     is_paused_upon_creation=False,

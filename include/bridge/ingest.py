@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -95,21 +96,29 @@ def _order(dataset: Dataset) -> tuple[Order, SourceUnnamed | None]:
     except SourceUnnamed as error:
         place, fault = dataset.source, error
     name = f"{dag_run.dag_id}/{dag_run.run_id}"
-    return Order(run_id(), place, found.start, params["force"], name, storage()), fault
+    return Order(run_id(), place, found.start, bool(params["force"]), name, storage()), fault
 
 
 def _rendered(dataset: Dataset, found: Interval) -> str:
     """The source for an interval, by Airflow's own templates."""
     context: dict[str, Any] = dict(get_current_context())
-    inbox = os.environ.get("MILLRACE_INBOX", "/var/lib/millrace/inbox")
     try:
-        return str(context["task"].render_template(dataset.source, {**context, **_dates(found), "inbox": inbox}))
+        return str(context["task"].render_template(dataset.source, {**context, **_dates(found), "inbox": _inbox()}))
     except Exception as error:
         if not _is_final(error):
             raise
         raise SourceUnnamed(
             f"dataset {dataset.name}: source {dataset.source!r} can't be rendered: {error}. Fix the field `source`"
         ) from error
+
+
+def shown_source(dataset: Dataset) -> str:
+    """The dataset's source with the real folder in it, for the trigger form."""
+    return re.sub(r"\{\{\s*inbox\s*\}\}", lambda _: _inbox(), dataset.source)
+
+
+def _inbox() -> str:
+    return os.environ.get("MILLRACE_INBOX", "/var/lib/millrace/inbox")
 
 
 def _is_final(error: Exception) -> bool:
