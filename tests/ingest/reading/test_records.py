@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from include.ingest.csv import scan
 from include.ingest.csv.grammar import Dialect
+from include.ingest.csv.preamble import BOM
 from include.ingest.csv.records import Block, Chunk, RecordTooLong, read_blocks
-from include.ingest.csv.scan import BOM, Layout, RecordNotEnded, scan_file
+from include.ingest.csv.scan import Layout, RecordNotEnded, scan_file
 from include.ingest.errors import IngestError, SourceChanged
 from include.ingest.source.local import LocalFile
 
@@ -224,7 +225,7 @@ def test_any_file_is_cut_as_the_reference_cuts_it(
         blocks = [list(read_blocks(LocalFile(scratch), dialect, part, block_bytes=sizes.block)) for part in many.chunks]
         whole = [one for part in few.chunks for one in seen(list(read_blocks(LocalFile(scratch), dialect, part)))]
     if header and wanted:
-        assert (many.header_offset, many.header_length) == (wanted[0].offset, len(wanted[0].raw))
+        assert many.header == ((wanted[0].offset, len(wanted[0].raw), wanted[0].line),)
         wanted = wanted[1:]
     assert [one for part in blocks for one in seen(part)] == wanted
     assert whole == wanted
@@ -336,14 +337,14 @@ def test_grammar(file: Path, dialect: Dialect, data: bytes, wanted: list[tuple[b
 )
 def test_header(file: Path, bom: bytes, data: bytes, header: int, records: int) -> None:
     layout = layout_of(file, bom + data, header=True, chunk=1)
-    assert (layout.size, layout.header_length) == (len(bom + data), header)
-    assert not header or layout.header_offset == len(bom)
+    assert (layout.size, sum(record.length for record in layout.header)) == (len(bom + data), header)
+    assert not header or layout.header[0].offset == len(bom)
     assert len(layout.chunks) == records
 
 
 def test_header_after_blank_lines(file: Path) -> None:
     layout = layout_of(file, b"\n\r\nid\n\n1\n", header=True)
-    assert (layout.header_offset, layout.header_length) == (3, 3)
+    assert layout.header == ((3, 3, 3),)
     assert layout.chunks == (Chunk(0, 7, 2, 5),)
 
 
