@@ -95,14 +95,14 @@ def _settings(variant: Variant, own: Variant) -> Iterator[str]:
     if variant.encoding != own.encoding:
         yield f"csv.encoding: {variant.encoding}"
     if variant.delimiter != own.delimiter:
-        yield f"csv.delimiter: {_quoted(variant.delimiter)}"
+        yield f'csv.delimiter: "{_shown(variant.delimiter)}"'
     if variant.records != own.records:
         yield f"csv.header_lines: {variant.records}"
 
 
-def _quoted(mark: str) -> str:
-    """As YAML has it."""
-    return '"\\t"' if mark == "\t" else f'"{mark}"'
+def _shown(mark: str) -> str:
+    """As YAML has it within double quotes."""
+    return "\\t" if mark == "\t" else mark
 
 
 _NUMBERS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
@@ -110,7 +110,7 @@ _NUMBERS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight"
 
 def _one_column(names: Sequence[str], mark: str) -> str:
     count = names[0].count(mark)
-    return f"The header has one column and {_NUMBERS[count] if count < len(_NUMBERS) else count} `{mark}`"
+    return f"The header has one column and {_NUMBERS[count] if count < len(_NUMBERS) else count} `{_shown(mark)}`"
 
 
 def _only_mark(names: Sequence[str], own: Variant) -> str | None:
