@@ -19,6 +19,8 @@ from include.ingest.csv.scan import Layout, scan_file, step_for
 from include.ingest.dataset.definition import Dataset
 from include.ingest.errors import HeaderMismatch
 from include.ingest.source import File, Opened, Source
+from include.ingest.source.file_signatures import HEAD_BYTES as KIND_BYTES
+from include.ingest.source.file_signatures import check_text
 from include.ingest.source.packed import Limit
 from include.ingest.source.storage import Storage
 
@@ -73,6 +75,7 @@ def cut_file(text: Source, dataset: Dataset, dialect: Dialect, **options: Any) -
     csv, start = dataset.csv, None
     if csv.skip_lines or csv.header == "search":
         with text.open() as opened:
+            check_text(str(text), opened.read(0, min(KIND_BYTES, opened.size)))
             start = start_of(str(text), opened, csv.skip_lines)
             if csv.header == "search":
                 start = _searched(text, opened, start, dataset, dialect)

@@ -15,7 +15,7 @@ import numpy as np
 
 from include.ingest.cast.rows import Reader, read_rows, storable_text
 from include.ingest.csv.grammar import Dialect
-from include.ingest.csv.names import LINES, Names, names_by_line
+from include.ingest.csv.names import LINES, LOOK_LINES, Names, names_by_line
 from include.ingest.csv.records import Block
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ def advice(
         return f"{_one_column(names, mark)}: is {mark!r} its `csv.delimiter` rather than {own.delimiter!r}?"
     if not set(names) & set(wanted) and _is_row(head, line, dataset, dialect):
         return "It reads as a row of the dataset: where the files have no header, set `csv.header: false`."
+    if dataset.csv.header == "search":
+        return f"No header within the first {LOOK_LINES} lines and 64 kB holds all of them (`csv.header: search`)."
     return f"{_undecoded(own, head, line)}Set `source:` of a column in {dataset.name}.yaml to its name in the file."
 
 

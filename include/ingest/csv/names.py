@@ -58,12 +58,16 @@ def _is_record(text: str, dialect: Dialect) -> bool:
 
 
 def _first_records(texts: Sequence[str], dialect: Dialect, count: int) -> list[list[str]]:
-    """The fields of the first records."""
+    """The fields of the first records, up to one that does not end."""
     found: list[list[str]] = []
-    lines = iter(texts)
+    lines, beyond = iter(texts), iter([""])
     for text in lines:
         if _is_record(text, dialect):
-            found.append(next(python_reader(chain([text], lines), dialect)))
+            row = next(python_reader(chain([text], lines, beyond), dialect))
+            if next(beyond, None) is None:  # the reader wanted more
+                break
+            beyond = iter([""])
+            found.append(row)
             if len(found) == count:
                 break
     return found

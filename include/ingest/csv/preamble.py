@@ -58,7 +58,7 @@ class Found(NamedTuple):
     """A header that was looked for."""
 
     start: Start
-    names: list[str]  # of its fields; none where no line has any of those that are wanted
+    names: list[str]  # of its fields; none where no line begins a header
 
 
 def find_header(
@@ -66,7 +66,7 @@ def find_header(
 ) -> Found:
     """The first header of so many records that holds all names, near the start; else the one that holds the most."""
     head = opened.read(start.offset, min(LOOK_BYTES, opened.size - start.offset))
-    best, most = Names(0, []), 0
+    best, most = Names(0, []), -1
     for found in names_by_line(head, dialect, encoding, records):
         held = len(set(wanted) & set(found.names))
         if held > most:
