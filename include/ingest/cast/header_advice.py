@@ -83,7 +83,7 @@ def _told(
     searched = dataset.csv.header == "search"
     moved = at != line and (not searched or at <= dataset.csv.skip_lines)
     settings = [*([f"csv.skip_lines: {at - 1}"] if moved else []), *_settings(variant, own)]
-    together = "" if variant.records == 1 else f" and the {variant.records - 1} after it, joined,"
+    together = "" if variant.records == 1 else f" and the {_number(variant.records - 1)} after it, joined,"
     found = f"line {at}{together} hold{'s' if variant.records == 1 else ''} all {columns} columns"
     if variant.encoding != own.encoding:
         found = f"it reads right as {variant.encoding}" + (f", where {found}" if moved or together else "")
@@ -97,12 +97,12 @@ def _settings(variant: Variant, own: Variant) -> Iterator[str]:
     if variant.encoding != own.encoding:
         yield f"csv.encoding: {variant.encoding}"
     if variant.delimiter != own.delimiter:
-        yield f'csv.delimiter: "{_shown(variant.delimiter)}"'
+        yield f'csv.delimiter: "{shown_mark(variant.delimiter)}"'
     if variant.records != own.records:
         yield f"csv.header_lines: {variant.records}"
 
 
-def _shown(mark: str) -> str:
+def shown_mark(mark: str) -> str:
     """As YAML has it within double quotes."""
     return "\\t" if mark == "\t" else mark
 
@@ -110,9 +110,13 @@ def _shown(mark: str) -> str:
 _NUMBERS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 
 
+def _number(count: int) -> str:
+    return _NUMBERS[count] if count < len(_NUMBERS) else str(count)
+
+
 def _one_column(names: Sequence[str], mark: str) -> str:
     count = names[0].count(mark)
-    return f"The header has one column and {_NUMBERS[count] if count < len(_NUMBERS) else count} `{_shown(mark)}`"
+    return f"The header has one column and {_number(count)} `{shown_mark(mark)}`"
 
 
 def _only_mark(names: Sequence[str], own: Variant) -> str | None:
@@ -138,13 +142,14 @@ def _is_row(head: bytes, line: int, dataset: Dataset, dialect: Dialect) -> bool:
 def _undecoded(own: Variant, head: bytes, line: int) -> str:
     """What an encoding would make of a header that has bytes which its own does not know."""
     raw = b"".join(LINES.findall(head)[line - 1 : line]).rstrip(b"\r\n")
-    if _decodes(raw, own.encoding):
+    if decodes(raw, own.encoding):
         return ""
-    found = next((name for name in ENCODINGS if _decodes(raw, name)), "latin-1")
+    found = next((name for name in ENCODINGS if decodes(raw, name)), "latin-1")
     return f"It is no {own.encoding}; as {found} it reads: {storable_text(raw.decode(found))[:200]}. "
 
 
-def _decodes(raw: bytes, encoding: str) -> bool:
+def decodes(raw: bytes, encoding: str) -> bool:
+    """Whether the bytes are text of that encoding."""
     try:
         raw.decode(encoding)
     except UnicodeDecodeError:
