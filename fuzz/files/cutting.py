@@ -1,4 +1,5 @@
-"""Cuts a file into records by the rules of COPY (`copyfromparse.c`), as far as they are Millrace's too.
+"""Cuts a file into records by the rules of COPY (`copyfromparse.c`), as far as they are Millrace's too. Comments are
+left out as the file is read, a line at a time.
 
 Nothing here comes from the ingest. That the cut is right is shown by COPY, which makes one row, or a complaint, of each
 record.
@@ -42,7 +43,13 @@ def cut(body: bytes, form: Form, *, end_mark: bool) -> Cut:
     records: list[Record] = []
     start, line, style, at = 0, 1, b"", 0
     quoted, fresh, opened = False, True, 0
+    comment = ord(form.comment) if form.comment else -1
     while at < len(body):
+        if at == start and body[at] == comment:
+            ended = NEWLINE.search(body, at)
+            start = at = ended.end() if ended else len(body)
+            line += 1
+            continue
         byte, following = body[at], body[at + 1] if at + 1 < len(body) else -1
         at += 1
         if byte == escape:

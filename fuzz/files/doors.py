@@ -14,11 +14,11 @@ import psycopg
 from fuzz.files.case import FIELDS, TEXT, Case, Form, Outcome, Row
 from include.ingest.cast.rows import NO_LOSERS, Reader, read_rows
 from include.ingest.csv.records import Block, joined, read_blocks
-from include.ingest.csv.scan import RecordNotEnded, scan_file
+from include.ingest.csv.scan import RecordNotEnded
 from include.ingest.dataset.definition import Dataset
 from include.ingest.errors import HeaderMismatch, IngestError, SourceDamaged
 from include.ingest.express import Express, can_express
-from include.ingest.files import find_files
+from include.ingest.files import cut_file, find_files
 from include.ingest.plan import Order, dialect_of
 from include.ingest.run import run
 from include.ingest.source.storage import LOCAL
@@ -38,10 +38,15 @@ def dataset_of(case: Case, *, key: str | None = None) -> Dataset:
             "target": "public.judged",
             "mode": "upsert" if key else "append",
             "key": [key] if key else [],
-            "columns": {name: {"type": "text", "nullable": name != key} for name in form.columns},
+            "columns": {
+                name: {"type": "text", "nullable": name != key, "source": source}
+                for name, source in zip(form.columns, form.sources, strict=True)
+            },
             "csv": {
                 "delimiter": form.delimiter, "quote": form.quote, "escape": form.escape, "header": form.header,
-                "encoding": form.encoding, "nulls": [] if form.null is None else [form.null],
+                "encoding": form.encoding, "nulls": [] if form.null is None else [form.null], "comment": form.comment,
+                "header_lines": form.header_lines, "skip_lines": form.skip, "footer_lines": form.footer,
+                "short_rows": "fill" if form.fill else "reject",
             },
             "reject_limit": {"rows": None, "ratio": None},
         }
@@ -69,10 +74,9 @@ def by_steps(case: Case, file: Path) -> tuple[Outcome, Outcome]:
     except IngestError as error:
         return refusal_of(error), refusal_of(error)
     source = LOCAL.planned(str(file), found.files, uuid4())
-    again = scan_file(
-        source, dialect, header=dataset.csv.header, chunk_bytes=dataset.chunk_bytes, lanes=dataset.parallel,
-        segment_bytes=case.sizes.segment, piece_bytes=case.sizes.segment, threads=1,
-    )  # fmt: skip
+    again = cut_file(
+        source, dataset, dialect, segment_bytes=case.sizes.segment, piece_bytes=case.sizes.segment, threads=1
+    )
     assert again.chunks == found.chunks, "chunks depend on segments"
     reader = Reader(dataset, dialect, *found.header[:2])
     short, certain = Outcome(), Outcome()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from itertools import zip_longest
 from pathlib import Path
 from random import Random
 
@@ -11,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from fuzz.files import doors
-from fuzz.files.case import BOM, FIELDS, TEXT, Case, Outcome
+from fuzz.files.case import ANY, BOM, FIELDS, TEXT, Case, Form, Outcome
 from fuzz.files.copying import Copy
 from fuzz.files.cutting import NEWLINE, Record, cut
 from fuzz.files.making import make_case
@@ -23,6 +24,7 @@ BATCH = 100  # files of one seed
 WHOLE = 50  # one in so many goes through whole runs
 MADE_SMALL = 2  # differences of a batch: one fault often makes many
 TRIES = 300  # to make a case smaller
+SEARCH_BYTES, SEARCH_LINES = 64 << 10, 200  # within which a header is looked for
 DATABASE = "fuzz_files"
 _CREATE = "CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0"
 
@@ -106,6 +108,10 @@ class FilesJudge:
         if body.startswith(BOM):
             explained["byte order mark"] += 1
             body = body[len(BOM) :]
+        above = _above(body, form)
+        if isinstance(above, str):
+            return Outcome(refused=above)
+        lines, body = len(NEWLINE.findall(body[:above])), body[above:]
         found = cut(body, form, end_mark=self._copy.end_mark)
         rest: list[tuple[int, list[bytes]]] = []
         rest_line, ends = 1, True
@@ -114,19 +120,25 @@ class FilesJudge:
             explained[why] += 1
             rest, ends = rows_of(body[start:], form)
         if found.unended or not ends:
-            return Outcome(refused="unended", line=found.unended)
+            return Outcome(refused="unended", line=found.unended and found.unended + lines)
         records = [record for record in found.records if record.text]
         if len(records) < len(found.records):
             explained["blank line"] += 1
-        late = [(line + rest_line - 1, cells) for line, cells in rest]
+        records = [record._replace(line=record.line + lines) for record in records]
+        late = [(line + rest_line - 1 + lines, cells) for line, cells in rest]
         fields, positions = len(form.columns), list(range(len(form.columns)))
+        wanted, header = form.header_lines if form.header else 0, [rows_of(one.raw, form)[0][0][1] for one in records]
+        header = [*header, *(cells for _, cells in late)][:wanted]
+        records, late = records[wanted:], late[max(0, wanted - len(records)) :]
+        if len(records) + len(late) < form.footer:
+            return Outcome(refused="text")
+        for _ in range(form.footer):
+            (late or records).pop()
         if form.header:
-            header = rows_of(records[0].raw, form)[0][0][1] if records else late[0][1] if late else []
-            records, late = records[1:], late if records else late[1:]
-            names = [name.decode(form.encoding, "replace").strip() for name in header]
-            if any(names.count(name) != 1 for name in form.columns):
+            names = _joined(header, form)
+            if len(header) < wanted or any(names.count(name) != 1 for name in form.sources):
                 return Outcome(refused="header")
-            fields, positions = len(names), [names.index(name) for name in form.columns]
+            fields, positions = len(names), [names.index(name) for name in form.sources]
         outcome = Outcome(self._copied(records, case, fields, positions, explained))
         outcome.records |= {line: judged(cells, form, fields, positions) for line, cells in late}
         return outcome
@@ -137,11 +149,16 @@ class FilesJudge:
         rows, line = self._copy.records([record.raw for record in records], case.form, fields)
         found: dict[int, tuple[str | None, ...] | str] = {}
         for record, row in zip(records, rows, strict=True):
+            if row == FIELDS and case.form.fill:
+                found[record.line] = self._short(record, case.form, fields, positions)
+                continue
             found[record.line] = row if isinstance(row, str) else tuple(row[place] for place in positions)
             if row != TEXT:
                 continue
             cells = rows_of(record.raw, case.form)[0][0][1]
-            if len(cells) != fields:  # bad in two ways, of which COPY tells the other one
+            if len(cells) < fields and case.form.fill:
+                found[record.line] = self._short(record, case.form, fields, positions)
+            elif len(cells) != fields:  # bad in two ways, of which COPY tells the other one
                 found[record.line] = FIELDS
             elif fields > len(positions) and judged(cells, case.form, fields, positions) != TEXT:
                 explained["ignored column"] += 1
@@ -151,6 +168,41 @@ class FilesJudge:
         if first is not None and TEXT not in rows and not any(NEWLINE.search(record.text) for record in records):
             assert line == first + 1, f"COPY names line {line} of the records, and not {first + 1}"
         return found
+
+    def _short(self, record: Record, form: Form, fields: int, positions: list[int]) -> tuple[str | None, ...] | str:
+        """What COPY makes of a record in a table of as many columns as it has fields."""
+        cells = rows_of(record.raw, form)[0][0][1]
+        if len(cells) >= fields:
+            return FIELDS
+        row = self._copy.records([record.raw], form, len(cells))[0][0]
+        if isinstance(row, str):  # a column that the dataset does not name may be at fault
+            return judged(cells, form, fields, positions)
+        return tuple(row[place] if place < len(row) else None for place in positions)
+
+
+def _above(body: bytes, form: Form) -> int | str:
+    """How many bytes stand above the header, or the first record; or why the file is refused."""
+    ends = [0, *(end.end() for end in NEWLINE.finditer(body))]
+    if ends[-1] < len(body):
+        ends.append(len(body))
+    if len(ends) <= form.skip:
+        return "text"
+    above = ends[form.skip]
+    if form.header != "search":
+        return above
+    head = body[above : above + SEARCH_BYTES]
+    starts = [0, *(end.end() for end in NEWLINE.finditer(head))]
+    for start in starts[:SEARCH_LINES]:
+        rows = [cells for _, cells in rows_of(head[start:], form)[0]][: form.header_lines]
+        if len(rows) == form.header_lines and set(form.sources) <= set(_joined(rows, form)):
+            return above + start
+    return ANY
+
+
+def _joined(header: list[list[bytes]], form: Form) -> list[str]:
+    """The names that stand in all records of a header, one below the other."""
+    decoded = [[name.decode(form.encoding, "replace").strip() for name in cells] for cells in header]
+    return [" ".join(text for text in texts if text) for texts in zip_longest(*decoded, fillvalue="")]
 
 
 def _is_wide(head: bytes) -> bool:

@@ -14,9 +14,16 @@ MARKS = ["", "", "", None, "NULL", "\\N", "-", "a", " "]
 def make_case(random: Random, *, whole: bool = False) -> Case:
     """A file and its form."""
     form = _form(random)
-    lines = [_header(random, form)] if form.header else []
+    lines = _header(random, form) if form.header else []
     lines += [_line(random, form) for _ in range(random.choice((0, 1, 2, 3, 5, 8, 8, 13)))]
+    lines += [_line(random, form) for _ in range(form.footer)]
     lines *= 40 if lines and not form.header and random.random() < 0.02 else 1
+    above = form.skip if random.random() < 0.95 else random.randint(0, 3)
+    above += random.randint(0, 4) if form.header == "search" else 0
+    lines = [_above(random, form) for _ in range(above)] + lines
+    if form.comment:
+        for _ in range(random.choice((0, 1, 1, 2, 4))):
+            lines.insert(random.randint(0, len(lines)), form.comment + _above(random, form))
     end = random.choice(("\n", "\n", "\n", "\r\n", "\r\n", "\r"))
     mixed = random.random() < 0.1
     text = "".join(line + (random.choice(("\n", "\r\n", "\r")) if mixed else end) for line in lines)
@@ -41,8 +48,9 @@ def make_case(random: Random, *, whole: bool = False) -> Case:
 
 def _form(random: Random) -> Form:
     names = [f"c{number}" for number in range(random.choice((1, 1, 2, 2, 3, 4)))]
-    header = random.random() < 0.5
+    header: bool | str = random.random() < 0.5
     if header:
+        header = "search" if random.random() < 0.2 else True
         random.shuffle(names)
     delimiter, quote = ",", '"'
     if random.random() < 0.5:
@@ -54,10 +62,35 @@ def _form(random: Random) -> Form:
         escape = random.choice([mark for mark in ("\\", "\\", "^", '"', "'", quote) if mark != delimiter])
     null = random.choice([mark for mark in MARKS if not mark or not set(mark) & {delimiter, quote, escape}])
     encoding = "utf-8" if random.random() < 0.7 else random.choice(list(COPY_ENCODINGS))
-    return Form(tuple(names), delimiter, given, escape, header, null, encoding)
+    taken = {delimiter, quote, given, escape}
+    comment = random.choice([mark for mark in "###%;!c1a~" if mark not in taken]) if random.random() < 0.25 else None
+    records = 2 if header and random.random() < 0.2 else 1
+    skip = random.choice((1, 1, 2, 3)) if random.random() < 0.2 else 0
+    footer = random.choice((1, 1, 2, 3)) if random.random() < 0.2 else 0
+    fill = random.random() < 0.25
+    return Form(
+        tuple(names), delimiter, given, escape, header, null, encoding, comment, records, skip, footer, fill
+    )  # fmt: skip
 
 
-def _header(random: Random, form: Form) -> str:
+def _above(random: Random, form: Form) -> str:
+    """A line that is no CSV, without its end."""
+    text = "".join(_atom(random, form) for _ in range(random.randint(0, 4)))
+    return text.replace("\n", "").replace("\r", "") if random.random() < 0.9 else text
+
+
+def _header(random: Random, form: Form) -> list[str]:
+    """The header's records, from above."""
+    last = _names(random, form)
+    if form.header_lines == 1:
+        return [last]
+    fields = range(len(form.columns) if random.random() < 0.9 else random.randint(1, 3))
+    quote = form.quote or ""
+    over = form.delimiter.join(f"{quote}over{quote}" if number % 2 else "" for number in fields)
+    return [over or form.delimiter.join([" "] * len(fields)), last]
+
+
+def _names(random: Random, form: Form) -> str:
     names = sorted(form.columns)
     if random.random() < 0.1:
         names.insert(random.randint(0, len(names)), "other")

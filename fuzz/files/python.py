@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
 
 from fuzz.files.case import FIELDS, TEXT, Form, Row
 
@@ -13,29 +14,53 @@ LAST = "\x02\x03\x02"
 def rows_of(text: bytes, form: Form) -> tuple[list[tuple[int, list[bytes]]], bool]:
     """The rows with the lines (from 1 on) on which they begin, without blank lines; and whether the last one ends."""
     csv.field_size_limit(1 << 30)
+    lines = _Lines(text.decode("latin-1") + "\n" + LAST, form.comment)
     reader = csv.reader(
-        io.StringIO(text.decode("latin-1") + "\n" + LAST, newline=""),
+        lines,
         delimiter=form.delimiter,
         quotechar=form.quote,
         quoting=csv.QUOTE_MINIMAL if form.quote else csv.QUOTE_NONE,
         doublequote=form.escapes < 0,
         escapechar=chr(form.escapes) if form.escapes >= 0 else None,
     )
-    found, line = [], 1
+    found = []
     for row in reader:
         if row:
-            found.append((line, [cell.encode("latin-1") for cell in row]))
-        line = reader.line_num + 1
+            found.append((lines.first, [cell.encode("latin-1") for cell in row]))
+        lines.fresh = True
     last = found.pop()[1]
     return found, last == [LAST.encode("latin-1")]
 
 
+class _Lines:
+    """Physical lines, of which those are left out that begin with a comment mark where a record would begin."""
+
+    def __init__(self, text: str, comment: str | None) -> None:
+        self._lines, self._comment = enumerate(io.StringIO(text, newline=""), 1), comment
+        self.fresh = True  # a record begins with the next line
+        self.first = 1  # the line with which the last one began
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        number, line = next(self._lines)
+        while self.fresh and self._comment and line.startswith(self._comment):
+            number, line = next(self._lines)
+        if self.fresh:
+            self.first, self.fresh = number, False
+        return line
+
+
 def judged(cells: list[bytes], form: Form, fields: int, positions: list[int]) -> Row | str:
     """What is to become of a record."""
-    if len(cells) != fields:
+    if len(cells) != fields and not (form.fill and len(cells) < fields):
         return FIELDS
     row: list[str | None] = []
     for position in positions:
+        if position >= len(cells):
+            row.append(None)
+            continue
         try:
             cell = cells[position].decode(form.encoding)
         except UnicodeDecodeError:

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import xxhash
 
-from include.ingest.cast.rows import Header, read_header
+from include.ingest.cast.header import Header, HeaderPlace, header_names, match_header, wanted_names
 from include.ingest.csv.grammar import Dialect
+from include.ingest.csv.names import LOOK_BYTES
+from include.ingest.csv.preamble import Start, find_header, start_of
 from include.ingest.csv.records import Chunk
 from include.ingest.csv.scan import Layout, scan_file, step_for
 from include.ingest.dataset.definition import Dataset
 from include.ingest.errors import HeaderMismatch
-from include.ingest.source import File, Source
+from include.ingest.source import File, Opened, Source
+from include.ingest.source.file_signatures import HEAD_BYTES as KIND_BYTES
+from include.ingest.source.file_signatures import check_text
 from include.ingest.source.packed import Limit
 from include.ingest.source.storage import Storage
 
@@ -45,31 +49,19 @@ def find_files(storage: Storage, path: str, run_id: UUID, dataset: Dataset, dial
     limit = Limit(dataset.unpack_limit.bytes, dataset.unpack_limit.ratio)
     listed = storage.files(path)
 
-    def scan(text: Source, step: int | None) -> Layout:
-        return scan_file(
-            text,
-            dialect,
-            header=dataset.csv.header,
-            chunk_bytes=dataset.chunk_bytes,
-            lanes=dataset.parallel,
-            step=step,
-            max_record_bytes=dataset.max_record_bytes,
-            seed=seed,
-        )
-
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         texts = list(pool.map(lambda one: storage.text(one[0], one[1], run_id, limit), listed))
         step = None
         if len(texts) > 1:
             step = step_for(sum(pool.map(_size, texts)), dataset.chunk_bytes, lanes=dataset.parallel)
-        layouts = list(pool.map(lambda text: scan(text, step), texts))
+        layouts = list(pool.map(lambda text: cut_file(text, dataset, dialect, step=step, seed=seed), texts))
         headers = list(pool.map(lambda text, layout: _header(dataset, dialect, text, layout), texts, layouts))
     files, offset = [], 0
     for (name, mark), layout in zip(listed, layouts, strict=True):
         first = layout.chunks[0] if layout.chunks else Chunk(0, layout.size, 0, 1)
-        files.append(File(name, mark, layout.digest, offset, layout.size, first.offset, first.first_line))
+        files.append(File(name, mark, layout.digest, offset, layout.size, first.offset, first.first_line, layout.end))
         offset += layout.size
-    header, digest = _one_header(dataset, files, headers), _digest(files, seed)
+    header, digest = _one_header(dataset, files, layouts, headers), _digest(files, seed)
     return Found(tuple(files), _chunks(files, layouts, step), header, digest)
 
 
@@ -78,30 +70,79 @@ def _size(text: Source) -> int:
         return opened.size
 
 
+def cut_file(text: Source, dataset: Dataset, dialect: Dialect, **options: Any) -> Layout:
+    """Scan one file as its dataset says; `options` are those of `scan_file`. Raises what `find_files` does."""
+    csv, start = dataset.csv, None
+    if csv.skip_lines or csv.header == "search":
+        with text.open() as opened:
+            check_text(str(text), opened.read(0, min(KIND_BYTES, opened.size)))
+            start = start_of(str(text), opened, csv.skip_lines)
+            if csv.header == "search":
+                start = _searched(text, opened, start, dataset, dialect)
+    return scan_file(
+        text,
+        dialect,
+        header=bool(csv.header),
+        header_records=csv.header_lines,
+        footer_records=csv.footer_lines,
+        start=start,
+        **{
+            "chunk_bytes": dataset.chunk_bytes,
+            "lanes": dataset.parallel,
+            "max_record_bytes": dataset.max_record_bytes,
+            **options,
+        },
+    )
+
+
+def _searched(text: Source, opened: Opened, start: Start, dataset: Dataset, dialect: Dialect) -> Start:
+    """Where the header begins. Raises HeaderMismatch with the most likely one if none holds all columns."""
+    found = find_header(opened, start, dialect, dataset.csv.encoding, dataset.csv.header_lines, wanted_names(dataset))
+    if found.names:
+        match_header(found.names, dataset, dialect, _place(text, opened, found.start.line))
+    return found.start
+
+
+def _place(text: Source, opened: Opened, line: int) -> HeaderPlace:
+    base = start_of(str(text), opened).offset
+    return HeaderPlace(str(text), line, opened.read(base, min(LOOK_BYTES, opened.size - base)))
+
+
 def _header(dataset: Dataset, dialect: Dialect, text: Source, layout: Layout) -> Header | None:
     """How the fields stand in the file; None: it has no header."""
-    if not dataset.csv.header:
+    csv = dataset.csv
+    if not csv.header:
         return None
-    if not layout.header_length:  # else an empty delivery would pass for one from which all rows have gone
+    if not layout.header:  # else an empty delivery would pass for one from which all rows have gone
+        what = "the file holds no record" if csv.skip_lines or csv.comment else "the file is empty"
         raise HeaderMismatch(
-            f"{text}:1: the file is empty: it lacks the header that each file of {dataset.name} begins with, also one"
-            " without rows. Deliver it whole, or take it away; set `csv.header: false` if files have no header"
+            f"{text}:{layout.start.line}: {what}: it lacks the header that each file of {dataset.name} begins with,"
+            " also one without rows. Deliver it whole, or take it away; set `csv.header: false` if files have no header"
+        )
+    line = layout.header[0].line
+    if len(layout.header) < csv.header_lines:
+        raise HeaderMismatch(
+            f"{text}:{line}: the file holds {len(layout.header)} records, and the header alone has {csv.header_lines}"
+            " (`csv.header_lines`). Deliver it whole, or correct `csv.header_lines`"
         )
     with text.open() as opened:
-        raw = opened.read(layout.header_offset, layout.header_length)
-    return read_header(raw, dataset, dialect, str(text))
+        raws = [opened.read(record.offset, record.length) for record in layout.header]
+        return match_header(header_names(raws, dialect, csv.encoding), dataset, dialect, _place(text, opened, line))
 
 
-def _one_header(dataset: Dataset, files: Sequence[File], headers: Sequence[Header | None]) -> Header:
+def _one_header(
+    dataset: Dataset, files: Sequence[File], layouts: Sequence[Layout], headers: Sequence[Header | None]
+) -> Header:
     """The header that all files have."""
     first = headers[0]
     if first is None:
         return Header(len(dataset.columns), tuple(range(len(dataset.columns))))
-    for file, header in zip(files, headers, strict=True):
+    for file, layout, header in zip(files, layouts, headers, strict=True):
         if header is None or header[:2] != first[:2]:
             raise HeaderMismatch(
-                f"{file.path}:1: its columns do not stand as in {files[0].path}, which is of the same run. Files of"
-                " one run have one header: deliver them so, or ingest them one by one by the form's path"
+                f"{file.path}:{layout.header[0].line}: its columns do not stand as in {files[0].path}, which is of the"
+                " same run. Files of one run have one header: deliver them so, or ingest them one by one by the form's"
+                " path"
             )
     return first
 

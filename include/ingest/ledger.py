@@ -13,6 +13,7 @@ import numpy as np
 from psycopg import Cursor, sql
 from psycopg.rows import dict_row
 
+from include.ingest.cast.reject_advice import Rejected
 from include.ingest.cast.rows import NO_LOSERS, Losers, Reject, storable_text
 from include.ingest.csv.records import Chunk
 from include.ingest.dataset.definition import Dataset
@@ -287,6 +288,12 @@ def save_rejects(cursor: Cursor, run_id: UUID, source: Source, chunk: int, rejec
         for reject in rejects:
             file, offset = source.where(reject.byte_offset)
             copy.write_row([run_id, file, *asdict(replace(reject, byte_offset=offset)).values(), chunk])
+
+
+def some_rejects(cursor: Cursor, run_id: UUID, most: int) -> list[Rejected]:
+    """Some of the rejected rows of a run, with the beginnings of their records."""
+    query = "SELECT rule, value, left(raw, 8000) FROM millrace.rejected_row WHERE run_id = %s LIMIT %s"
+    return [Rejected(*row) for row in cursor.execute(query, [run_id, most]).fetchall()]
 
 
 def counted(cursor: Cursor, run_id: UUID) -> dict[str, int]:

@@ -12,6 +12,7 @@ import psycopg
 from psycopg import Cursor, sql
 
 from include.ingest import ledger
+from include.ingest.cast.reject_advice import reject_advice
 from include.ingest.cast.rows import Losers, Reader, read_rows, without
 from include.ingest.csv.records import Block, Chunk, joined, read_blocks
 from include.ingest.dataset.definition import Dataset
@@ -19,11 +20,12 @@ from include.ingest.errors import AccountMismatch, IngestError, RejectLimitExcee
 from include.ingest.express import Express, can_express
 from include.ingest.keys.key_hashes import hash_integers, held_hashes
 from include.ingest.keys.known_records import known_mask
-from include.ingest.plan import Plan, check_unchanged, reader_for
+from include.ingest.plan import Plan, check_unchanged, dialect_of, reader_for
 from include.ingest.table import staging
 from include.ingest.table.binary_copy import copy_rows, copying
 from include.ingest.table.refused_rows import REFUSALS, Probe
 
+LOOKED_AT = 200  # rejected rows, to say what may be wrong with the file
 ODD_RECORDS = 5_000  # that are read at a time: for fewer, the calls would cost more than the work
 
 
@@ -108,9 +110,11 @@ def _load_chunk(
         _save(cursor, plan, chunk, loaded, counts, time.monotonic() - started)
         check_unchanged(plan)
     if hopeless:
+        with connection.cursor() as cursor:
+            why = why_rejected(cursor, dataset, plan)
         raise RejectLimitExceeded(
             f"{plan.path}: {loaded.rejected:,} rows were rejected in chunk {chunk.number} alone: {hopeless}."
-            f" {rejected_rows_hint(plan)}"
+            f"{why} {rejected_rows_hint(plan)}"
         )
     if first_page is not None:
         with connection.cursor() as cursor:
@@ -197,6 +201,12 @@ class _Loader:
             ledger.save_rejects(self._cursor, self._plan.run_id, self._plan.text, self._chunk.number, rows.rejects)
         if self._hashed:
             self._loaded.hashes.append(held_hashes(rows.table, self._reader.dataset, self._secret))
+
+
+def why_rejected(cursor: Cursor, dataset: Dataset, plan: Plan) -> str:
+    """What may be wrong with the whole file, after a space; empty where its rows have different faults."""
+    some = ledger.some_rejects(cursor, plan.run_id, LOOKED_AT)
+    return reject_advice(some, dataset, dialect_of(dataset), plan.fields)
 
 
 def rejected_rows_hint(plan: Plan) -> str:

@@ -27,7 +27,7 @@ from include.ingest.keys.confirmed_keys import (
 from include.ingest.keys.known_records import can_be_base
 from include.ingest.keys.newer_files import withdraw_confirmed
 from include.ingest.ledger import Account
-from include.ingest.load import load_chunk, rejected_rows_hint, unstaged
+from include.ingest.load import load_chunk, rejected_rows_hint, unstaged, why_rejected
 from include.ingest.plan import Plan, check_unchanged, reader_for
 from include.ingest.table import promotion, staging
 from include.ingest.table import target as targets
@@ -125,7 +125,8 @@ def _merge(cursor: Cursor, dataset: Dataset, plan: Plan) -> None:
     loaded = ledger.counted(cursor, plan.run_id)
     over = dataset.reject_limit.exceeded(loaded["read"], loaded["rejected"])
     if over:
-        raise RejectLimitExceeded(f"{plan.path}: {over}. {rejected_rows_hint(plan)}")
+        why = why_rejected(cursor, dataset, plan)
+        raise RejectLimitExceeded(f"{plan.path}: {over}.{why} {rejected_rows_hint(plan)}")
     try:
         applied = _apply(cursor, dataset, plan, loaded)
         counts = _balance(plan, loaded, applied)

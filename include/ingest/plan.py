@@ -226,9 +226,8 @@ def dialect_of(dataset: Dataset) -> Dialect:
     """The dataset's dialect in the scanner's terms."""
     csv = dataset.csv
     escape = None if csv.escape in (None, csv.quote) else csv.escape
-    return Dialect(
-        csv.delimiter.encode(), csv.quote.encode() if csv.quote else None, escape.encode() if escape else None
-    )
+    marks = (mark.encode() if mark else None for mark in (csv.quote, escape, csv.comment))
+    return Dialect(csv.delimiter.encode(), *marks)
 
 
 def reader_for(dataset: Dataset, plan: Plan) -> Reader:

@@ -94,6 +94,16 @@ def test_the_hook_cleans() -> None:
     assert function_of("add-a-dataset.md", "clean")(frame).to_dict("list") == {"sku": ["A-1"], "quantity": [5]}
 
 
+def test_a_file_with_all_that_stands_around_records(lived: psycopg.Connection[Any], tmp_path: Path) -> None:
+    (text,) = (fence.text for fence in written_in("text") if "Total,25.50," in fence.text)
+    (dataset,) = (fence.text for fence in written_in("yaml") if "name: sales" in fence.text)
+    (tmp_path / "sales.yaml").write_text(dataset)
+    account = ingest(lived, load_dataset(tmp_path / "sales.yaml"), text, tmp_path)
+    assert (account.read, account.inserted) == (2, 2)
+    found = lived.execute("SELECT number, amount::text, note FROM sales ORDER BY 1").fetchall()
+    assert found == [(1, "17.50", None), (2, "8.00", "late")]
+
+
 def test_the_check_of_a_signature_takes_ours_only() -> None:
     is_genuine, body = function_of("get-a-callback.md", "is_genuine"), b'{"id": "%s"}' % UUID(int=1).hex.encode()
     header = Callbacks("secret").signature(body, 1_800_000_000)

@@ -52,8 +52,28 @@ def test_a_case_of_its_own(judge: FilesJudge, data: bytes, whole: bool) -> None:
         assert judge.judge(Case(data, TWO, sizes, whole), Counter()) is None
 
 
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize(
+    ("data", "form"),
+    [
+        (b"|\nc0", Form(("c0",), " ", "|", "\\", "search")),  # the first line would hold the name if it ended
+        (b'#"\n1,a\n# x\n#"\n2,b\n', TWO._replace(comment="#")),
+        (b'x "\n1,a\n\n2\nend,"x"', TWO._replace(skip=1, footer=1, fill=True)),
+        (b',over\nc0,"c1"\n1,a\n', TWO._replace(header=True, header_lines=2)),
+    ],
+)
+def test_what_stands_around_records(judge: FilesJudge, data: bytes, form: Form, whole: bool) -> None:
+    for sizes in (Sizes(), Sizes(1, 1, 1)):
+        assert judge.judge(Case(data, form, sizes, whole), Counter()) is None
+
+
+def test_a_comment_that_is_kept_is_noticed(judge: FilesJudge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "is_record", lambda data, starts, grammar: np.ones(len(starts), dtype=bool))
+    assert judge.judge(Case(b"1,a\n#,x\n2,b\n", TWO._replace(comment="#")), Counter()) is not None
+
+
 def test_a_blank_line_that_is_kept_is_noticed(judge: FilesJudge, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "is_blank", lambda data, starts: np.zeros(len(starts), dtype=bool))
+    monkeypatch.setattr(records, "is_record", lambda data, starts, grammar: np.ones(len(starts), dtype=bool))
     assert judge.judge(Case(b"1,a\n\n2,b\n", TWO), Counter()) is not None
 
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 def cast_column(
     text: pa.Array, column: Column, nulls: Sequence[str] | pa.Array = ("",), encoding: str = "utf-8"
 ) -> tuple[pa.Array, list[Fault]]:
-    """Cast one column's cells, given as bytes in UTF-8 without nulls, to the column's type.
+    """Cast one column's cells, given as bytes in UTF-8, to the column's type. What is null is missing in the file.
 
     A cell at fault is null in the result and stands in exactly one Fault: that of the first rule it breaks.
     `encoding` is the file's own and only named in the reason.

@@ -12,7 +12,7 @@ import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,8 +22,8 @@ import pyarrow.csv as pacsv
 from include.ingest.cast import cast_column
 from include.ingest.cast.printed import printed
 from include.ingest.csv.grammar import Dialect
+from include.ingest.csv.names import python_reader
 from include.ingest.csv.records import Block
-from include.ingest.errors import HeaderMismatch
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 RAW_LIMIT = 64 << 10  # characters of a rejected record that are kept; the byte offset finds the rest
 VALUE_LIMIT = 1 << 10  # characters of a rejected cell, which may be as long as its record
-HEADER_LIMIT = 1 << 10  # characters of a header that an error shows
 FILE_SHIFT = 40  # there are fewer lines than that
 
 
@@ -117,45 +116,12 @@ class Reader:
         return [name for _, name in sorted(zip(self.positions, self.dataset.columns, strict=True))]
 
 
-class Header(NamedTuple):
-    """How a file's fields map to the dataset's columns."""
-
-    fields: int
-    positions: tuple[int, ...]  # of each column
-    ignored: tuple[str, ...] = ()  # names that the dataset does not have
-
-
-def read_header(raw: bytes, dataset: Dataset, dialect: Dialect, file: str) -> Header:
-    """Match a header record with the dataset. Raises HeaderMismatch when a column is missing or stands twice."""
-    text = raw.decode(dataset.csv.encoding, errors="replace")
-    names = _python_rows([text.encode()], dialect)[0] if text.strip() else []
-    header = [name.decode().strip() for name in names]
-    wanted = [column.source or name for name, column in dataset.columns.items()]
-    missing = [name for name in wanted if name not in header]
-    twice = sorted({name for name in header if header.count(name) > 1 and name in wanted})
-    if missing or twice:
-        what = f"lacks {', '.join(missing)}" if missing else f"names {', '.join(twice)} twice"
-        held = storable_text(", ".join(header))[:HEADER_LIMIT] or "nothing"
-        raise HeaderMismatch(
-            f"{file}:1: the header {what}; it holds: {held}.{_delimiter_hint(header)}"
-            f" Set `source:` of the column in {dataset.name}.yaml, or `csv.header: false`."
-        )
-    ignored = tuple(storable_text(name) for name in header if name not in wanted)
-    return Header(len(header), tuple(header.index(name) for name in wanted), ignored)
-
-
-def _delimiter_hint(header: Sequence[str]) -> str:
-    """Another delimiter that a header of one field may have."""
-    found = [mark for mark in ",;\t|" if len(header) == 1 and mark in header[0]]
-    return f" It is one field and holds {found[0]!r}: is that its `csv.delimiter`?" if found else ""
-
-
 def read_rows(block: Block, reader: Reader, losers: Losers = NO_LOSERS) -> Rows:
     """Parse, cast and check one block. No record is lost: it is a row, a reject, or superseded as `losers` say."""
     records = _Records(block)
     cells, kept, rejects = _cells(records, reader)
     columns: list[pa.Array] = []
-    bad: dict[int, tuple[str, str, str, bytes]] = {}
+    bad: dict[int, tuple[str, str, str, bytes | None]] = {}
     for (name, column), cell in zip(reader.dataset.columns.items(), cells, strict=True):
         values, faults = cast_column(cell, column, reader.dataset.csv.nulls)
         columns.append(values)
@@ -163,7 +129,7 @@ def read_rows(block: Block, reader: Reader, losers: Losers = NO_LOSERS) -> Rows:
             for row in fault.rows.tolist():
                 bad.setdefault(row, (name, fault.rule, fault.reason, cell[row].as_py()))
     rejects += [
-        records.reject(int(kept[row]), name, readable(value)[:VALUE_LIMIT], rule, reason)
+        records.reject(int(kept[row]), name, None if value is None else readable(value)[:VALUE_LIMIT], rule, reason)
         for row, (name, rule, reason, value) in bad.items()
     ]
     table = pa.table(columns, schema=reader.schema)
@@ -313,6 +279,9 @@ def _cells(records: _Records, reader: Reader) -> tuple[list[pa.Array], np.ndarra
         cells, widths = _record_cells(records, reader)
     elif (reader.dialect.quote or reader.dialect.escape) and not _is_utf8(data):
         cells = _kept_apart(cells, records, reader, widths)
+    short = {number for number, width in widths.items() if width < reader.fields}
+    if short and reader.dataset.csv.short_rows == "fill":
+        cells, widths = _filled(cells, sorted(short), records, reader, widths)
     rejects = [
         records.reject(number, None, None, "fields", f"{width} fields instead of {reader.fields}")
         for number, width in widths.items()
@@ -367,6 +336,22 @@ def _record_cells(records: _Records, reader: Reader) -> tuple[list[pa.Array], di
     return cells, widths
 
 
+def _filled(
+    cells: list[pa.Array], short: Sequence[int], records: _Records, reader: Reader, widths: Mapping[int, int]
+) -> tuple[list[pa.Array], dict[int, int]]:
+    """The cells with those of short records among them, null where they have none, and the widths that are left."""
+    encoding = reader.dataset.csv.encoding
+    rows = _python_rows([bytes(_transcode(records.raw(number), encoding)) for number in short], reader.dialect)
+    others = np.delete(np.arange(len(records.starts)), list(widths))
+    order = pa.array(np.argsort(np.concatenate([others, np.array(short)]), kind="stable"))
+    more = ([row[at] if at < len(row) else None for row in rows] for at in reader.positions)
+    together = [
+        pa.concat_arrays([column, pa.array(added, pa.binary())]).take(order)
+        for column, added in zip(cells, more, strict=True)
+    ]
+    return together, {number: width for number, width in widths.items() if width >= reader.fields}
+
+
 def _kept_apart(cells: list[pa.Array], records: _Records, reader: Reader, widths: Mapping[int, int]) -> list[pa.Array]:
     """The cells; those of records that are no text are as `_python_rows` has them."""
     numbers = (number for number in range(len(records.starts)) if number not in widths)
@@ -388,15 +373,7 @@ def _python_rows(raws: Sequence[bytes], dialect: Dialect) -> list[list[bytes]]:
     rows = []
     for raw in raws:
         text = io.StringIO(raw.decode(errors="surrogateescape"), newline="")
-        reader = csv.reader(
-            text,
-            delimiter=dialect.delimiter.decode(),
-            quotechar=dialect.quote.decode() if dialect.quote else None,
-            quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
-            doublequote=dialect.escape is None,
-            escapechar=dialect.escape.decode() if dialect.escape else None,
-        )
-        rows.append([_bytes_of(cell, dialect) for cell in next(reader, [])])
+        rows.append([_bytes_of(cell, dialect) for cell in next(python_reader(text, dialect), [])])
     return rows
 
 

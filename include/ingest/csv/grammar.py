@@ -6,6 +6,10 @@ after a closing quote goes on as an unquoted part of the field. An escape makes 
 and outside. Records end at LF, CRLF or a lone CR. A line with no bytes is no record, wherever it stands. The two
 differ in one value only: Arrow drops a byte order mark at the start of any block, even one that belongs to a field. A
 text that ends inside quotes, or after an escape, is refused by `scan`.
+
+Where the dialect has a comment mark, a line that begins with it is no record either, and ends at its line end whatever
+stands in it. Only there must the start of a record be told from the start of any other field. So that others do not pay
+for it, the walk is compiled twice.
 """
 
 from __future__ import annotations
@@ -23,11 +27,12 @@ from numba.extending import intrinsic
 from include.compiled import INT, INTS, TEXT, compiled, inlined
 
 LF, CR = 10, 13
-# The state between two bytes. What differs is only how the next byte is taken.
-START, FIELD, CLOSED, QUOTED, ESCAPED, QUOTED_ESCAPED = range(6)
+# The state between two bytes. What differs is only how the next byte is taken. LINE, the start of a record, is START
+# where no line can be a comment; STATES is how many there are.
+START, FIELD, CLOSED, QUOTED, ESCAPED, QUOTED_ESCAPED, LINE, COMMENT, STATES = range(9)
 
 ROOM_BYTES = 64  # of text for each record that there is room for at first
-DELIMITER, QUOTE, ESCAPE = range(3)  # places in `Grammar.marks`
+DELIMITER, QUOTE, ESCAPE, REMARK = range(4)  # places in `Grammar.marks`
 # Places in what `_walk` takes along: two count quotes, two say where the last field opened that is quoted.
 AT, STATE, LINES, OPENED, LITERAL, QUOTE_AT, QUOTE_LINES, ALONG_SIZE = range(8)
 
@@ -39,6 +44,7 @@ class Dialect:
     delimiter: bytes = b","
     quote: bytes | None = b'"'  # None: quoting is off
     escape: bytes | None = None  # None: a quote inside quotes is doubled; else this byte makes the next one literal
+    comment: bytes | None = None  # None: no line is one; else a line that begins with this byte, outside quotes
 
 
 class Grammar(NamedTuple):
@@ -47,14 +53,22 @@ class Grammar(NamedTuple):
     delimiter: int
     quote: int  # -1: none, which no byte equals
     escape: int  # -1: none; then quotes are doubled
-    marks: np.ndarray  # the three, int64
+    comment: int  # -1: none
+    marks: np.ndarray  # the four, int64
+
+    @property
+    def first(self) -> int:
+        """The state in which a record begins."""
+        return START if self.comment < 0 else LINE
 
 
 @lru_cache
 def grammar_of(dialect: Dialect) -> Grammar:
     """A dialect's grammar."""
-    delimiter, quote, escape = (mark[0] if mark else -1 for mark in (dialect.delimiter, dialect.quote, dialect.escape))
-    return Grammar(delimiter, quote, escape, np.array([delimiter, quote, escape], np.int64))
+    delimiter, quote, escape, comment = (
+        mark[0] if mark else -1 for mark in (dialect.delimiter, dialect.quote, dialect.escape, dialect.comment)
+    )
+    return Grammar(delimiter, quote, escape, comment, np.array([delimiter, quote, escape, comment], np.int64))
 
 
 class Text:
@@ -67,9 +81,9 @@ class Text:
     def records(self, begin: int, end: int, grammar: Grammar, state: int) -> Ends:
         """Where records end in data[begin:end], which begins in that state."""
         room, parts = np.empty((2, (end - begin) // ROOM_BYTES + 64), np.int64), []
-        along = _along(begin, state)
+        along, walk = _along(begin, state), _walk if grammar.comment < 0 else _walk_comments
         while along[AT] < end:
-            found = _walk(self.bytes, end, self._after, grammar.marks, *room, along)
+            found = walk(self.bytes, end, self._after, grammar.marks, *room, along)
             parts.append(room[:, :found].copy() if along[AT] < end else room[:, :found])
         ends, lines = np.concatenate(parts, axis=1) if parts else room[:, :0]
         return Ends(ends, lines, int(along[LINES]), int(along[STATE]))
@@ -77,7 +91,8 @@ class Text:
     def passed(self, begin: int, end: int, grammar: Grammar, state: int) -> Passed:
         """What comes of data[begin:end], which begins in that state."""
         along, none = _along(begin, state), np.empty(0, np.int64)
-        _walk(self.bytes, end, self._after, grammar.marks, none, none, along)
+        walk = _walk if grammar.comment < 0 else _walk_comments
+        walk(self.bytes, end, self._after, grammar.marks, none, none, along)
         _, state, *counts = along.tolist()
         return Passed(state, *counts)
 
@@ -108,11 +123,13 @@ def _along(begin: int, state: int) -> np.ndarray:
     return along
 
 
-def is_blank(array: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Which of the lines that start there hold no bytes."""
+def is_record(array: np.ndarray, starts: np.ndarray, grammar: Grammar) -> np.ndarray:
+    """Which of the lines that start there are records: they hold bytes, and are no comments."""
     first = array[starts]
-    blank: np.ndarray = (first == LF) | (first == CR)
-    return blank
+    none: np.ndarray = (first == LF) | (first == CR)
+    if grammar.comment >= 0:
+        none |= first == grammar.comment
+    return ~none
 
 
 def _equal_64(_typing, data, at, byte):  # type: ignore[no-untyped-def]
@@ -165,62 +182,87 @@ def _after_plain(state, data, begin, end, delimiter):  # type: ignore[no-untyped
     return START if data[end - 1] == delimiter and not escaped else FIELD
 
 
-@compiled(INT(TEXT, INT, INT, INTS, INTS, INTS, INTS))
-def _walk(data, end, after, marks, ends, lines, along):  # type: ignore[no-untyped-def]
-    """Go on from `along` to `end`, or to the record that `ends` has no room for. Returns the records that ended.
+def _compile_walk(*, comments: bool) -> Callable[..., Any]:
+    """The walk over bytes for dialects with comments, or without: what the others need is no part of the code then."""
 
-    Without room at all, nothing is kept.
-    """
-    delimiter, quote, escape = marks[DELIMITER], marks[QUOTE], marks[ESCAPE]
-    quotes, escapes = quote if quote >= 0 else LF, escape if escape >= 0 else LF
-    at, state, count, found = along[AT], along[STATE], along[LINES], 0
-    opened, literal = 0, 0
-    quote_at, quote_lines = along[QUOTE_AT], along[QUOTE_LINES]
-    told, full = at, False  # the byte before which `state` is
-    while at < end and not full:
-        hits = _places(data, at, end, LF) | _places(data, at, end, CR)
-        hits |= _places(data, at, end, quotes) | _places(data, at, end, escapes)
-        while hits:
-            place = at + first_bit(hits)
-            hits &= hits - np.uint64(1)
-            if place > told:
-                state, told = _after_plain(state, data, told, place, delimiter), place
-            byte = data[place]
-            ended = byte == LF
-            if byte == CR:
-                following = np.int64(data[place + 1]) if place + 1 < len(data) else after
-                ended = following != LF
-            if state == ESCAPED:
-                state = FIELD
-            elif state == QUOTED_ESCAPED:
-                state = QUOTED
-            elif byte == escape:
-                state = QUOTED_ESCAPED if state == QUOTED else ESCAPED
-            elif state == QUOTED:
-                if byte == quote:
-                    state = FIELD if escape >= 0 else CLOSED
-            elif byte == quote and state in (START, CLOSED):
-                if state == START:
-                    quote_at, quote_lines = place, count
-                state = QUOTED
-                opened += 1
-            elif ended:
-                if len(ends):
-                    if found == len(ends):
-                        full = True
-                        break
-                    ends[found], lines[found] = place + 1, count + 1
-                    found += 1
-                state = START
+    @compiled(INT(TEXT, INT, INT, INTS, INTS, INTS, INTS))
+    def _walk(data, end, after, marks, ends, lines, along):  # type: ignore[no-untyped-def]
+        """Go on from `along` to `end`, or to the record that `ends` has no room for. Returns the records that ended.
+
+        Without room at all, nothing is kept.
+        """
+        delimiter, quote, escape = marks[DELIMITER], marks[QUOTE], marks[ESCAPE]
+        quotes, escapes = quote if quote >= 0 else LF, escape if escape >= 0 else LF
+        at, state, count, found = along[AT], along[STATE], along[LINES], 0
+        opened, literal = 0, 0
+        quote_at, quote_lines = along[QUOTE_AT], along[QUOTE_LINES]
+        told, full = at, False  # the byte before which `state` is
+        while at < end and not full:
+            hits = _places(data, at, end, LF) | _places(data, at, end, CR)
+            hits |= _places(data, at, end, quotes) | _places(data, at, end, escapes)
+            while hits:
+                place = at + first_bit(hits)
+                hits &= hits - np.uint64(1)
+                if place > told:
+                    if comments and (state == COMMENT or (state == LINE and data[told] == marks[REMARK])):
+                        state = COMMENT
+                    else:
+                        state = _after_plain(state, data, told, place, delimiter)
+                    told = place
+                byte = data[place]
+                ended = byte == LF
+                if byte == CR:
+                    following = np.int64(data[place + 1]) if place + 1 < len(data) else after
+                    ended = following != LF
+                if comments and state == COMMENT:
+                    state = LINE if ended else COMMENT
+                    if ended and len(ends):
+                        if found == len(ends):
+                            state, full = COMMENT, True
+                            break
+                        ends[found], lines[found] = place + 1, count + 1
+                        found += 1
+                elif state == ESCAPED:
+                    state = FIELD
+                elif state == QUOTED_ESCAPED:
+                    state = QUOTED
+                elif byte == escape:
+                    state = QUOTED_ESCAPED if state == QUOTED else ESCAPED
+                elif state == QUOTED:
+                    if byte == quote:
+                        state = FIELD if escape >= 0 else CLOSED
+                elif byte == quote and (state in (START, CLOSED) or (comments and state == LINE)):
+                    if state != CLOSED:
+                        quote_at, quote_lines = place, count
+                    state = QUOTED
+                    opened += 1
+                elif ended:
+                    if len(ends):
+                        if found == len(ends):
+                            full = True
+                            break
+                        ends[found], lines[found] = place + 1, count + 1
+                        found += 1
+                    state = LINE if comments else START
+                else:
+                    state = FIELD
+                    literal += byte == quote
+                count += ended
+                told = place + 1
+            at += 64
+        if not full and told < end:
+            if comments and (state == COMMENT or (state == LINE and data[told] == marks[REMARK])):
+                state = COMMENT
             else:
-                state = FIELD
-                literal += byte == quote
-            count += ended
-            told = place + 1
-        at += 64
-    if not full and told < end:
-        state, told = _after_plain(state, data, told, end, delimiter), end
-    along[AT], along[STATE], along[LINES] = told, state, count
-    along[OPENED], along[LITERAL] = opened, literal
-    along[QUOTE_AT], along[QUOTE_LINES] = quote_at, quote_lines
-    return found
+                state = _after_plain(state, data, told, end, delimiter)
+            told = end
+        along[AT], along[STATE], along[LINES] = told, state, count
+        along[OPENED], along[LITERAL] = opened, literal
+        along[QUOTE_AT], along[QUOTE_LINES] = quote_at, quote_lines
+        return found
+
+    walk: Callable[..., Any] = _walk
+    return walk
+
+
+_walk, _walk_comments = _compile_walk(comments=False), _compile_walk(comments=True)

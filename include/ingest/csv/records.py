@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from include.ingest.csv.grammar import LF, START, Dialect, Grammar, Text, grammar_of, is_blank
+from include.ingest.csv.grammar import LF, Dialect, Grammar, Text, grammar_of, is_record
 from include.ingest.dataset.definition import MAX_RECORD_BYTES
 from include.ingest.errors import IngestError
 from include.ingest.source import Source
@@ -32,8 +32,8 @@ class Chunk:
 class Block:
     """Whole records of a chunk and nothing between them: each ends where the next one starts, with its line end.
 
-    What lies between records in the file (lines with no bytes, records that were left out) is no part of `data`, so
-    `offsets` need not advance like `starts`.
+    What lies between records in the file (lines with no bytes, comments, records that were left out) is no part of
+    `data`, so `offsets` need not advance like `starts`.
     """
 
     data: bytes | memoryview
@@ -89,13 +89,13 @@ def read_blocks(
 
 
 class _Span(NamedTuple):
-    """Whole lines of a chunk, blank ones included: line n is data[bounds[n]:bounds[n + 1]]."""
+    """Whole lines of a chunk, blank ones and comments included: line n is data[bounds[n]:bounds[n + 1]]."""
 
     data: memoryview
     offset: int
     bounds: np.ndarray
     lines: np.ndarray  # of the file, on which each begins
-    filled: np.ndarray  # mask of those that are records: a line with no bytes is none
+    filled: np.ndarray  # mask of those that are records: a line with no bytes is none, nor is a comment
 
 
 def spans_of(
@@ -116,25 +116,27 @@ def spans_of(
                 wanted = min(2 * wanted, max_record_bytes + 1)
                 continue
             cut = int(bounds[-1])
-            yield _Span(memoryview(raw)[:cut], offset, bounds, lines[:-1] + line, _filled(raw, bounds))
+            yield _Span(memoryview(raw)[:cut], offset, bounds, lines[:-1] + line, _filled(raw, bounds, grammar))
             offset, line, wanted = offset + cut, line + int(lines[-1]), block_bytes
             if forget:
                 opened.forget(offset - cut, cut)
 
 
-def _filled(raw: bytes, bounds: np.ndarray) -> np.ndarray:
-    """Which of the lines are not blank."""
+def _filled(raw: bytes, bounds: np.ndarray, grammar: Grammar) -> np.ndarray:
+    """Which of the lines are records."""
+    if grammar.comment >= 0:
+        return is_record(np.frombuffer(raw, dtype=np.uint8), bounds[:-1], grammar)
     lengths = np.diff(bounds)
-    short = np.flatnonzero(lengths <= 2)
+    short = np.flatnonzero(lengths <= 2)  # no longer line is blank
     filled = np.ones(len(lengths), dtype=bool)
-    filled[short] = ~is_blank(np.frombuffer(raw, dtype=np.uint8), bounds[short])
+    filled[short] = is_record(np.frombuffer(raw, dtype=np.uint8), bounds[short], grammar)
     return filled
 
 
 def _bounds(raw: bytes, grammar: Grammar, final: bool) -> tuple[np.ndarray, np.ndarray]:
     """Where lines and records begin and the last whole one ends, and how many physical line ends are before each."""
     text = Text(raw, after=-1 if final else LF)  # a CR at the end may be half of a CRLF
-    found = text.records(0, len(raw), grammar, START)
+    found = text.records(0, len(raw), grammar, grammar.first)
     starts, before = np.insert(found.ends, 0, 0), np.insert(found.lines, 0, 0)
     if final and starts[-1] < len(raw):
         starts, before = np.append(starts, len(raw)), np.append(before, found.newlines)

@@ -61,10 +61,40 @@ class CsvFormat(Model):
         " or the quote itself: a doubled quote within quotes stands for one.",
     )
     encoding: str = Field("utf-8", description="A Python codec in which bytes below 0x80 are always ASCII.")
-    header: bool = Field(True, description="Whether the first record names the columns.")
+    comment: str | None = Field(
+        None, description="One ASCII character: a line that begins with it, outside quotes, is no record."
+    )
+    header: bool | Literal["search"] = Field(
+        True,
+        description="Whether the first record names the columns; search: the first one that names all of them, within"
+        " the first 200 lines and 64 kB, whatever stands above it.",
+    )
+    header_lines: int = Field(
+        1,
+        ge=1,
+        le=16,
+        description="How many records the header has; the texts of a column are joined by a space, from above.",
+    )
+    skip_lines: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="How many physical lines of each file are left out before the header or the first record, whatever"
+        " they hold.",
+    )
+    footer_lines: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="How many records at the end of each file are no data, such as a line of totals.",
+    )
+    short_rows: Literal["reject", "fill"] = Field(
+        "reject",
+        description="Whether a record with fewer fields than the header is rejected, or filled with nulls.",
+    )
     nulls: list[Word] = Field([""], description="Cells with exactly this text are null.")
 
-    @field_validator("delimiter", "quote", "escape")
+    @field_validator("delimiter", "quote", "escape", "comment")
     @classmethod
     def _one_character(cls, value: str | None) -> str | None:
         if value is not None and (len(value) != 1 or not (value == "\t" or " " <= value <= "~")):
@@ -81,6 +111,10 @@ class CsvFormat(Model):
         faults: list[tuple[Path_, str]] = []
         if self.delimiter in (self.quote, self.escape):
             faults.append((("delimiter",), "must differ from quote and escape"))
+        if self.comment and self.comment in (self.delimiter, self.quote, self.escape):
+            faults.append((("comment",), "must differ from delimiter, quote and escape"))
+        if self.header_lines > 1 and not self.header:
+            faults.append((("header_lines",), "makes no sense where `header` is false"))
         if faults:
             raise CrossFaults(faults)
         return self

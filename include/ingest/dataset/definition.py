@@ -204,6 +204,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
+_CSV_OF_LATE = ("comment", "header_lines", "skip_lines", "footer_lines", "short_rows")
 _SHAPING = ("columns", "csv", "key", "mode", "duplicates", "version", "target", "clean")
 
 
@@ -217,5 +218,8 @@ def fingerprint(dataset: Dataset, hook_code: str = "") -> str:
         values["hook_code"] = hook_code
     values["columns"] = list(values["columns"].items())
     values["csv"]["escape"] = dataset.csv.escape or dataset.csv.quote  # the default is the quote itself
+    for name in _CSV_OF_LATE:  # left out, they read a file as before there were any: it need not be loaded again
+        if values["csv"][name] == CsvFormat.model_fields[name].default:
+            del values["csv"][name]
     values["target"] = f"{dataset.schema_name}.{dataset.table_name}"
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]

@@ -33,6 +33,7 @@ class File(NamedTuple):
     size: int  # of its text
     data_offset: int  # of its first record, in its own text
     data_line: int
+    data_end: int | None = None  # where its last record ends, in its own text; None: with the text
 
     @property
     def end(self) -> int:

@@ -43,13 +43,13 @@ class Joined:
             yield _Reader(self, spans, stack)
 
     def ranges(self, offset: int, end: int, line: int) -> Iterator[Range]:
-        """The records in these bytes, file by file, without the headers. `line` is that of the first record."""
+        """The records in these bytes, file by file, without headers and footers. `line` is that of the first one."""
         for number in range(bisect_right(self.starts, offset) - 1, len(self.files)):
             file = self.files[number]
             if file.offset >= end:
                 return
             first = file.offset + file.data_offset
-            low, high = max(offset, first), min(end, file.end)
+            low, high = max(offset, first), min(end, file.end if file.data_end is None else file.offset + file.data_end)
             if low < high:
                 yield low, high, file.data_line if low == first else line
 

@@ -209,8 +209,8 @@ def test_utf_16_is_named(warehouse: psycopg.Connection, tmp_path: Path, encoding
     ("header", "said"),
     [
         (b"id\0,note", r"lacks id; it holds: id\x00, note"),
-        (b"id;note", "It is one field and holds ';': is that its `csv.delimiter`?"),
-        (b"id\tnote", r"It is one field and holds '\t'"),
+        (b"id;note", 'The header has one column and one `;`: set `csv.delimiter: ";"`.'),
+        (b"id\tnote", r'The header has one column and one `\t`: set `csv.delimiter: "\t"`.'),
         (b"\xff,note", "lacks id; it holds: \ufffd, note"),
     ],
 )

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from include.ingest.csv import scan
 from include.ingest.csv.grammar import Dialect
+from include.ingest.csv.preamble import BOM, start_of
 from include.ingest.csv.records import Block, Chunk, RecordTooLong, read_blocks
-from include.ingest.csv.scan import BOM, Layout, RecordNotEnded, scan_file
-from include.ingest.errors import IngestError, SourceChanged
+from include.ingest.csv.scan import Layout, RecordNotEnded, digest_of, scan_file
+from include.ingest.errors import IngestError, SourceChanged, SourceDamaged
 from include.ingest.source.local import LocalFile
 
 DOUBLED = Dialect()
@@ -30,6 +31,9 @@ DIALECTS = [
     Dialect(quote=None, escape=b"\\"),
     Dialect(b"\t", b"'"),
     Dialect(b"|", b"'", b"^"),
+    Dialect(comment=b"#"),
+    Dialect(b"|", b"'", b"^", b"%"),
+    Dialect(quote=None, comment=b"#"),
 ]
 BIG = 1 << 30
 
@@ -49,7 +53,11 @@ def reference(data: bytes, dialect: Dialect) -> list[Seen]:
 
 
 def walk(data: bytes, dialect: Dialect) -> tuple[list[Seen], int | None]:
-    """The records, and the line on which the text begins that never ends: a quoted field, or what is escaped."""
+    """The records, and the line on which the text begins that never ends: a quoted field, or what is escaped.
+
+    Comments are none, and begin nothing.
+    """
+    comment = dialect.comment[0] if dialect.comment else None
     quote = dialect.quote[0] if dialect.quote else None
     escape = dialect.escape[0] if dialect.escape else None
     base = len(BOM) if data.startswith(BOM) else 0
@@ -60,7 +68,11 @@ def walk(data: bytes, dialect: Dialect) -> tuple[list[Seen], int | None]:
         ends = byte == 10 or (byte == 13 and data[at + 1 : at + 2] != b"\n")
         line += ends
         inner = state == "quoted"
-        if escaped:
+        if state == "comment" or (at == start and byte == comment):
+            state = "comment"
+            if ends:
+                start, start_line, state = at + 1, line, "start"
+        elif escaped:
             escaped, state = False, "quoted" if inner else "field"
         elif byte == escape:
             escaped, state = True, "quoted" if inner else "field"
@@ -76,7 +88,7 @@ def walk(data: bytes, dialect: Dialect) -> tuple[list[Seen], int | None]:
             start, start_line, state = at + 1, line, "start"
         else:
             state = "start" if byte == dialect.delimiter[0] else "field"
-    if start < len(data):
+    if start < len(data) and state != "comment":
         found.append(Seen(start, data[start:], start_line))
     return found, opened if state == "quoted" else line if escaped else None
 
@@ -149,7 +161,8 @@ def records_of(file: Path, data: bytes, dialect: Dialect = DOUBLED, header: bool
 def csv_bytes(draw: st.DrawFn, dialect: Dialect) -> bytes:
     """Bytes in which everything that could mislead a reader is frequent, or a well-formed file."""
     delimiter, quote, escape = dialect.delimiter, dialect.quote or b'"', dialect.escape or b"\\"
-    special = [delimiter, quote, quote, b"\n", b"\r", b"\r\n", escape]
+    comment = dialect.comment or b"#"
+    special = [delimiter, quote, quote, b"\n", b"\r", b"\r\n", escape, comment]
     inner = st.sampled_from([*special, b"a", "é€".encode()])
     doubled = b"" if dialect.escape else quote
     mark = dialect.escape or b""
@@ -160,7 +173,8 @@ def csv_bytes(draw: st.DrawFn, dialect: Dialect) -> bytes:
     )
     neat = st.lists(field, min_size=1, max_size=3).map(delimiter.join)
     wild = st.lists(inner, max_size=8).map(b"".join)
-    lines = draw(st.lists(st.one_of(neat, neat, wild), max_size=8))
+    remark = st.lists(inner, max_size=4).map(lambda parts: comment + b"".join(parts))
+    lines = draw(st.lists(st.one_of(neat, neat, wild, *([remark] if dialect.comment else [])), max_size=8))
     end = draw(st.sampled_from([b"\n", b"\n", b"\r\n", b"\r"]))
     lines *= draw(st.sampled_from([1, 1, 1, 9]))  # bytes without a meaning are passed 64 at a time
     text = end.join(lines) + draw(st.sampled_from([b"", end, b"\r", b"\n\n"]))
@@ -224,7 +238,7 @@ def test_any_file_is_cut_as_the_reference_cuts_it(
         blocks = [list(read_blocks(LocalFile(scratch), dialect, part, block_bytes=sizes.block)) for part in many.chunks]
         whole = [one for part in few.chunks for one in seen(list(read_blocks(LocalFile(scratch), dialect, part)))]
     if header and wanted:
-        assert (many.header_offset, many.header_length) == (wanted[0].offset, len(wanted[0].raw))
+        assert many.header == ((wanted[0].offset, len(wanted[0].raw), wanted[0].line),)
         wanted = wanted[1:]
     assert [one for part in blocks for one in seen(part)] == wanted
     assert whole == wanted
@@ -239,6 +253,44 @@ def test_any_file_is_cut_as_the_reference_cuts_it(
     targets = range(starts[0], len(data), ceil(size / ceil(size / sizes.chunk))) if starts else ()
     cuts = {min((start for start in starts if start >= target), default=-1) for target in targets}
     assert {part.offset for part in many.chunks} == cuts - {-1}
+
+
+@QUICKLY
+@given(
+    files(), st.lists(st.sampled_from([b"", b"any", b'an "open', b"#", b"'"]), max_size=3), st.sampled_from([b"", BOM]),
+    st.sampled_from([b"\n", b"\r", b"\r\n"]), st.integers(0, 3), st.integers(1, 3), SIZES,
+)  # fmt: skip
+@example((Dialect(comment=b"#"), b'#"\n1\n#\n2\n#"'), [b'"'], b"", b"\n", 0, 1, Sizes(1, 1, 1, 1, 1))
+def test_what_stands_above_and_below_the_records_is_in_no_chunk(
+    scratch: Path, case: tuple[Dialect, bytes], above: list[bytes], mark: bytes, end: bytes, header: int, footer: int,
+    sizes: Sizes,
+) -> None:  # fmt: skip
+    dialect, body = case[0], case[1].removeprefix(BOM)
+    assume(not (end == b"\r" and body.startswith(b"\n")))
+    wanted, unended = walk(body, dialect)
+    assume(unended is None)
+    text = mark + b"".join(line + end for line in above)
+    scratch.write_bytes(text + body)
+    with LocalFile(scratch).open() as opened:
+        start = start_of("any.csv", opened, len(above))
+    assert start == (len(text), len(above) + 1)
+    moved = [Seen(one.offset + len(text), one.raw, one.line + len(above)) for one in wanted]
+    cut = partial(
+        scan_file, header=header > 0, header_records=header, footer_records=footer, start=start,
+        segment_bytes=sizes.segment, piece_bytes=sizes.piece, chunk_bytes=sizes.chunk, max_chunks=BIG,
+    )  # fmt: skip
+    if len(moved) < header + footer:
+        with pytest.raises(SourceDamaged, match=rf"the file ends after {max(0, len(moved) - header)} records of data"):
+            cut(LocalFile(scratch), dialect)
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scan, "PIECE_BYTES", sizes.piece)
+        layout = cut(LocalFile(scratch), dialect)
+    found = [list(read_blocks(LocalFile(scratch), dialect, part, block_bytes=sizes.block)) for part in layout.chunks]
+    assert [(one.offset, len(one.raw), one.line) for one in moved[:header]] == list(layout.header)
+    assert [one for blocks in found for one in seen(blocks)] == moved[header:-footer]
+    assert layout.end == moved[-footer].offset
+    assert layout.digest == digest_of(LocalFile(scratch), segment_bytes=sizes.segment)
 
 
 @pytest.mark.parametrize(("chunk_bytes", "lanes", "sizes"), [
@@ -268,7 +320,7 @@ def test_a_file_that_is_worth_it_fills_the_lanes(
 @given(files())
 def test_python_reads_each_record_as_it_reads_the_file(scratch: Path, case: tuple[Dialect, bytes]) -> None:
     dialect, data = case
-    assume(walk(data, dialect)[1] is None)
+    assume(walk(data, dialect)[1] is None and not dialect.comment)  # which Python does not know
     found = records_of(scratch, data, dialect)
     rows = [row for one in found for row in python_rows(one.raw, dialect)]
     assert rows == python_rows(data.removeprefix(BOM), dialect)
@@ -279,6 +331,7 @@ def test_python_reads_each_record_as_it_reads_the_file(scratch: Path, case: tupl
 @given(files())
 def test_arrow_sees_the_same_records(case: tuple[Dialect, bytes]) -> None:
     dialect, data = case
+    assume(not dialect.comment)
     widths = [len(python_rows(one.raw, dialect)[0]) for one in reference(data, dialect)]
     if widths:
         assert sorted(arrow_widths(data.removeprefix(BOM), dialect)) == sorted(widths)
@@ -336,14 +389,14 @@ def test_grammar(file: Path, dialect: Dialect, data: bytes, wanted: list[tuple[b
 )
 def test_header(file: Path, bom: bytes, data: bytes, header: int, records: int) -> None:
     layout = layout_of(file, bom + data, header=True, chunk=1)
-    assert (layout.size, layout.header_length) == (len(bom + data), header)
-    assert not header or layout.header_offset == len(bom)
+    assert (layout.size, sum(record.length for record in layout.header)) == (len(bom + data), header)
+    assert not header or layout.header[0].offset == len(bom)
     assert len(layout.chunks) == records
 
 
 def test_header_after_blank_lines(file: Path) -> None:
     layout = layout_of(file, b"\n\r\nid\n\n1\n", header=True)
-    assert (layout.header_offset, layout.header_length) == (3, 3)
+    assert layout.header == ((3, 3, 3),)
     assert layout.chunks == (Chunk(0, 7, 2, 5),)
 
 
