@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import chain
 from typing import NamedTuple
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from include.ingest.csv.grammar import Dialect
 from include.ingest.csv.records import Chunk
 from include.ingest.csv.scan import Layout, scan_file, step_for
 from include.ingest.dataset.definition import Dataset
+from include.ingest.drift.matching import BY_NAME
 from include.ingest.errors import HeaderMismatch
 from include.ingest.source import File, Source
 from include.ingest.source.packed import Limit
@@ -93,17 +95,30 @@ def _header(dataset: Dataset, dialect: Dialect, text: Source, layout: Layout) ->
 
 
 def _one_header(dataset: Dataset, files: Sequence[File], headers: Sequence[Header | None]) -> Header:
-    """The header that all files have."""
+    """The header that all files have; where unknown columns are ignored, with the names that any of them has."""
     first = headers[0]
     if first is None:
         return Header(len(dataset.columns), tuple(range(len(dataset.columns))))
     for file, header in zip(files, headers, strict=True):
-        if header is None or header[:2] != first[:2]:
+        if header is None or _layout(header, dataset) != _layout(first, dataset):
             raise HeaderMismatch(
                 f"{file.path}:1: its columns do not stand as in {files[0].path}, which is of the same run. Files of"
                 " one run have one header: deliver them so, or ingest them one by one by the form's path"
             )
-    return first
+    found = [header for header in headers if header is not None]
+    renamed = tuple(dict.fromkeys(chain.from_iterable(header.renamed for header in found)))
+    names = tuple(dict.fromkeys(chain.from_iterable(header.names for header in found)))
+    if len(names) == len(first.names):
+        return first._replace(renamed=renamed)
+    unknown = {header.names[place] for header in found for place in header.unknown}
+    places = tuple(place for place, name in enumerate(names) if name in unknown)
+    return first._replace(names=names, unknown=places, renamed=renamed)
+
+
+def _layout(header: Header, dataset: Dataset) -> tuple[object, ...]:
+    """What of a header decides how records are read."""
+    by_name = dataset.unknown_columns in BY_NAME
+    return header.fields, header.positions, by_name and [header.names[place] for place in header.unknown]
 
 
 def _digest(files: Sequence[File], seed: int) -> str:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from datetime import date, datetime
 from functools import cached_property, lru_cache
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -16,6 +16,9 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from include.ingest.dataset.sql_types import FLOATS, MOMENTS, NUMBERS, TEXTS, SqlType, ValueFault, read_value
+
+if TYPE_CHECKING:
+    from include.ingest.dataset.definition import Dataset
 
 NOT_TEXT = ("idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined")
 Path_ = tuple[str | int, ...]
@@ -136,7 +139,13 @@ class Column(Model):
     )
     nullable: bool = Field(False, description="Whether the value may be missing.")
     trim: bool = Field(False, description="Whether white space around the value is removed first.")
-    source: str | None = Field(None, description="The column's name in the file's header; its own name by default.")
+    source: str | list[str] | None = Field(
+        None,
+        min_length=1,
+        description="The column's name in the file's header, or a list of names of which a header holds one; its own"
+        " name by default.",
+        examples=["Order No.", ["order_no", "Order No."]],
+    )
     default: Word | None = Field(None, description="Text that stands in for a missing value.")
     formats: list[str] = Field([], description="strptime formats of dates and times, tried in order; ISO 8601 if none.")
     timezone: str = Field("UTC", description="IANA zone of timestamptz values that carry no offset.")
@@ -155,6 +164,17 @@ class Column(Model):
     @classmethod
     def _known_type(cls, value: str) -> str:
         SqlType.parse(value)
+        return value
+
+    @field_validator("source")
+    @classmethod
+    def _named_once(cls, value: str | list[str] | None) -> str | list[str] | None:
+        names = [value] if isinstance(value, str) else value or []
+        for name in names:
+            if not name.strip() or name != name.strip():
+                raise ValueError(f"{name!r} begins or ends with white space, or is empty: a header's names never do")
+            if names.count(name) > 1:
+                raise ValueError(f"{name} stands twice")
         return value
 
     @field_validator("timezone")
@@ -218,6 +238,12 @@ class Column(Model):
     def _scalar(self, value: str | int | float) -> pa.Scalar:
         text = _word(value)
         return pa.scalar(read_value(text, self.sql_type, self.timezone), self.sql_type.arrow)
+
+
+def sources_of(name: str, dataset: Dataset) -> tuple[str, ...]:
+    """The names that a column may have in a file's header, in the order in which they are looked for."""
+    source = dataset.columns[name].source
+    return (name,) if source is None else (source,) if isinstance(source, str) else tuple(source)
 
 
 _ORDERED = (*NUMBERS, *MOMENTS)
