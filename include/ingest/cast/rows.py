@@ -151,8 +151,8 @@ def read_header(raw: bytes, dataset: Dataset, dialect: Dialect, file: str) -> He
         what = storable_text("; it ".join(fault.what for fault in faults))[: 2 * HEADER_LIMIT]
         ways_out = " ".join(dict.fromkeys(fault.way_out for fault in faults))
         raise HeaderMismatch(f"{file}:1: the header {what}; it holds: {held}.{_delimiter_hint(header)} {ways_out}")
-    names = tuple(storable_text(name) for name in header)
-    return Header(len(header), found.positions, names, found.unknown, found.renamed)
+    titles = tuple(storable_text(name) for name in header)
+    return Header(len(header), found.positions, titles, found.unknown, found.renamed)
 
 
 def _delimiter_hint(header: Sequence[str]) -> str:

@@ -134,6 +134,13 @@ class Dataset(Model):
     )
     postgres_conn_id: str = Field("warehouse", min_length=1, description="Airflow connection of the warehouse.")
 
+    @field_validator("missing_columns", mode="before")
+    @classmethod
+    def _fail_or_null(cls, value: object) -> object:
+        if value not in ("fail", "null", None):
+            raise ValueError("must be fail or null")
+        return None if value == "null" else value
+
     @field_validator("source")
     @classmethod
     def _renders(cls, value: str) -> str:

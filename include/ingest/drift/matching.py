@@ -31,7 +31,7 @@ def match(header: Sequence[str], dataset: Dataset) -> Match:
     renamed = tuple(
         (column, name) for column, name in names.items() if name not in (None, sources_of(column, dataset)[0])
     )
-    return Match(positions, unknown, renamed)  # type: ignore[arg-type]
+    return Match(positions, unknown, renamed)
 
 
 def _first_held(header: Sequence[str], names: Sequence[str]) -> str | None:

@@ -13,9 +13,7 @@ from include.ingest.dataset.columns import Column
 TEXT = Column.model_validate({"type": "text", "nullable": True})
 
 
-Found = tuple[
-    int, str, str, pa.Array
-]  # a row at fault: its number, rule, reason, and the cells of which its own is bad
+Found = tuple[int, str, str, pa.Array]  # a row at fault: number, rule, reason, and the cells of which its own is bad
 
 
 def rescue(fields: Mapping[str, pa.Array], nulls: Sequence[str]) -> tuple[pa.Array, list[Found]]:
