@@ -132,7 +132,7 @@ def _faults(error: ValidationError) -> Iterator[tuple[Path_, str]]:
             yield where, _message(fault, where)
 
 
-_UNION_PARTS = {"str", "int", "float", "bool", "list[str]", "function-before[_iso(), union[int,float,str]]"}
+_UNION_PARTS = {"str", "int", "float", "bool", "function-before[_iso(), union[int,float,str]]"}
 
 
 def _path(loc: tuple[str | int, ...]) -> Path_:

@@ -142,7 +142,7 @@ def start_run(cursor: Cursor, values: dict[str, Any]) -> None:
         " %(target_oid)s, %(plan_seconds)s,"
         " %(header)s, %(unknown_columns)s, %(unknown_policy)s, %(missing_columns)s, %(renamed_columns)s,"
         " %(columns_come)s, %(columns_gone)s)",
-        {"target_oid": None, **values},
+        {**dict.fromkeys(("target_oid", *column_values(Drift(), None))), **values},
     )
 
 

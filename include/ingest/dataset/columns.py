@@ -166,10 +166,14 @@ class Column(Model):
         SqlType.parse(value)
         return value
 
-    @field_validator("source")
+    @field_validator("source", mode="before")
     @classmethod
-    def _named_once(cls, value: str | list[str] | None) -> str | list[str] | None:
-        names = [value] if isinstance(value, str) else value or []
+    def _named_once(cls, value: Any) -> Any:
+        if value is None:
+            return value
+        names = [value] if isinstance(value, str) else value
+        if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+            raise ValueError("must be a name or a list of names, in quotes where a name is a number")
         for name in names:
             if not name.strip() or name != name.strip():
                 raise ValueError(f"{name!r} begins or ends with white space, or is empty: a header's names never do")

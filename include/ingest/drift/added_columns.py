@@ -23,14 +23,18 @@ KIND = TEXT.sql_type.name
 
 
 def added_before(cursor: Cursor, dataset: Dataset) -> dict[str, str]:
-    """Columns that earlier runs of the dataset added and the target still has, each with its name in the file."""
+    """Columns that earlier runs of the dataset added, each with its name in the file.
+
+    Not those that the target has lost since, or that somebody has made something else of.
+    """
     name = targets.identifier(dataset)
     return dict(
         cursor.execute(
             "SELECT c.column_name, c.header_name FROM millrace.added_column c JOIN pg_attribute a"
             " ON a.attrelid = to_regclass(%s) AND a.attname = c.column_name AND NOT a.attisdropped"
+            " AND NOT a.attnotnull AND format_type(a.atttypid, a.atttypmod) = %s"
             " WHERE c.target = %s AND c.dataset = %s ORDER BY 1",
-            [name.as_string(cursor), _target(dataset), dataset.name],
+            [name.as_string(cursor), KIND, _target(dataset), dataset.name],
         ).fetchall()
     )
 
@@ -50,9 +54,9 @@ def check_added(cursor: Cursor, dataset: Dataset, target: targets.Target, drift:
     if taken:
         kinds = ", ".join(f"{name} ({target.columns[name]})" for name in taken)
         raise TargetMismatch(
-            f"target {dataset.target}: the file brings {_listed(drift, taken)}, and the table has a column of that name"
-            f" that Millrace did not add: {kinds}. Name it under `columns` in {dataset.name}.yaml, with its type, or"
-            " rename the table's column"
+            f"target {dataset.target}: the file brings {_listed(drift, taken)}, and the table's column of that name is"
+            f" taken: {kinds}. It would have to be {KIND}, and empty or one that Millrace has added. Name it under"
+            f" `columns` in {dataset.name}.yaml, with its type, or rename the table's column"
         )
 
 
