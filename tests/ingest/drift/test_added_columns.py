@@ -1,4 +1,4 @@
-"""`unknown_columns: add`: the table gets the columns that a file brings, with the rows that bring them or not at all."""
+"""`unknown_columns: add`: the table gets the columns that a file brings, with the rows that bring them or never."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ def test_a_column_of_somebody_else_is_not_written_to(
     ingest(warehouse, dataset, HEADER + "1,a,1\n", tmp_path)
     warehouse.execute(f"ALTER TABLE items ADD COLUMN {clause}")
     before = rows(warehouse, ALL)
-    with pytest.raises(TargetMismatch, match="brings Currency, and the table.s column of that name is taken"):
+    with pytest.raises(TargetMismatch, match="brings Currency, and the table's column of that name is taken"):
         ingest(warehouse, dataset, WIDE + "1,a,1,EUR\n", tmp_path)
     assert rows(warehouse, ALL) == before
     ingest(warehouse, dataset, HEADER + "1,b,1\n", tmp_path)

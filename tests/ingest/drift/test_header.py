@@ -236,9 +236,18 @@ def test_the_same_bytes_under_another_name_are_other_cells(warehouse: psycopg.Co
         (RENAMED.replace("name]", "price]"), "items.yaml:9: columns.price.source: price is a name of column label as"),
         (RENAMED.replace("name]", "label]"), "items.yaml:8: columns.label.source: label stands twice"),
         (RENAMED.replace("name]", '" name"]'), "items.yaml:8: columns.label.source: ' name' begins or ends with white"),
-        (RENAMED.replace("[label, Label Text, name]", "[]"), "items.yaml:8: columns.label.source: "),
-        (RENAMED.replace("[label, Label Text, name]", "5"), "items.yaml:8: columns.label.source: "),
-        (RENAMED.replace("[label, Label Text, name]", "[5]"), "items.yaml:8: columns.label.source.0: "),
+        (
+            RENAMED.replace("[label, Label Text, name]", "[]"),
+            "items.yaml:8: columns.label.source: must be a name or a list",
+        ),
+        (
+            RENAMED.replace("[label, Label Text, name]", "5"),
+            "items.yaml:8: columns.label.source: must be a name or a list",
+        ),
+        (
+            RENAMED.replace("[label, Label Text, name]", "[5]"),
+            "items.yaml:8: columns.label.source: must be a name or a list",
+        ),
     ],
 )
 def test_faults_of_the_dataset_file(tmp_path: Path, text: str, fault: str) -> None:
