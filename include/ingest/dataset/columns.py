@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from datetime import date, datetime
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -16,9 +16,6 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from include.ingest.dataset.sql_types import FLOATS, MOMENTS, NUMBERS, TEXTS, SqlType, ValueFault, read_value
-
-if TYPE_CHECKING:
-    from include.ingest.dataset.definition import Dataset
 
 NOT_TEXT = ("idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined")
 Path_ = tuple[str | int, ...]
@@ -242,12 +239,6 @@ class Column(Model):
     def _scalar(self, value: str | int | float) -> pa.Scalar:
         text = _word(value)
         return pa.scalar(read_value(text, self.sql_type, self.timezone), self.sql_type.arrow)
-
-
-def sources_of(name: str, dataset: Dataset) -> tuple[str, ...]:
-    """The names that a column may have in a file's header, in the order in which they are looked for."""
-    source = dataset.columns[name].source
-    return (name,) if source is None else (source,) if isinstance(source, str) else tuple(source)
 
 
 _ORDERED = (*NUMBERS, *MOMENTS)

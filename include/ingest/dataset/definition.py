@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from include.ingest.dataset import interval, template
-from include.ingest.dataset.columns import _ORDERED, Column, CrossFaults, CsvFormat, Model, Path_, sources_of
+from include.ingest.dataset.columns import _ORDERED, Column, CrossFaults, CsvFormat, Model, Path_
 from include.ingest.dataset.sql_types import JSONS
 
 RESERVED = ("processed_at", "source_version")
@@ -181,6 +181,12 @@ _NO_IDENTIFIER = f"a column's name is up to {LONGEST_NAME} letters, digits and _
 def is_reserved(name: str) -> bool:
     """Whether a column's name is one that Millrace or PostgreSQL keeps for itself."""
     return name in (*RESERVED, *SYSTEM_COLUMNS) or name.startswith("millrace_")
+
+
+def sources_of(name: str, dataset: Dataset) -> tuple[str, ...]:
+    """The names that a column may have in a file's header, in the order in which they are looked for."""
+    source = dataset.columns[name].source
+    return (name,) if source is None else (source,) if isinstance(source, str) else tuple(source)
 
 
 def _wrong_names(dataset: Dataset) -> Iterator[tuple[Path_, str]]:

@@ -27,6 +27,8 @@ def added_before(cursor: Cursor, dataset: Dataset) -> dict[str, str]:
 
     Not those that the target has lost since, or that somebody has made something else of.
     """
+    if dataset.unknown_columns != "add":
+        return {}
     name = targets.identifier(dataset)
     return dict(
         cursor.execute(

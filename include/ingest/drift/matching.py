@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from include.ingest.dataset.columns import sources_of
-from include.ingest.dataset.definition import Dataset
+from include.ingest.dataset.definition import Dataset, sources_of
 from include.ingest.dataset.identifier import identifier_of
 
 ABSENT = -1  # in the place of a column's position: the file lacks it

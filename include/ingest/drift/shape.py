@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from include.ingest.cast.rows import Header
-from include.ingest.dataset.columns import Column, sources_of
-from include.ingest.dataset.definition import Dataset
+from include.ingest.dataset.columns import Column
+from include.ingest.dataset.definition import Dataset, sources_of
 from include.ingest.dataset.identifier import identifier_of
 from include.ingest.drift.matching import ABSENT
 from include.ingest.drift.rescued_cells import TEXT as ADDED
