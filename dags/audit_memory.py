@@ -26,7 +26,7 @@ from typing import Any
 from airflow.sdk import Asset, Param, dag, task
 
 from include import bridge, slots
-from include.bridge import clock, memory
+from include.bridge import clock, memory, reasons
 
 leaks = Asset("memory.leaks")
 
@@ -39,7 +39,9 @@ def judge() -> list[dict[str, Any]]:
     params = memory.params()
     with memory.warehouse() as connection:
         try:
-            suspected = audit.judge_all(connection, params["hours"], only=params["processes"], forced=params["force"])
+            suspected = audit.judge_all(
+                connection, params["hours"], only=params["processes"], forced=bool(params["force"])
+            )
         except MemoryAuditError as fault:
             raise memory.give_up(str(fault)) from fault
         bridge.report("judged", **history.verdicts(connection), to_be_profiled=len(suspected))
@@ -60,7 +62,7 @@ def prove(process: dict[str, Any]) -> bool:
     return fault is None
 
 
-@task(trigger_rule="none_failed", outlets=[leaks], on_failure_callback=memory.notifiers())
+@task(trigger_rule="none_failed", outlets=[leaks], on_failure_callback=[reasons.say, *memory.notifiers()])
 def flag_leaks() -> list[str]:
     from include.memory import audit, history
 
@@ -85,6 +87,8 @@ def flag_leaks() -> list[str]:
     default_args={
         **slots.place("memory"),
         "on_retry_callback": clock.say_if_ahead,
+        "on_failure_callback": reasons.say,
+        "retry_policy": reasons.NoRetry(),
         "priority_weight": 10,  # its pool is small, its tasks are short; no DAG of others is to hold it up
         "owner": "platform",
         "retries": 2,
@@ -97,7 +101,7 @@ def flag_leaks() -> list[str]:
         "hours": Param(48, type="number", minimum=1, maximum=720, title="Hours", description="How far to look back"),
         "seconds": Param(30, type="number", minimum=1, maximum=300, title="Seconds", description="A profile's window"),
         "depth": Param(8, type="integer", minimum=1, maximum=50, title="Depth", description="Frames of a traceback"),
-        "force": Param(False, type="boolean", title="Force", description="Profile every chosen process now"),
+        "force": Param(False, type=["null", "boolean"], title="Force", description="Profile every chosen process now"),
         "alert": Param("fail", enum=["fail", "asset"], title="Alert",
                        description="Fail once for each new leak, or only emit the asset memory.leaks"),
     },

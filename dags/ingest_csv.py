@@ -21,8 +21,8 @@ that holds it: the run has the file and the version of that interval's scheduled
 `airflow backfill create --dag-id ingest_orders --from-date 2026-01-01 --to-date 2026-01-31` (on the local stack
 `./run airflow …`), once the DAG is unpaused: a new one is paused. An older file never overwrites rows of a newer one.
 
-**When it fails:** `reason` in `millrace.ingest_run`, or the failed task's log, names the file and line, or the
-difference, and what to do. The target is as it was before the run. Rejected rows are in
+**When it fails:** the note of the run, the last lines of the failed task's log, and `reason` in `millrace.ingest_run`
+name the file and line, or the difference, and what to do. The target is as it was before the run. Rejected rows are in
 `millrace.rejected_row` under the run's id.
 """
 
@@ -35,7 +35,7 @@ from airflow.sdk import DAG, Asset, Param, PokeReturnValue, dag, task
 from airflow.timetables.interval import CronDataIntervalTimetable
 
 from include import bridge, slots
-from include.bridge import clock, ingest
+from include.bridge import clock, ingest, reasons
 from include.ingest.dataset.definition import Dataset
 
 
@@ -109,6 +109,8 @@ def ingest_csv(dataset: Dataset) -> DAG:
         default_args={
             **slots.place("ingest"),
             "on_retry_callback": clock.say_if_ahead,
+            "on_failure_callback": reasons.say,
+            "retry_policy": reasons.NoRetry(),
             "owner": dataset.owner,
             "retries": 3,
             "retry_delay": timedelta(seconds=10),
@@ -132,7 +134,7 @@ def _form(dataset: Dataset) -> dict[str, Param]:
     limit = dataset.reject_limit
     form = {
         "path": Param(None, type=["null", "string"], title="File", description=_which_file(dataset)),
-        "force": Param(False, type="boolean", title="Force",
+        "force": Param(False, type=["null", "boolean"], title="Force",
                        description="Ingest the file even if its content was already ingested"),
         "chunk_bytes": Param(None, type=["null", "integer"], minimum=1, title="Chunk size in bytes",
                              description=f"Empty: {dataset.chunk_bytes:,}"),
@@ -150,8 +152,8 @@ def _which_file(dataset: Dataset) -> str:
         "the logical date itself"
     )  # fmt: skip
     return (
-        f"Path or URL of a file. Empty: {dataset.source}, with the dates of {held}. Its rows have the version of that"
-        " interval in any case, so files of newer intervals win over them"
+        f"Path or URL of a file. Empty: {ingest.shown_source(dataset)}, with the dates of {held}. Its rows have the"
+        " version of that interval in any case, so files of newer intervals win over them"
     )
 
 

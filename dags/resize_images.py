@@ -28,7 +28,7 @@ from uuid import UUID
 from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, Param, dag, task
 
 from include import bridge, slots
-from include.bridge import clock, images
+from include.bridge import clock, images, reasons
 
 uploads = Asset("images.uploads", watchers=[AssetWatcher(name="images_waiting", trigger=images.ImagesWaiting())])
 resized = Asset("images.resized")
@@ -80,6 +80,8 @@ def account() -> dict[str, int]:
     default_args={
         **slots.place("images"),
         "on_retry_callback": clock.say_if_ahead,
+        "on_failure_callback": reasons.say,
+        "retry_policy": reasons.NoRetry(),
         "owner": "data",
         "retries": 3,
         "retry_delay": timedelta(seconds=5),
@@ -88,7 +90,7 @@ def account() -> dict[str, int]:
     params={
         "path": Param(None, type=["null", "string"], title="Folder",
                       description="Folder of pictures to import, or s3://connection@bucket/prefix. Empty: none"),
-        "everything": Param(False, type="boolean", title="Everything",
+        "everything": Param(False, type=["null", "boolean"], title="Everything",
                             description="Also render again all stored pictures whose recipes have changed"),
     },
     is_paused_upon_creation=False,

@@ -25,7 +25,13 @@ from stack import databases
 from stack.ports import free_port, scratch_folder
 from stack.postgres import PostgresServer
 
-pytest_plugins = ["include.memory.tasks.pytest_plugin", "pytester", "tests.tools", "tests.own_process", "tests.slow"]
+pytest_plugins = [
+    "include.memory.tasks.pytest_plugin",
+    "pytester",
+    "tests.runner.tools",
+    "tests.runner.own_process",
+    "tests.runner.slow",
+]
 TEMPLATE = "millrace_template"
 PASSWORDS = {"airflow": "airflow-secret", "ingest": "ingest-secret"}
 # A test's data need not survive the machine.

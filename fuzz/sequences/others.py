@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import psycopg
@@ -74,11 +75,12 @@ class Others:
     def _finish(self, write: Write, place: Place) -> None:
         """The open transaction writes the table at last and ends."""
         connection = self._open.pop(write.slot, None)
-        if connection is None or place.misfit:
+        if connection is None:
             return
-        change(connection, write, place)
-        connection.execute("COMMIT")
-        connection.close()
+        with closing(connection):
+            if not place.misfit:
+                change(connection, write, place)
+                connection.execute("COMMIT")
 
     def _truncate(self, write: Write, place: Place) -> None:
         self._run(place, "TRUNCATE {table}")

@@ -13,11 +13,11 @@ from urllib.parse import unquote, urlsplit
 import psycopg
 from airflow.sdk import Connection, get_current_context
 from airflow.sdk.configuration import conf
-from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
+from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from include import slots
-from include.bridge import WAREHOUSE, connected, dsn
+from include.bridge import WAREHOUSE, connected, dsn, reasons
 from include.images.callbacks import Callbacks
 from include.images.doorbell import rings
 from include.images.store import FolderStore, Store
@@ -101,7 +101,7 @@ def take_in(connection: psycopg.Connection) -> dict[str, int]:
     params, daily = context["params"], context["dag_run"].run_type == "scheduled"
     place = folder(params["path"]) if params["path"] else inbox() if daily else None
     if params["path"] and isinstance(place, Path) and not place.is_dir():
-        raise AirflowFailException(f"there is no folder {place}: trigger the run again with another path")
+        raise reasons.stop(f"there is no folder {place}: trigger the run again with another path")
     counts = sweep.sweep(connection, store(), place, owner="sweep") if place else {}
     if daily:
         counts |= tidy.tidy(connection, store())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -12,10 +13,10 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 import psycopg
 from airflow.sdk import get_current_context, timezone
-from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException, AirflowRuntimeError, ErrorType
+from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError, ErrorType
 from jinja2 import TemplateError
 
-from include.bridge import connected, log, report
+from include.bridge import connected, log, reasons, report
 from include.ingest import ledger
 from include.ingest.dataset import interval
 from include.ingest.dataset.definition import Dataset, DeleteLimit, RejectLimit
@@ -95,21 +96,29 @@ def _order(dataset: Dataset) -> tuple[Order, SourceUnnamed | None]:
     except SourceUnnamed as error:
         place, fault = dataset.source, error
     name = f"{dag_run.dag_id}/{dag_run.run_id}"
-    return Order(run_id(), place, found.start, params["force"], name, storage()), fault
+    return Order(run_id(), place, found.start, bool(params["force"]), name, storage()), fault
 
 
 def _rendered(dataset: Dataset, found: Interval) -> str:
     """The source for an interval, by Airflow's own templates."""
     context: dict[str, Any] = dict(get_current_context())
-    inbox = os.environ.get("MILLRACE_INBOX", "/var/lib/millrace/inbox")
     try:
-        return str(context["task"].render_template(dataset.source, {**context, **_dates(found), "inbox": inbox}))
+        return str(context["task"].render_template(dataset.source, {**context, **_dates(found), "inbox": _inbox()}))
     except Exception as error:
         if not _is_final(error):
             raise
         raise SourceUnnamed(
             f"dataset {dataset.name}: source {dataset.source!r} can't be rendered: {error}. Fix the field `source`"
         ) from error
+
+
+def shown_source(dataset: Dataset) -> str:
+    """The dataset's source with the real folder in it, for the trigger form."""
+    return re.sub(r"\{\{\s*inbox\s*\}\}", lambda _: _inbox(), dataset.source)
+
+
+def _inbox() -> str:
+    return os.environ.get("MILLRACE_INBOX", "/var/lib/millrace/inbox")
 
 
 def _is_final(error: Exception) -> bool:
@@ -198,7 +207,7 @@ def warehouse(dataset: Dataset) -> Iterator[psycopg.Connection]:
                 raise
             with suppress(psycopg.OperationalError), connection.cursor() as cursor:
                 ledger.note_reason(cursor, run_id(), str(error))
-            raise AirflowFailException(str(error)) from error
+            raise reasons.stop(str(error)) from None
 
 
 def last_try() -> bool:

@@ -10,9 +10,9 @@ from typing import Any
 
 import psycopg
 from airflow.sdk import get_current_context
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException
 
-from include.bridge import WAREHOUSE, connected
+from include.bridge import WAREHOUSE, connected, reasons
 
 NOTIFIERS = "MILLRACE_MEMORY_NOTIFIERS"
 
@@ -32,9 +32,9 @@ def run_id() -> str:
     return str(get_current_context()["run_id"])
 
 
-def give_up(reason: str) -> Exception:
+def give_up(reason: str) -> BaseException:
     """What fails the task, without a retry."""
-    return AirflowFailException(reason)
+    return reasons.stop(reason)
 
 
 def nothing_to_say() -> Exception:

@@ -9,15 +9,16 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from samples.pictures import encoded, photo
+from samples.landscapes import landscape, logo
+from samples.pictures import encoded
 from stack.api import AirflowApi
 
 # A name, and what makes each another kind of picture.
 PICTURES: dict[str, Callable[[int], bytes]] = {
-    "landscape.jpg": lambda seed: encoded(photo(2400, 1600, seed), quality=90),
-    "portrait.jpg": lambda seed: encoded(photo(1500, 2000, seed + 1), quality=90),
-    "logo.png": lambda seed: encoded(photo(640, 640, seed + 2).convert("RGBA"), "PNG"),
-    "torn.jpg": lambda seed: encoded(photo(800, 600, seed + 3))[:9000],
+    "landscape.jpg": lambda seed: encoded(landscape(2400, 1600, seed), quality=90),
+    "portrait.jpg": lambda seed: encoded(landscape(1500, 2000, seed + 1), quality=90),
+    "logo.png": lambda seed: encoded(logo(600 + seed % 100), "PNG"),
+    "torn.jpg": lambda seed: encoded(landscape(800, 600, seed + 2))[:9000],
 }
 LIMIT_SECONDS = 60.0
 

@@ -123,6 +123,11 @@ class Airflow:
         path = f"dags/{dag}/dagRuns/{quote(run_id, safe='')}/taskInstances/{task}/logs/1"
         return json.dumps(self.api.get(path, full_content=True))
 
+    def notes(self, dag: str, run_id: str) -> dict[str, str]:
+        """The notes of the run's tasks, and under `run` its own."""
+        run = self.api.get(f"dags/{dag}/dagRuns/{quote(run_id, safe='')}")
+        return {"run": run["note"] or "", **{task["task_id"]: task["note"] or "" for task in self.tasks(dag, run_id)}}
+
     def warehouse(self) -> psycopg.Connection:
         """A connection to the warehouse."""
         return psycopg.connect(self.settings.database_url("warehouse"), autocommit=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +90,7 @@ def test_a_run_without_date_and_path_says_so(airflow: Airflow) -> None:
     assert airflow.outcome(dag, run) == "failed"
     words = "this run has no logical date, so its file has no name: give a date or a path"
     assert airflow.ledger(dag, run) == ("failed", "{{ inbox }}/dateless/dateless_{{ ds }}.csv", words)
-    assert words in airflow.log(dag, run, "account")
+    assert words in " ".join(_said(airflow.log(dag, run, "account")))
 
 
 def test_a_date_is_one_file_and_one_version_through_every_door(airflow: Airflow) -> None:
@@ -126,7 +128,7 @@ def test_rows_that_are_stale_are_warned_of(airflow: Airflow) -> None:
         assert airflow.outcome(dag, run) == "success"
     words = "1 of 1 rows are older than the table's, and changed nothing"
     assert airflow.ledger(dag, run, "status, stale, reason") == ("done", 1, words)
-    assert words in airflow.log(dag, run, "account")
+    assert words in " ".join(_said(airflow.log(dag, run, "account")))
     events = airflow.api.get("assets/events", source_dag_id=dag)["asset_events"]
     told = sorted((event["extra"]["stale"], event["extra"]["reason"] or "") for event in events)
     assert told == [(0, ""), (1, words)]
@@ -214,6 +216,19 @@ def test_over_the_limit_the_run_fails_with_its_reason(airflow: Airflow) -> None:
         assert connection.execute(left).fetchone() == (0,)
     tries = {task["task_id"]: task["try_number"] for task in airflow.tasks(dag, run)}
     assert tries == {"plan": 1, "load": 0, "merge": 0, "account": 1}, "no retry can help"
+    for task in ("plan", "account"):
+        *first, last = _said(airflow.log(dag, run, task))[-4:]
+        reason = r"limited_2026-03-05.csv: 2 rows were rejected .* WHERE run_id = '[0-9a-f-]{36}'$"
+        assert re.match(reason, " ".join(first)), "the reason comes last"
+        assert re.match("Folder: .*/inbox/limited/$", last)
+        assert "Traceback" not in airflow.log(dag, run, task)
+        assert "error_detail" not in airflow.log(dag, run, task)
+    assert airflow.notes(dag, run)["plan"].startswith("**Failed.** limited_2026-03-05.csv")
+    assert airflow.notes(dag, run)["run"].startswith("**Failed.** limited_2026-03-05.csv")
+    airflow.deliver("limited", "2026-03-05", HEADER + "1,a,1\n")
+    airflow.api.post(f"dags/{dag}/clearTaskInstances", {"dry_run": False, "only_failed": False, "dag_run_id": run})
+    assert airflow.outcome(dag, run) == "success"
+    assert set(airflow.notes(dag, run).values()) == {""}, "what failed before is no longer said"
 
 
 def test_a_file_that_goes_during_the_run_is_named_once_nothing_is_tried_again(airflow: Airflow, gone: str) -> None:
@@ -278,3 +293,9 @@ def test_a_wrong_dataset_file_names_file_line_and_field(airflow: Airflow) -> Non
     finally:
         file.unlink()
     until(lambda: not errors(), "the import error to go")
+
+
+def _said(log: str) -> list[str]:
+    """The lines of a log, without the marks of groups."""
+    events = [line["event"] for line in json.loads(log)["content"]]
+    return [event for event in events if not event.startswith("::")]

@@ -37,7 +37,7 @@ def test_exit_codes_and_account(dsn: str, tmp_path: Path) -> None:
     file.write_text("id,label,price\nx,one,1\ny,uno,1\n")
     over = run("run", dataset, file, "--dsn", dsn, "--json")
     assert (over.returncode, json.loads(over.stdout)["status"]) == (3, "failed")
-    assert "over the limit of 1 rows" in over.stderr
+    assert "over the limit of 1 row" in over.stderr
 
     absent = run("run", dataset, tmp_path / "absent.csv", "--dsn", dsn, "--json")
     assert (absent.returncode, json.loads(absent.stdout)["status"]) == (1, "failed")

@@ -34,7 +34,7 @@ class RejectLimit(Model):
         """A sentence that says which limit is exceeded, or None."""
         said = f"{rejected:,} of {read:,} rows were rejected: over the limit of"
         if self.rows is not None and rejected > self.rows:
-            return f"{said} {self.rows:,} rows"
+            return f"{said} {self.rows:,} row{'' if self.rows == 1 else 's'}"
         if self.ratio is not None and rejected > self.ratio * read:
             return f"{said} {self.ratio * 100:g} %"
         return None
@@ -52,7 +52,7 @@ class DeleteLimit(Model):
         """A sentence that says which limit is exceeded, or None."""
         said = f"{deleted:,} of the table's {before:,} rows would be deleted: over the limit of"
         if self.rows is not None and deleted > self.rows:
-            return f"{said} {self.rows:,} rows"
+            return f"{said} {self.rows:,} row{'' if self.rows == 1 else 's'}"
         if self.ratio is not None and deleted > self.ratio * before:
             return f"{said} {self.ratio * 100:g} %"
         return None

@@ -198,7 +198,7 @@ def test_the_command_line_lifts_the_limit(dsn: str, tmp_path: Path) -> None:
     file.write_text(HEADER)
     over = run(*command)
     assert (over.returncode, json.loads(over.stdout)["status"]) == (3, "failed")
-    assert "3 of the table's 3 rows would be deleted: over the limit of 1 rows" in over.stderr
+    assert "3 of the table's 3 rows would be deleted: over the limit of 1 row" in over.stderr
     assert run(*command, "--delete-rows", "3").returncode == 3, "the ratio is a limit still"
     lifted = run(*command, "--delete-rows", "3", "--delete-ratio", "1")
     assert (lifted.returncode, json.loads(lifted.stdout)["deleted"]) == (0, 3)

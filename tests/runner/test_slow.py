@@ -6,22 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.slow import listed
+from tests.runner.slow import listed
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 
 
 def test_each_of_the_list_is_a_test() -> None:
     for name in listed():
         file, _, function = name.partition("::")
-        assert f"def {function}(" in (REPOSITORY / file).read_text(), f"tests/slow.txt: {name}"
+        assert f"def {function}(" in (REPOSITORY / file).read_text(), f"tests/runner/slow.txt: {name}"
 
 
 def test_the_list_is_of_what_took_long(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     pytester.makeconftest(
-        "import pathlib\nfrom tests import slow\nslow.LIST = pathlib.Path(__file__).with_name('slow.txt')\n"
-        "pytest_plugins = ['tests.slow']\n"
+        "import pathlib\nfrom tests.runner import slow\nslow.LIST = pathlib.Path(__file__).with_name('slow.txt')\n"
+        "pytest_plugins = ['tests.runner.slow']\n"
     )
     pytester.makepyfile(
         test_some="import pytest, time\n@pytest.mark.parametrize('n', range(3))\ndef test_long(n): time.sleep(0.2)\n"

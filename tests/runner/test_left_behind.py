@@ -14,7 +14,7 @@ import pytest
 from tests.__main__ import PARALLEL, QUICK, WHOLE, arguments_of
 from tests.waiting import until
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 # A test that starts a daemon, as a stack is one, writes into the temporary folder, and tells where both are.
 STUCK = """
 import os, subprocess, sys, tempfile, time

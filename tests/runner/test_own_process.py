@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 ALONE = """
 import os, sys
 import pytest
@@ -27,7 +27,7 @@ DIES = "def test_dies():\n    print('last words', flush=True)\n    os._exit(3)\n
 @pytest.fixture
 def folder(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
-    pytester.makeconftest("pytest_plugins = ['tests.own_process']")
+    pytester.makeconftest("pytest_plugins = ['tests.runner.own_process']")
     pytester.makepyfile(test_alone=ALONE, test_beside="import os\ndef test_here(): pass\n")
     return pytester
 

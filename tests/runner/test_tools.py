@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools import RIGHTS, TOOLS, missing
+from tests.runner.tools import RIGHTS, TOOLS, missing
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 NEEDY = """
 import pytest
 
@@ -38,7 +38,7 @@ def needy(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
 
 
 def test_a_run_of_a_folder_says_what_it_leaves_out(needy: pytest.Pytester) -> None:
-    done = needy.runpytest_subprocess("-p", "tests.tools", "-ra", ".")
+    done = needy.runpytest_subprocess("-p", "tests.runner.tools", "-ra", ".")
     done.assert_outcomes(passed=1, skipped=2)
     done.stdout.fnmatch_lines([
         *[f"not tried here: {tool.tries} (apt-get install {tool.packages})" for tool in TOOLS.values()],
@@ -48,14 +48,14 @@ def test_a_run_of_a_folder_says_what_it_leaves_out(needy: pytest.Pytester) -> No
 
 
 def test_so_do_its_workers(needy: pytest.Pytester) -> None:
-    done = needy.runpytest_subprocess("-p", "tests.tools", "-ra", "-n", "2")
+    done = needy.runpytest_subprocess("-p", "tests.runner.tools", "-ra", "-n", "2")
     done.assert_outcomes(passed=1, skipped=2)
     done.stdout.fnmatch_lines(["not tried here: monitoring (apt-get install prometheus)", "SKIPPED * prometheus"])
 
 
 @pytest.mark.parametrize("named", ["test_needy.py::test_one", "test_needy.py"])
 def test_a_test_that_was_named_fails_with_what_to_type(needy: pytest.Pytester, named: str) -> None:
-    done = needy.runpytest_subprocess("-p", "tests.tools", "-ra", named)
+    done = needy.runpytest_subprocess("-p", "tests.runner.tools", "-ra", named)
     assert done.ret == pytest.ExitCode.TESTS_FAILED
     assert not done.parseoutcomes().get("skipped")
     done.stdout.fnmatch_lines(["needs what is missing here: apt-get install prometheus"])
@@ -69,5 +69,5 @@ def test_each_right_is_held_or_said_to_be_missing(monkeypatch: pytest.MonkeyPatc
 
 def test_the_build_server_installs_what_is_listed() -> None:
     script = (REPOSITORY / ".ci" / "run").read_text()
-    assert re.search(r"^read -ra missing < <\(\.venv/bin/python -m tests\.tools\)$", script, re.MULTILINE)
+    assert re.search(r"^read -ra missing < <\(\.venv/bin/python -m tests\.runner\.tools\)$", script, re.MULTILINE)
     assert not [package for tool in TOOLS.values() for package in tool.packages.split() if package in script]

@@ -2,7 +2,8 @@
 
 A test says what it needs by markers. Where that is missing, a run of everything or of a folder leaves the test out: a
 line at the head of the report says so for each tool and what to install, and the end counts the tests. A test that the
-command line names, or whose file it names, fails instead. `python -m tests.tools` prints the packages that are missing.
+command line names, or whose file it names, fails instead. `python -m tests.runner.tools` prints the packages that are
+missing.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""How the tests are run: what they need, which are slow, which have a process of their own."""
