@@ -93,7 +93,16 @@ def _show(account: Account, *, as_json: bool) -> None:
         print(json.dumps(values))
     else:
         for name, value in values.items():
-            print(f"{name:>10}  {value:,}" if isinstance(value, int) else f"{name:>10}  {value}")
+            if value not in ([], {}):
+                print(f"{name:>10}  {_readable(value)}")
+
+
+def _readable(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} as {held}" for name, held in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _instant(text: str) -> datetime:

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import chain
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import xxhash
 
-from include.ingest.cast.header import Header, HeaderPlace, header_names, match_header, wanted_names
+from include.ingest.cast.header import Header, HeaderPlace, header_names, match_header
 from include.ingest.csv.grammar import Dialect
 from include.ingest.csv.names import LOOK_BYTES
 from include.ingest.csv.preamble import Start, find_header, start_of
 from include.ingest.csv.records import Chunk
 from include.ingest.csv.scan import Layout, scan_file, step_for
 from include.ingest.dataset.definition import Dataset
+from include.ingest.drift.matching import BY_NAME, wanted
 from include.ingest.errors import HeaderMismatch
 from include.ingest.source import File, Opened, Source
 from include.ingest.source.file_signatures import HEAD_BYTES as KIND_BYTES
@@ -97,7 +99,7 @@ def cut_file(text: Source, dataset: Dataset, dialect: Dialect, **options: Any) -
 
 def _searched(text: Source, opened: Opened, start: Start, dataset: Dataset, dialect: Dialect) -> Start:
     """Where the header begins. Raises HeaderMismatch with the most likely one if none holds all columns."""
-    found = find_header(opened, start, dialect, dataset.csv.encoding, dataset.csv.header_lines, wanted_names(dataset))
+    found = find_header(opened, start, dialect, dataset.csv.encoding, dataset.csv.header_lines, wanted(dataset))
     if found.names:
         match_header(found.names, dataset, dialect, _place(text, opened, found.start.line))
     return found.start
@@ -133,18 +135,31 @@ def _header(dataset: Dataset, dialect: Dialect, text: Source, layout: Layout) ->
 def _one_header(
     dataset: Dataset, files: Sequence[File], layouts: Sequence[Layout], headers: Sequence[Header | None]
 ) -> Header:
-    """The header that all files have."""
+    """The header that all files have; where unknown columns are ignored, with the names that any of them has."""
     first = headers[0]
     if first is None:
         return Header(len(dataset.columns), tuple(range(len(dataset.columns))))
     for file, layout, header in zip(files, layouts, headers, strict=True):
-        if header is None or header[:2] != first[:2]:
+        if header is None or _layout(header, dataset) != _layout(first, dataset):
             raise HeaderMismatch(
                 f"{file.path}:{layout.header[0].line}: its columns do not stand as in {files[0].path}, which is of the"
                 " same run. Files of one run have one header: deliver them so, or ingest them one by one by the form's"
                 " path"
             )
-    return first
+    found = [header for header in headers if header is not None]
+    renamed = tuple(dict.fromkeys(chain.from_iterable(header.renamed for header in found)))
+    names = tuple(dict.fromkeys(chain.from_iterable(header.names for header in found)))
+    if len(names) == len(first.names):
+        return first._replace(renamed=renamed)
+    unknown = {header.names[place] for header in found for place in header.unknown}
+    places = tuple(place for place, name in enumerate(names) if name in unknown)
+    return first._replace(names=names, unknown=places, renamed=renamed)
+
+
+def _layout(header: Header, dataset: Dataset) -> tuple[object, ...]:
+    """What of a header decides how records are read."""
+    by_name = dataset.unknown_columns in BY_NAME
+    return header.fields, header.positions, by_name and [header.names[place] for place in header.unknown]
 
 
 def _digest(files: Sequence[File], seed: int) -> str:

@@ -12,11 +12,13 @@ from uuid import UUID
 import numpy as np
 from psycopg import Cursor, sql
 from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
 
 from include.ingest.cast.reject_advice import Rejected
 from include.ingest.cast.rows import NO_LOSERS, Losers, Reject, storable_text
 from include.ingest.csv.records import Chunk
 from include.ingest.dataset.definition import Dataset
+from include.ingest.drift.shape import Drift
 from include.ingest.errors import IngestError
 from include.ingest.source import Source, files_of
 
@@ -24,6 +26,7 @@ from include.ingest.source import Source, files_of
 # were; clocks of several machines, and one that is set back, order them otherwise.
 MERGED_BY: LiteralString = "written_by[cardinality(written_by)]"
 COUNTS = ("read", "inserted", "updated", "unchanged", "superseded", "stale", "rejected", "deleted")
+COLUMN_LISTS = ("unknown_columns", "missing_columns", "columns_come", "columns_gone", "added_columns")
 OUTCOME = ("status", "reason", "finished_at", "file", "version", *COUNTS)  # of an attempt, see `set_aside`
 
 
@@ -48,6 +51,13 @@ class Account:
     stale: int  # those of superseded that are older than the table's
     rejected: int
     deleted: int
+    unknown_columns: list[str]  # of the file, that the dataset does not name
+    unknown_policy: str  # what became of them: ignore, warn, add or rescue
+    missing_columns: list[str]  # of the dataset, that the file lacks
+    renamed_columns: dict[str, str]  # under another than the first name of their `source`, with that name
+    columns_come: list[str]  # of the file, since the last done run of the dataset
+    columns_gone: list[str]
+    added_columns: list[str]  # of the table, by this run
     seconds: float
 
     def as_dict(self) -> dict[str, Any]:
@@ -59,13 +69,22 @@ class Account:
         return oddity(asdict(self)) if self.status == "done" else None
 
 
-def oddity(counts: Mapping[str, int]) -> str | None:
-    """What should not pass in silence about the counts of a run that went well; None where nothing is odd."""
-    if not counts["read"]:
-        return "the file holds no rows" + (f"; {counts['deleted']:,} rows were deleted" if counts["deleted"] else "")
-    if counts["stale"]:
-        return f"{counts['stale']:,} of {counts['read']:,} rows are older than the table's, and changed nothing"
-    return None
+def oddity(account: Mapping[str, Any]) -> str | None:
+    """What should not pass in silence about a run that went well; None where nothing is odd."""
+    said = []
+    if not account["read"]:
+        said.append("the file holds no rows")
+        if account["deleted"]:
+            said.append(f"{account['deleted']:,} rows were deleted")
+    elif account["stale"]:
+        stale, read = account["stale"], account["read"]
+        said.append(f"{stale:,} of {read:,} rows are older than the table's, and changed nothing")
+    if account["added_columns"]:
+        said.append(f"added to the table: {', '.join(account['added_columns'])}")
+    if account["unknown_policy"] == "warn" and account["unknown_columns"]:
+        names = ", ".join(account["unknown_columns"])
+        said.append(f"ignored columns of the file, which the dataset does not name: {names}")
+    return "; ".join(said) or None
 
 
 def begin_run(cursor: Cursor, values: dict[str, Any]) -> None:
@@ -117,12 +136,40 @@ def start_run(cursor: Cursor, values: dict[str, Any]) -> None:
     cursor.execute("DELETE FROM millrace.ingest_run WHERE run_id = %(run_id)s", values)
     cursor.execute(
         "INSERT INTO millrace.ingest_run (run_id, dataset, target, airflow_run, status, reason, file, bytes,"
-        " fingerprint, dataset_fingerprint, version, forced, chunks, plan, confirms, target_oid, plan_seconds)"
+        " fingerprint, dataset_fingerprint, version, forced, chunks, plan, confirms, target_oid, plan_seconds,"
+        " header, unknown_columns, unknown_policy, missing_columns, renamed_columns, columns_come, columns_gone)"
         " VALUES (%(run_id)s, %(dataset)s, %(target)s, %(airflow_run)s, %(status)s, %(reason)s, %(file)s, %(bytes)s,"
         " %(fingerprint)s, %(dataset_fingerprint)s, %(version)s, %(forced)s, %(chunks)s, %(plan)s, %(confirms)s,"
-        " %(target_oid)s, %(plan_seconds)s)",
-        {"target_oid": None, **values},
+        " %(target_oid)s, %(plan_seconds)s,"
+        " %(header)s, %(unknown_columns)s, %(unknown_policy)s, %(missing_columns)s, %(renamed_columns)s,"
+        " %(columns_come)s, %(columns_gone)s)",
+        {**dict.fromkeys(("target_oid", *column_values(Drift(), None))), **values},
     )
+
+
+def last_header(cursor: Cursor, dataset: Dataset, run_id: UUID) -> list[str] | None:
+    """The columns of the file that the dataset's last done run read, other than this run; None where there is none."""
+    row = cursor.execute(
+        "SELECT header FROM millrace.ingest_run WHERE dataset = %s AND status = 'done' AND run_id <> %s"
+        f" AND header IS NOT NULL ORDER BY {MERGED_BY} DESC LIMIT 1",
+        [dataset.name, run_id],
+    ).fetchone()
+    return row[0] if row else None
+
+
+def column_values(drift: Drift, last: list[str] | None) -> dict[str, Any]:
+    """What a run's row says of its file's columns; `last`: those of the file to compare with."""
+    now = list(drift.header) if drift.header is not None else None
+    compared = now is not None and last is not None
+    return {
+        "header": now,
+        "unknown_columns": list(drift.unknown),
+        "unknown_policy": drift.policy,
+        "missing_columns": list(drift.missing),
+        "renamed_columns": Jsonb(dict(drift.renamed)),
+        "columns_come": [name for name in now or () if name not in (last or ())] if compared else None,
+        "columns_gone": [name for name in last or () if name not in (now or ())] if compared else None,
+    }
 
 
 def run_of(cursor: Cursor, run_id: UUID) -> dict[str, Any]:
@@ -361,7 +408,7 @@ def finish_run(
     seconds: float = 0.0,
     reason: str | None = None,
 ) -> None:
-    """Write the counts and mark the run done. `target` is the table's oid, its rows and its shape.
+    """Write the counts and mark the run done. `target` is the table's oid, its rows, its shape and columns added.
 
     The transactions that wrote rows are kept with the run, this one as the last, which its stamp bears out. `reason`
     takes the place of what an earlier, failed try may have noted.
@@ -371,12 +418,12 @@ def finish_run(
         "UPDATE millrace.ingest_run SET status = 'done', finished_at = clock_timestamp(),"
         " read = %(read)s, inserted = %(inserted)s, updated = %(updated)s, unchanged = %(unchanged)s,"
         " superseded = %(superseded)s, stale = %(stale)s, rejected = %(rejected)s, deleted = %(deleted)s,"
-        " target_oid = %(oid)s, target_rows = %(rows)s, target_shape = %(shape)s,"
+        " target_oid = %(oid)s, target_rows = %(rows)s, target_shape = %(shape)s, added_columns = %(added)s,"
         " seen = pg_current_snapshot(), reason = %(reason)s,"
         " merge_seconds = %(seconds)s,"
         " written_by = array_append(ARRAY(SELECT written_by FROM millrace.ingest_chunk WHERE run_id = %(run_id)s),"
         " pg_current_xact_id()) WHERE run_id = %(run_id)s",
-        {**counts, "run_id": run_id, **target, "reason": reason, "seconds": seconds},
+        {"added": [], **counts, "run_id": run_id, **target, "reason": reason, "seconds": seconds},
     )
     # Written anew, so that its `xmin` is this transaction, also where the run was done before.
     cursor.execute("DELETE FROM millrace.ingest_stamp WHERE run_id = %s", [run_id])
@@ -408,6 +455,9 @@ def account(cursor: Cursor, run_id: UUID) -> Account:
         **{name: row[name] for name in ("dataset", "target", "file", "status", "reason")},
         **{name: row[name] or 0 for name in ("bytes", "chunks", *COUNTS)},
         "version": row["version"].astimezone(UTC).isoformat(),
+        **{name: row[name] or [] for name in COLUMN_LISTS},
+        "unknown_policy": row["unknown_policy"] or "ignore",
+        "renamed_columns": row["renamed_columns"] or {},
     }
     seconds = round((ended - row["started_at"]).total_seconds(), 3) if ended else 0.0
     return Account(run_id=str(run_id), seconds=seconds, **values)

@@ -16,6 +16,7 @@ from include.ingest.cast.reject_advice import reject_advice
 from include.ingest.cast.rows import Losers, Reader, read_rows, without
 from include.ingest.csv.records import Block, Chunk, joined, read_blocks
 from include.ingest.dataset.definition import Dataset
+from include.ingest.drift.matching import ABSENT
 from include.ingest.errors import AccountMismatch, IngestError, RejectLimitExceeded, TargetRefused
 from include.ingest.express import Express, can_express
 from include.ingest.keys.key_hashes import hash_integers, held_hashes
@@ -54,6 +55,7 @@ def load_chunk(
     """
     check_unchanged(plan)
     _tidy(connection, plan)
+    dataset = plan.shape(dataset)
     try:
         return _load_chunk(connection, dataset, plan, chunk, probed=probed)
     except REFUSALS:
@@ -161,7 +163,9 @@ class _Loader:
         self._hashed = bool(reader.dataset.key) and plan.form == "merge"
         self._secret = ledger.secret_of(cursor, reader.dataset) if self._hashed else b""
         self._probe = probe
-        self._express = Express(reader) if can_express(reader, keys=self._hashed) and probe is None else None
+        # A table that is to be promoted may have defaults of its own, which would stand in for what the file lacks.
+        express = can_express(reader, keys=self._hashed) and (plan.form == "merge" or ABSENT not in reader.positions)
+        self._express = Express(reader) if express and probe is None else None
         self._odd: list[Block] = []
 
     def load(self, block: Block) -> None:

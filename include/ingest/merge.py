@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from typing import Any
 
 import psycopg
 from psycopg import Cursor, sql
 
 from include.ingest import ledger
 from include.ingest.dataset.definition import Dataset
+from include.ingest.drift.added_columns import add_columns, caught_up, note_added
 from include.ingest.errors import AccountMismatch, DeleteLimitExceeded, RejectLimitExceeded, StagingLost, TargetRefused
 from include.ingest.keys.confirmed_keys import (
     file_hashes,
@@ -66,6 +68,7 @@ def merge(connection: psycopg.Connection, dataset: Dataset, plan: Plan) -> Accou
         if plan.skipped or ledger.status_of(cursor, plan.run_id) == "done":
             plan.storage.forget(plan.run_id)
             return ledger.account(cursor, plan.run_id)
+    dataset = plan.shape(dataset)
     _load_missing(connection, dataset, plan)
     probed = False
     while True:
@@ -122,6 +125,7 @@ def _merge(cursor: Cursor, dataset: Dataset, plan: Plan) -> None:
         raise StagingLost(f"run {plan.run_id}: staging is not complete; the chunks must be loaded again")
     check_unchanged(plan)
     _tune(cursor)
+    dataset = caught_up(cursor, dataset, plan.drift, staging.rows_table(plan.run_id))
     loaded = ledger.counted(cursor, plan.run_id)
     over = dataset.reject_limit.exceeded(loaded["read"], loaded["rejected"])
     if over:
@@ -134,9 +138,10 @@ def _merge(cursor: Cursor, dataset: Dataset, plan: Plan) -> None:
         raise _explained(cursor, dataset, error) from error
     target = targets.describe(cursor, dataset)
     assert target is not None
-    after = {"oid": target.oid, "rows": applied.target_rows, "shape": targets.shape(cursor, dataset)}
+    after: dict[str, Any] = {"oid": target.oid, "rows": applied.target_rows, "shape": targets.shape(cursor, dataset)}
+    after["added"] = note_added(cursor, dataset, target, plan.drift)
     seconds = time.monotonic() - started
-    ledger.finish_run(cursor, plan.run_id, counts, after, seconds=seconds, reason=ledger.oddity(counts))
+    ledger.finish_run(cursor, plan.run_id, counts, after, seconds=seconds, reason=_oddity(counts, after, plan))
     note_version(cursor, plan.run_id, target.oid)
     if dataset.mode == "append":
         ledger.note_appended(cursor, plan.run_id)
@@ -146,6 +151,11 @@ def _merge(cursor: Cursor, dataset: Dataset, plan: Plan) -> None:
     if applied.target_rows is None or not can_be_base(dataset):
         ledger.forget_losers(cursor, plan.run_id)
     staging.drop(cursor, plan.run_id)
+
+
+def _oddity(counts: dict[str, int], after: dict[str, Any], plan: Plan) -> str | None:
+    columns = {"unknown_columns": plan.drift.unknown, "unknown_policy": plan.drift.policy}
+    return ledger.oddity({**counts, **columns, "added_columns": after["added"]})
 
 
 def _explained(cursor: Cursor, dataset: Dataset, error: AccountMismatch) -> AccountMismatch | TargetRefused:
@@ -185,7 +195,7 @@ def _apply(cursor: Cursor, dataset: Dataset, plan: Plan, loaded: dict[str, int])
     version = ledger.run_of(cursor, plan.run_id)["version"]
     before = targets.describe(cursor, dataset)
     if before is not None:
-        targets.check(before, dataset)
+        targets.check(before, dataset, {name for name, _ in plan.drift.added})
     newest = newest_version(cursor, before.oid) if before is not None else None
     if dataset.mode == "replace" and newest is not None and newest > version:
         return Applied(stale=staged)  # also where the newer file has left nothing
@@ -194,7 +204,7 @@ def _apply(cursor: Cursor, dataset: Dataset, plan: Plan, loaded: dict[str, int])
     return _apply_rows(cursor, dataset, plan, staged, loaded["known"])
 
 
-def _lock(cursor: Cursor, dataset: Dataset) -> targets.Target:
+def _lock(cursor: Cursor, dataset: Dataset, plan: Plan) -> targets.Target:
     """The target, made where it misses, checked, and locked against other writers until the transaction ends.
 
     It is described under the lock: before, it may have been swapped for another one.
@@ -207,13 +217,14 @@ def _lock(cursor: Cursor, dataset: Dataset) -> targets.Target:
     cursor.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(name))
     target = targets.describe(cursor, dataset)
     assert target is not None
-    targets.check(target, dataset)
+    targets.check(target, dataset, {column for column, _ in plan.drift.added})
+    add_columns(cursor, dataset, target, plan.drift)
     targets.add_system_columns(cursor, dataset, target, name)
     return target
 
 
 def _apply_rows(cursor: Cursor, dataset: Dataset, plan: Plan, staged: int, known: int) -> Applied:
-    target = _lock(cursor, dataset)
+    target = _lock(cursor, dataset, plan)
     if known and not (plan.base and is_untouched(cursor, dataset, plan.base)):
         raise _Touched
     version = ledger.run_of(cursor, plan.run_id)["version"]

@@ -22,6 +22,8 @@ from include.ingest.cast.rows import Reader
 from include.ingest.csv.grammar import Dialect
 from include.ingest.csv.records import Chunk
 from include.ingest.dataset.definition import Dataset, fingerprint
+from include.ingest.drift.added_columns import added_before, check_added
+from include.ingest.drift.shape import Drift, drift_of, positions_of, shaped
 from include.ingest.errors import SourceChanged, SourceMissing
 from include.ingest.files import find_files
 from include.ingest.keys import already_loaded
@@ -47,12 +49,12 @@ class Plan:
     size: int  # of the plain text
     files: tuple[File, ...]
     fields: int
-    positions: tuple[int, ...]
-    ignored: tuple[str, ...]  # columns of the file that the dataset does not name
+    positions: tuple[int, ...]  # of each column that `shape` gives, or ABSENT
     form: staging.Form
     chunks: tuple[Chunk, ...]
     skipped: bool
     base: UUID | None = None  # the run that this one builds on, see `known_records`
+    drift: Drift = field(default_factory=Drift)
     storage: Storage = field(default=LOCAL, compare=False, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
@@ -66,16 +68,25 @@ class Plan:
         """The plan that `as_dict` gave, also by a version before this one."""
         return cls(
             **{
-                **{name: value for name, value in values.items() if name != "modified_ns"},
+                **{name: value for name, value in values.items() if name not in ("modified_ns", "ignored")},
                 "files": files_of(values),
                 "storage": storage,
                 "run_id": UUID(values["run_id"]),
                 "positions": tuple(values["positions"]),
-                "ignored": tuple(values.get("ignored", ())),
                 "chunks": tuple(Chunk(**chunk) for chunk in values["chunks"]),
                 "base": UUID(values["base"]) if values.get("base") else None,
+                "drift": Drift.from_dict(values["drift"]) if "drift" in values else Drift(),
             }
         )
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """Columns of the file that go nowhere."""
+        return self.drift.unknown if self.drift.policy in ("ignore", "warn") else ()
+
+    def shape(self, dataset: Dataset) -> Dataset:
+        """The dataset with all columns of this run: also those that its file brings. Safe to repeat."""
+        return shaped(dataset, self.drift)
 
     @cached_property
     def text(self) -> Source:
@@ -114,22 +125,27 @@ def _plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Pla
     path = storable(str(order.path))
     with connection.cursor() as cursor:
         seed = ledger.seed_of(cursor, dataset)
+        earlier = added_before(cursor, dataset)
+        last_header = ledger.last_header(cursor, dataset, order.run_id)
     found = find_files(order.storage, path, order.run_id, dataset, dialect_of(dataset), seed)
+    drift = drift_of(dataset, found.header, earlier)
     idle = Plan(
-        order.run_id, dataset.name, path, found.size, found.files, *found.header, "merge", (), True,
-        storage=order.storage,
+        order.run_id, dataset.name, path, found.size, found.files, found.header.fields,
+        positions_of(dataset, found.header, drift), "merge", (), True, storage=order.storage, drift=drift,
     )  # fmt: skip
+    dataset = shaped(dataset, drift)
     values = {
         **_first_values(dataset, order),
+        **ledger.column_values(drift, last_header),
         "bytes": found.size,
         "fingerprint": found.digest,
-        "dataset_fingerprint": fingerprint(dataset, code_of(hook)),
+        "dataset_fingerprint": fingerprint(dataset, code_of(hook), drift.rescued),
         "chunks": len(found.chunks),
         "plan": Jsonb(idle.as_dict()),
         "plan_seconds": time.monotonic() - started,
     }
     with connection.transaction(), connection.cursor() as cursor:
-        target = _target(cursor, dataset, order)
+        target = _target(cursor, dataset, order, drift)
         ledger.recall_run(cursor, order.run_id)
         hashes = partial(_hashes, cursor, dataset, idle, found.chunks)
         if target is not None and already_loaded.is_in(cursor, dataset, target, values, hashes):
@@ -141,9 +157,9 @@ def _plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Pla
     keys = read_keys(idle.text, reader_for(dataset, idle), found.chunks, base)
     check_unchanged(idle)
     with connection.transaction(), connection.cursor() as cursor:
-        target = _target(cursor, dataset, order)
+        target = _target(cursor, dataset, order, drift)
         empty = target is None or targets.is_empty(cursor, dataset)
-        form = staging.form_for(target, empty=empty, published=targets.is_published(cursor, dataset))
+        form = staging.form_for(target, dataset, empty=empty, published=targets.is_published(cursor, dataset))
         asked = {**values, "target_oid": target.oid if target is not None else None}
         if base is not None and (form != "merge" or not ledger.is_last(cursor, base.run_id, asked)):
             base = None
@@ -189,13 +205,14 @@ def _first_values(dataset: Dataset, order: Order) -> dict[str, Any]:
     }
 
 
-def _target(cursor: psycopg.Cursor, dataset: Dataset, order: Order) -> targets.Target | None:
+def _target(cursor: psycopg.Cursor, dataset: Dataset, order: Order, drift: Drift) -> targets.Target | None:
     """The target, checked; other plans of the same run wait until the transaction ends."""
     # A task that Airflow took for dead may plan this run still, and both would make its staging tables.
     cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [str(order.run_id)])
     target = targets.describe(cursor, dataset)
     if target is not None:
-        targets.check(target, dataset)
+        check_added(cursor, dataset, target, drift)
+        targets.check(target, dataset, {name for name, _ in drift.added})
     return target
 
 
@@ -233,7 +250,8 @@ def dialect_of(dataset: Dataset) -> Dialect:
 def reader_for(dataset: Dataset, plan: Plan) -> Reader:
     """How to read the planned file."""
     names = tuple(file.path for file in plan.files) if len(plan.files) > 1 else ()
-    return Reader(dataset, dialect_of(dataset), plan.fields, plan.positions, load_hook(dataset.clean), names)
+    clean, rescued = load_hook(dataset.clean), plan.drift.rescued
+    return Reader(plan.shape(dataset), dialect_of(dataset), plan.fields, plan.positions, clean, names, rescued)
 
 
 def check_unchanged(plan: Plan) -> None:

@@ -10,6 +10,7 @@ from include.ingest.cast.header_advice import advice
 from include.ingest.cast.rows import storable_text
 from include.ingest.csv.grammar import Dialect
 from include.ingest.csv.names import joined_names, python_reader
+from include.ingest.drift.matching import faults_of, match
 from include.ingest.errors import HeaderMismatch
 
 if TYPE_CHECKING:
@@ -22,8 +23,10 @@ class Header(NamedTuple):
     """How a file's fields map to the dataset's columns."""
 
     fields: int
-    positions: tuple[int, ...]  # of each column
-    ignored: tuple[str, ...] = ()  # names that the dataset does not have
+    positions: tuple[int, ...]  # of each column, or ABSENT
+    names: tuple[str, ...] = ()  # of all fields; none where the file has no header
+    unknown: tuple[int, ...] = ()  # positions of the names that the dataset does not have
+    renamed: tuple[tuple[str, str], ...] = ()  # columns under another than their first name, with that name
 
 
 class HeaderPlace(NamedTuple):
@@ -34,11 +37,6 @@ class HeaderPlace(NamedTuple):
     head: bytes  # the file's first bytes, without a byte order mark
 
 
-def wanted_names(dataset: Dataset) -> list[str]:
-    """What the header must name, in the order of the columns."""
-    return [column.source or name for name, column in dataset.columns.items()]
-
-
 def header_names(records: Sequence[bytes], dialect: Dialect, encoding: str) -> list[str]:
     """The name of each field, from the raw records of a header."""
     texts = [io.StringIO(raw.decode(encoding, errors="replace"), newline="") for raw in records]
@@ -46,16 +44,18 @@ def header_names(records: Sequence[bytes], dialect: Dialect, encoding: str) -> l
 
 
 def match_header(names: Sequence[str], dataset: Dataset, dialect: Dialect, place: HeaderPlace) -> Header:
-    """Where the columns stand. Raises HeaderMismatch when one is missing or stands twice, with what may be wrong."""
-    wanted = wanted_names(dataset)
-    missing = [name for name in wanted if name not in names]
-    twice = sorted({name for name in names if names.count(name) > 1 and name in wanted})
-    if missing or twice:
-        what = f"lacks {', '.join(missing)}" if missing else f"names {', '.join(twice)} twice"
+    """Where the columns stand.
+
+    Raises HeaderMismatch, with what may be wrong, when a column is missing or stands twice, or the dataset can't take
+    what else there is.
+    """
+    found = match(names, dataset)
+    faults = list(faults_of(names, dataset, found))
+    if faults:
         held = storable_text(", ".join(names))[:HEADER_LIMIT] or "nothing"
-        hint = "Name each column once: deliver the file so, or set `source:` of the column to another name."
-        if missing:
-            hint = advice(names, wanted, dataset, dialect, place.line, place.head)
-        raise HeaderMismatch(f"{place.file}:{place.line}: the header {what}; it holds: {held}. {hint}")
-    ignored = tuple(storable_text(name) for name in names if name not in wanted)
-    return Header(len(names), tuple(names.index(name) for name in wanted), ignored)
+        what = storable_text("; it ".join(fault.what for fault in faults))[: 2 * HEADER_LIMIT]
+        ways_out = dict.fromkeys(
+            fault.way_out or advice(names, dataset, dialect, place.line, place.head) for fault in faults
+        )
+        raise HeaderMismatch(f"{place.file}:{place.line}: the header {what}; it holds: {held}. {' '.join(ways_out)}")
+    return Header(len(names), found.positions, tuple(map(storable_text, names)), found.unknown, found.renamed)

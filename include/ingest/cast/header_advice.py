@@ -17,6 +17,7 @@ from include.ingest.cast.rows import Reader, read_rows, storable_text
 from include.ingest.csv.grammar import Dialect
 from include.ingest.csv.names import LINES, LOOK_LINES, Names, names_by_line
 from include.ingest.csv.records import Block
+from include.ingest.drift.matching import wanted
 
 if TYPE_CHECKING:
     from include.ingest.dataset.definition import Dataset
@@ -35,18 +36,17 @@ class Variant(NamedTuple):
     records: int
 
 
-def advice(
-    names: Sequence[str], wanted: Sequence[str], dataset: Dataset, dialect: Dialect, line: int, head: bytes
-) -> str:
+def advice(names: Sequence[str], dataset: Dataset, dialect: Dialect, line: int, head: bytes) -> str:
     """A sentence or two on what to change. `names` are those of the header on that line, `head` the file's start."""
+    needed = wanted(dataset)
     own = Variant(dataset.csv.encoding, dataset.csv.delimiter, dataset.csv.header_lines)
     for variant in _variants(own, dialect, head):
-        found = _all_named(variant, own, wanted, dialect, head)
+        found = _all_named(variant, own, needed, dialect, head)
         if found and (variant != own or found.above + 1 != line):
-            return _told(variant, own, found.above + 1, line, len(wanted), names, dataset)
+            return _told(variant, own, found.above + 1, line, len(needed), names, dataset)
     if (mark := _only_mark(names, own)) is not None:
         return f"{_one_column(names, mark)}: is {mark!r} its `csv.delimiter` rather than {own.delimiter!r}?"
-    if not set(names) & set(wanted) and _is_row(head, line, dataset, dialect):
+    if not frozenset().union(*needed) & set(names) and _is_row(head, line, dataset, dialect):
         return "It reads as a row of the dataset: where the files have no header, set `csv.header: false`."
     if dataset.csv.header == "search":
         return f"No header within the first {LOOK_LINES} lines and 64 kB holds all of them (`csv.header: search`)."
@@ -68,12 +68,14 @@ def _same(name: str, other: str) -> bool:
     return codecs.lookup(name).name == codecs.lookup(other).name
 
 
-def _all_named(variant: Variant, own: Variant, wanted: Sequence[str], dialect: Dialect, head: bytes) -> Names | None:
-    """The first header that holds all names, read that way."""
+def _all_named(
+    variant: Variant, own: Variant, needed: Sequence[frozenset[str]], dialect: Dialect, head: bytes
+) -> Names | None:
+    """The first header that holds all columns, read that way."""
     tried = head if variant == own else head[:TRIED_BYTES]
     dialect = replace(dialect, delimiter=variant.delimiter.encode())
     read = names_by_line(tried, dialect, variant.encoding, variant.records)
-    return next((found for found in read if set(wanted) <= set(found.names)), None)
+    return next((found for found in read if not any(names.isdisjoint(found.names) for names in needed)), None)
 
 
 def _told(

@@ -24,6 +24,8 @@ from include.ingest.cast.printed import printed
 from include.ingest.csv.grammar import Dialect
 from include.ingest.csv.names import python_reader
 from include.ingest.csv.records import Block
+from include.ingest.drift.matching import ABSENT
+from include.ingest.drift.rescued_cells import rescue
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,9 +103,10 @@ class Reader:
     dataset: Dataset
     dialect: Dialect
     fields: int
-    positions: tuple[int, ...]
+    positions: tuple[int, ...]  # of each column, or ABSENT
     clean: Callable[[pd.DataFrame], pd.DataFrame] | None = None
     files: tuple[str, ...] = ()  # their names, where there are several
+    rescued: tuple[tuple[str, int], ...] = ()  # fields that go into the dataset's rescue column, with their names
 
     @property
     def schema(self) -> pa.Schema:
@@ -113,21 +116,20 @@ class Reader:
     @property
     def in_file(self) -> list[str]:
         """The dataset's columns in the order of the file."""
-        return [name for _, name in sorted(zip(self.positions, self.dataset.columns, strict=True))]
+        found = sorted(zip(self.positions, self.dataset.columns, strict=True))
+        return [name for place, name in found if place != ABSENT]
+
+    @property
+    def places(self) -> list[int]:
+        """The fields of a record that are of use."""
+        return sorted({place for place in self.positions if place != ABSENT} | {place for _, place in self.rescued})
 
 
 def read_rows(block: Block, reader: Reader, losers: Losers = NO_LOSERS) -> Rows:
     """Parse, cast and check one block. No record is lost: it is a row, a reject, or superseded as `losers` say."""
     records = _Records(block)
     cells, kept, rejects = _cells(records, reader)
-    columns: list[pa.Array] = []
-    bad: dict[int, tuple[str, str, str, bytes | None]] = {}
-    for (name, column), cell in zip(reader.dataset.columns.items(), cells, strict=True):
-        values, faults = cast_column(cell, column, reader.dataset.csv.nulls)
-        columns.append(values)
-        for fault in faults:
-            for row in fault.rows.tolist():
-                bad.setdefault(row, (name, fault.rule, fault.reason, cell[row].as_py()))
+    columns, bad = _values(cells, reader, len(kept))
     rejects += [
         records.reject(int(kept[row]), name, None if value is None else readable(value)[:VALUE_LIMIT], rule, reason)
         for row, (name, rule, reason, value) in bad.items()
@@ -165,13 +167,43 @@ def read_rows(block: Block, reader: Reader, losers: Losers = NO_LOSERS) -> Rows:
     )
 
 
+Bad = dict[int, tuple[str, str, str, bytes | None]]  # a row's first fault: column, rule, reason, cell
+
+
+def _values(cells: Mapping[int, pa.Array], reader: Reader, count: int) -> tuple[list[pa.Array], Bad]:
+    """The typed values of each column, from the cells by their place, and the rows at fault."""
+    columns: list[pa.Array] = []
+    bad: Bad = {}
+    nulls, dataset = reader.dataset.csv.nulls, reader.dataset
+    for (name, column), place in zip(dataset.columns.items(), reader.positions, strict=True):
+        if place != ABSENT:
+            values, faults = cast_column(cells[place], column, nulls)
+            found = [(row, fault.rule, fault.reason, cells[place]) for fault in faults for row in fault.rows.tolist()]
+        elif name == dataset.rescue_column and reader.rescued:
+            values, found = rescue({title: cells[at] for title, at in reader.rescued}, nulls)
+        else:
+            values, found = _not_held(column, count), []
+        columns.append(values)
+        for row, rule, reason, texts in found:
+            bad.setdefault(row, (name, rule, reason, texts[row].as_py()))
+    return columns, bad
+
+
+def _not_held(column: Column, count: int) -> pa.Array:
+    """A column's values where the file lacks it: null, or its default."""
+    if column.default is None or not count:
+        return pa.nulls(count, column.sql_type.arrow)
+    values, _ = cast_column(pa.array([column.default.encode()], pa.binary()), column, [])
+    return values.take(pa.array(np.zeros(count, np.int64)))
+
+
 def _rejected_keys(
-    records: _Records, reader: Reader, cells: list[pa.Array], kept: np.ndarray, bad: list[int]
+    records: _Records, reader: Reader, cells: Mapping[int, pa.Array], kept: np.ndarray, bad: list[int]
 ) -> list[pa.Table]:
     """Keys of the records that are rejected for a cell or for their width; null where a part can't be read."""
     names, key = list(reader.dataset.columns), reader.dataset.key
-    faulty = [cells[names.index(name)].take(pa.array(bad, pa.int64())) for name in key]
     places = [reader.positions[names.index(name)] for name in key]
+    faulty = [cells[place].take(pa.array(bad, pa.int64())) for place in places]
     ragged = np.setdiff1d(np.arange(len(records.starts)), kept).tolist()
     raws = [bytes(_transcode(records.raw(number), reader.dataset.csv.encoding)) for number in ragged]
     rows = [row for row in _python_rows(raws, reader.dialect) if len(row) > max(places)]
@@ -260,13 +292,15 @@ class _Records:
         return Reject(int(self.lines[number]), where, column, value, rule, reason, raw)
 
 
-def raw_cells(block: Block, reader: Reader) -> list[pa.Array]:
-    """The dataset's columns as bytes, without the records of a wrong width."""
-    return _cells(_Records(block), reader)[0]
+def raw_cells(block: Block, reader: Reader) -> dict[str, pa.Array]:
+    """The dataset's columns that the file holds, as bytes, without the records of a wrong width."""
+    cells = _cells(_Records(block), reader)[0]
+    held = zip(reader.dataset.columns, reader.positions, strict=True)
+    return {name: cells[place] for name, place in held if place != ABSENT}
 
 
-def _cells(records: _Records, reader: Reader) -> tuple[list[pa.Array], np.ndarray, list[Reject]]:
-    """The wanted columns as bytes, the record number of each row, and the records of a wrong width."""
+def _cells(records: _Records, reader: Reader) -> tuple[dict[int, pa.Array], np.ndarray, list[Reject]]:
+    """The wanted fields as bytes, the record number of each row, and the records of a wrong width."""
     data = _transcode(records.data, reader.dataset.csv.encoding)
     if data[:3] == codecs.BOM_UTF8:  # Arrow takes it for the file's own mark; here it belongs to a field
         data = b"\n" + bytes(data)
@@ -287,7 +321,7 @@ def _cells(records: _Records, reader: Reader) -> tuple[list[pa.Array], np.ndarra
         for number, width in widths.items()
     ]
     kept = np.delete(np.arange(len(records.starts)), list(widths))
-    return cells, kept, rejects
+    return dict(zip(reader.places, cells, strict=True)), kept, rejects
 
 
 def _arrow_cells(data: bytes | memoryview, reader: Reader, widths: dict[int, int]) -> list[pa.Array]:
@@ -296,7 +330,7 @@ def _arrow_cells(data: bytes | memoryview, reader: Reader, widths: dict[int, int
         return "skip"
 
     names = [str(position) for position in range(reader.fields)]
-    wanted = [str(position) for position in reader.positions]
+    wanted = [str(position) for position in reader.places]
     table = pacsv.read_csv(
         pa.py_buffer(data),
         read_options=pacsv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=names),
@@ -332,7 +366,7 @@ def _record_cells(records: _Records, reader: Reader) -> tuple[list[pa.Array], di
     rows = _python_rows(raws, reader.dialect)
     widths = {number: len(row) for number, row in enumerate(rows) if len(row) != reader.fields}
     good = [row for row in rows if len(row) == reader.fields]
-    cells = [pa.array([row[position] for row in good], pa.binary()) for position in reader.positions]
+    cells = [pa.array([row[position] for row in good], pa.binary()) for position in reader.places]
     return cells, widths
 
 
@@ -344,7 +378,7 @@ def _filled(
     rows = _python_rows([bytes(_transcode(records.raw(number), encoding)) for number in short], reader.dialect)
     others = np.delete(np.arange(len(records.starts)), list(widths))
     order = pa.array(np.argsort(np.concatenate([others, np.array(short)]), kind="stable"))
-    more = ([row[at] if at < len(row) else None for row in rows] for at in reader.positions)
+    more = ([row[at] if at < len(row) else None for row in rows] for at in reader.places)
     together = [
         pa.concat_arrays([column, pa.array(added, pa.binary())]).take(order)
         for column, added in zip(cells, more, strict=True)
@@ -364,7 +398,7 @@ def _kept_apart(cells: list[pa.Array], records: _Records, reader: Reader, widths
     mask[list(odd)] = True
     return [
         pc.replace_with_mask(column, pa.array(mask), pa.array([row[position] for row in read], pa.binary()))
-        for column, position in zip(cells, reader.positions, strict=True)
+        for column, position in zip(cells, reader.places, strict=True)
     ]
 
 

@@ -62,16 +62,16 @@ class Found(NamedTuple):
 
 
 def find_header(
-    opened: Opened, start: Start, dialect: Dialect, encoding: str, records: int, wanted: Sequence[str]
+    opened: Opened, start: Start, dialect: Dialect, encoding: str, records: int, wanted: Sequence[frozenset[str]]
 ) -> Found:
-    """The first header of so many records that holds all names, near the start; else the one that holds the most."""
+    """The first header of so many records, near the start, that has a name of each set; else the one with the most."""
     head = opened.read(start.offset, min(LOOK_BYTES, opened.size - start.offset))
     best, most = Names(0, []), -1
     for found in names_by_line(head, dialect, encoding, records):
-        held = len(set(wanted) & set(found.names))
+        held = sum(not names.isdisjoint(found.names) for names in wanted)
         if held > most:
             best, most = found, held
-        if held == len(set(wanted)):
+        if held == len(wanted):
             break
     above = b"".join(LINES.findall(head)[: best.above])
     return Found(Start(start.offset + len(above), start.line + best.above), best.names)

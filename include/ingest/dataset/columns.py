@@ -170,7 +170,13 @@ class Column(Model):
     )
     nullable: bool = Field(False, description="Whether the value may be missing.")
     trim: bool = Field(False, description="Whether white space around the value is removed first.")
-    source: str | None = Field(None, description="The column's name in the file's header; its own name by default.")
+    source: str | list[str] | None = Field(
+        None,
+        min_length=1,
+        description="The column's name in the file's header, or a list of names of which a header holds one; its own"
+        " name by default.",
+        examples=["Order No.", ["order_no", "Order No."]],
+    )
     default: Word | None = Field(None, description="Text that stands in for a missing value.")
     formats: list[str] = Field([], description="strptime formats of dates and times, tried in order; ISO 8601 if none.")
     timezone: str = Field("UTC", description="IANA zone of timestamptz values that carry no offset.")
@@ -189,6 +195,21 @@ class Column(Model):
     @classmethod
     def _known_type(cls, value: str) -> str:
         SqlType.parse(value)
+        return value
+
+    @field_validator("source", mode="before")
+    @classmethod
+    def _named_once(cls, value: Any) -> Any:
+        if value is None:
+            return value
+        names = [value] if isinstance(value, str) else value
+        if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+            raise ValueError("must be a name or a list of names, in quotes where a name is a number")
+        for name in names:
+            if not name.strip() or name != name.strip():
+                raise ValueError(f"{name!r} begins or ends with white space, or is empty: a header's names never do")
+            if names.count(name) > 1:
+                raise ValueError(f"{name} stands twice")
         return value
 
     @field_validator("timezone")

@@ -18,7 +18,8 @@ from include.ingest.dataset.sql_types import JSONS
 
 RESERVED = ("processed_at", "source_version")
 SYSTEM_COLUMNS = ("ctid", "tableoid", "xmin", "xmax", "cmin", "cmax")
-IDENTIFIER = r"[A-Za-z_][A-Za-z0-9_]{0,62}"
+LONGEST_NAME = 63  # characters
+IDENTIFIER = rf"[A-Za-z_][A-Za-z0-9_]{{0,{LONGEST_NAME - 1}}}"
 MEBIBYTE = 1 << 20
 MAX_RECORD_BYTES = 64 * MEBIBYTE  # unless a dataset's `max_record_bytes` says otherwise
 
@@ -86,6 +87,19 @@ class Dataset(Model):
     version: str = Field("data_interval", description="data_interval, or the column that says which row is newer.")
     csv: CsvFormat = Field(default_factory=lambda: CsvFormat.model_validate({}), description="The dialect of the file.")
     columns: dict[str, Column] = Field(min_length=1, description="The table's columns by name, in order.")
+    unknown_columns: Literal["ignore", "warn", "fail", "add", "rescue"] = Field(
+        "ignore",
+        description="What becomes of columns of the file that the dataset does not name: ignored, also with a warning;"
+        " the run fails; added to the table as text; or collected in rescue_column.",
+    )
+    rescue_column: str | None = Field(
+        None, description="Column of the table, a nullable jsonb, that unknown_columns: rescue collects cells in."
+    )
+    missing_columns: Literal["fail"] | None = Field(
+        "fail",
+        description="What becomes of columns that the file lacks: fail, or null, which is for nullable columns and"
+        " those with a default.",
+    )
     chunk_bytes: int = Field(
         1024 * MEBIBYTE, ge=1, le=2048 * MEBIBYTE, description="Most bytes of the file that one task loads."
     )
@@ -120,6 +134,13 @@ class Dataset(Model):
     )
     postgres_conn_id: str = Field("warehouse", min_length=1, description="Airflow connection of the warehouse.")
 
+    @field_validator("missing_columns", mode="before")
+    @classmethod
+    def _fail_or_null(cls, value: object) -> object:
+        if value not in ("fail", "null", None):
+            raise ValueError("must be fail or null")
+        return None if value == "null" else value
+
     @field_validator("source")
     @classmethod
     def _renders(cls, value: str) -> str:
@@ -138,7 +159,7 @@ class Dataset(Model):
 
     @model_validator(mode="after")
     def _consistent(self) -> Dataset:
-        faults = [*_wrong_names(self), *_wrong_key(self), *_wrong_version(self)]
+        faults = [*_wrong_names(self), *_wrong_key(self), *_wrong_version(self), *_wrong_drift(self)]
         if faults:
             raise CrossFaults(faults)
         return self
@@ -154,11 +175,25 @@ class Dataset(Model):
         return self.target.rpartition(".")[2]
 
 
+_NO_IDENTIFIER = f"a column's name is up to {LONGEST_NAME} letters, digits and _, and starts with no digit"
+
+
+def is_reserved(name: str) -> bool:
+    """Whether a column's name is one that Millrace or PostgreSQL keeps for itself."""
+    return name in (*RESERVED, *SYSTEM_COLUMNS) or name.startswith("millrace_")
+
+
+def sources_of(name: str, dataset: Dataset) -> tuple[str, ...]:
+    """The names that a column may have in a file's header, in the order in which they are looked for."""
+    source = dataset.columns[name].source
+    return (name,) if source is None else (source,) if isinstance(source, str) else tuple(source)
+
+
 def _wrong_names(dataset: Dataset) -> Iterator[tuple[Path_, str]]:
     for name in dataset.columns:
         if not re.fullmatch(IDENTIFIER, name):
-            yield ("columns", name), "a column's name is up to 63 letters, digits and _, and starts with no digit"
-        elif name in (*RESERVED, *SYSTEM_COLUMNS) or name.startswith("millrace_"):
+            yield ("columns", name), _NO_IDENTIFIER
+        elif is_reserved(name):
             yield ("columns", name), "the name is reserved; set source to it and choose another name"
     if dataset.schema_name in ("millrace", "millrace_staging", "information_schema") or re.match("pg_", dataset.target):
         yield ("target",), f"schema {dataset.schema_name} is reserved"
@@ -198,6 +233,39 @@ def _wrong_version(dataset: Dataset) -> Iterator[tuple[Path_, str]]:
         yield ("version",), f"{dataset.version} is {column.sql_type.name}, which has no order in time"
 
 
+def _wrong_drift(dataset: Dataset) -> Iterator[tuple[Path_, str]]:
+    """Faults of the fields that say what becomes of columns that change."""
+    rescue = dataset.rescue_column
+    if dataset.unknown_columns == "rescue" and rescue is None:
+        yield ("unknown_columns",), "rescue needs rescue_column, the column of the table that takes the cells"
+    if rescue is not None and dataset.unknown_columns != "rescue":
+        yield ("rescue_column",), f"makes no sense with unknown_columns: {dataset.unknown_columns}"
+    elif rescue is not None and not re.fullmatch(IDENTIFIER, rescue):
+        yield ("rescue_column",), _NO_IDENTIFIER
+    elif rescue is not None and is_reserved(rescue):
+        yield ("rescue_column",), f"the name {rescue} is reserved"
+    elif rescue in dataset.columns:
+        yield ("rescue_column",), f"{rescue} is one of the columns, which are loaded from the file"
+    if dataset.csv.header is False:
+        yield from _useless_without_header(dataset)
+        return
+    seen: dict[str, str] = {}
+    for column in dataset.columns:
+        for name in sources_of(column, dataset):
+            lists = (dataset.columns[one].source for one in (column, seen.get(name, column)))
+            if name in seen and any(isinstance(source, list) for source in lists):
+                yield ("columns", column, "source"), f"{name} is a name of column {seen[name]} as well"
+            seen.setdefault(name, column)
+
+
+def _useless_without_header(dataset: Dataset) -> Iterator[tuple[Path_, str]]:
+    said = "makes no sense with csv.header: false, where columns have no names"
+    if dataset.unknown_columns != "ignore":
+        yield ("unknown_columns",), said
+    if dataset.missing_columns is None:
+        yield ("missing_columns",), said
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint at the known name that is most like this one; empty where none is."""
     near = difflib.get_close_matches(name, list(known), n=1)
@@ -208,14 +276,17 @@ _CSV_OF_LATE = ("comment", "header_lines", "skip_lines", "footer_lines", "short_
 _SHAPING = ("columns", "csv", "key", "mode", "duplicates", "version", "target", "clean")
 
 
-def fingerprint(dataset: Dataset, hook_code: str = "") -> str:
+def fingerprint(dataset: Dataset, hook_code: str = "", rescued: Iterable[tuple[str, int]] = ()) -> str:
     """A short stable hash of all that decides which rows come out; schedule, owner and limits don't.
 
-    `hook_code` is a digest of the code behind `clean` (see `clean_hook.code_of`).
+    `hook_code` is a digest of the code behind `clean` (see `clean_hook.code_of`), `rescued` names the fields that go
+    into the rescue column. The dataset has all columns of the run.
     """
     values = dataset.model_dump(mode="json", include=set(_SHAPING))
     if hook_code:
         values["hook_code"] = hook_code
+    if named := [[name, place] for name, place in rescued]:
+        values["rescued"] = named
     values["columns"] = list(values["columns"].items())
     values["csv"]["escape"] = dataset.csv.escape or dataset.csv.quote  # the default is the quote itself
     for name in _CSV_OF_LATE:  # left out, they read a file as before there were any: it need not be loaded again

@@ -18,6 +18,7 @@ from include.ingest.cast.rows import Losers, Reader, raw_cells
 from include.ingest.csv.records import Block
 from include.ingest.dataset.columns import Column
 from include.ingest.dataset.sql_types import FLOATS, INTEGERS
+from include.ingest.drift.matching import ABSENT
 from include.ingest.express import kernel
 from include.ingest.express.words import Words
 from include.ingest.table.binary_copy import Write
@@ -61,7 +62,15 @@ def can_express(reader: Reader, *, keys: bool) -> bool:
     dialect, dataset = reader.dialect, reader.dataset
     plain = dialect.escape is None and dataset.csv.encoding == "utf-8" and reader.clean is None
     quoted = dialect.quote is not None and any(dialect.quote.decode() in mark for mark in dataset.csv.nulls)
-    return plain and not quoted and (not keys or _integer_key(reader) >= 0)
+    return plain and not quoted and _is_all_there(reader) and (not keys or _integer_key(reader) >= 0)
+
+
+def _is_all_there(reader: Reader) -> bool:
+    """Whether a row has nothing but cells of its record, each once, and null where the file lacks a column."""
+    columns = list(zip(reader.dataset.columns.values(), reader.positions, strict=True))
+    held = [place for _, place in columns if place != ABSENT]
+    filled = any(place == ABSENT and column.default is not None for column, place in columns)
+    return not reader.rescued and not filled and len(held) == len(set(held))
 
 
 def _integer_key(reader: Reader) -> int:
@@ -147,8 +156,7 @@ class Express:
 
     def _learn(self, block: Block) -> None:
         if self._words.count and len(block.starts):
-            cells = dict(zip(self._reader.dataset.columns, raw_cells(block, self._reader), strict=True))
-            self._words.learn(cells)
+            self._words.learn(raw_cells(block, self._reader))
 
 
 def _kind(column: Column) -> int:

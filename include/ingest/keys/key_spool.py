@@ -69,7 +69,7 @@ def read_keyed(source: Source, reader: Reader, chunk: Chunk) -> Iterator[Keyed]:
         place = dict(zip(reader.dataset.columns, reader.positions, strict=True))
         columns = {name: reader.dataset.columns[name] for name in reader.dataset.key}
         dataset = reader.dataset.model_copy(update={"columns": columns})
-        reader = replace(reader, dataset=dataset, positions=tuple(place[name] for name in columns))
+        reader = replace(reader, dataset=dataset, positions=tuple(place[name] for name in columns), rescued=())
     blocks = read_blocks(
         source,
         reader.dialect,

@@ -54,6 +54,7 @@ class Probe:
                 " INCLUDING INDEXES INCLUDING STORAGE INCLUDING COMPRESSION)"
             ).format(self._table, targets.identifier(dataset))
         )
+        targets.add_columns(cursor, target, dataset, self._table)
         targets.add_system_columns(cursor, dataset, target, self._table)
 
     def drop(self) -> None:

@@ -72,7 +72,7 @@ _INTACT: LiteralString = (
 _APPENDED: LiteralString = (
     "WITH now AS (SELECT {now} AS xid), {written} SELECT run_id FROM millrace.appended_file a"
     " WHERE target_oid = %(target_oid)s AND file = %(file)s AND fingerprint = %(fingerprint)s"
-    " AND dataset_fingerprint = %(dataset_fingerprint)s AND target_shape = {shape}"
+    " AND dataset_fingerprint = %(dataset_fingerprint)s AND starts_with({shape} || ',', target_shape || ',')"
     " AND xmin = written_by[cardinality(written_by)]::xid AND inserted = (SELECT coalesce(sum(number), 0) FROM written"
     "  WHERE writer IN (SELECT w::text::bigint FROM unnest(a.written_by) AS w)) LIMIT 1"
 )

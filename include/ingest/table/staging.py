@@ -56,11 +56,15 @@ def change_table(run_id: UUID) -> TableName:
     return TableName(SCHEMA, f"changes_{run_id.hex}")
 
 
-def form_for(target: targets.Target | None, *, empty: bool, published: bool) -> Form:
-    """How a run should stage its rows. What is written into a published schema must be written there by name."""
+def form_for(target: targets.Target | None, dataset: Dataset, *, empty: bool, published: bool) -> Form:
+    """How a run should stage its rows.
+
+    What is written into a published schema must be written there by name. A table that lacks columns of the run is no
+    model of what is to take its place.
+    """
     if target is None:
         return "merge" if published else "promote"
-    return "promote" if empty and target.plain else "merge"
+    return "promote" if empty and target.plain and target.columns.keys() >= dataset.columns.keys() else "merge"
 
 
 def create(cursor: Cursor, run_id: UUID, dataset: Dataset, form: Form, version: str) -> None:

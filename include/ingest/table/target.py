@@ -5,6 +5,7 @@ Names never reach SQL but through `psycopg.sql`.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from psycopg import Cursor, sql
@@ -144,11 +145,16 @@ def _too_many(count: int) -> str:
     )
 
 
-def check(target: Target, dataset: Dataset) -> None:
-    """Raise TargetMismatch, with every difference, when the dataset's rows can't go into this table."""
+def check(target: Target, dataset: Dataset, to_add: Collection[str] = ()) -> None:
+    """Raise TargetMismatch, with every difference, when the dataset's rows can't go into this table.
+
+    The columns `to_add` may be missing: the merge will add them.
+    """
     faults = []
     for name, column in dataset.columns.items():
         have = target.columns.get(name)
+        if have is None and name in to_add:
+            continue
         if have is None:
             faults.append(f"column {name}: the dataset has it ({column.sql_type.name}), the table does not")
         elif have != column.sql_type.name:
@@ -276,6 +282,14 @@ def add_key(cursor: Cursor, dataset: Dataset, name: TableName) -> None:
                 name, sql.Identifier(f"{dataset.table_name}_pkey"[-63:]), key
             )
         )
+
+
+def add_columns(cursor: Cursor, target: Target, dataset: Dataset, table: TableName) -> None:
+    """Add to `table`, built as `target`, what it lacks of the dataset's columns, as nullable; no row is rewritten."""
+    for name, column in dataset.columns.items():
+        if name not in target.columns:
+            statement = sql.SQL("ALTER TABLE {} ADD COLUMN {} {}")
+            cursor.execute(statement.format(table, sql.Identifier(name), sql.SQL(column.sql_type.name)))
 
 
 def add_system_columns(cursor: Cursor, dataset: Dataset, target: Target, table: TableName) -> None:
