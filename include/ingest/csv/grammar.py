@@ -214,14 +214,8 @@ def _compile_walk(*, comments: bool) -> Callable[..., Any]:
                 if byte == CR:
                     following = np.int64(data[place + 1]) if place + 1 < len(data) else after
                     ended = following != LF
-                if comments and state == COMMENT:
-                    state = LINE if ended else COMMENT
-                    if ended and len(ends):
-                        if found == len(ends):
-                            state, full = COMMENT, True
-                            break
-                        ends[found], lines[found] = place + 1, count + 1
-                        found += 1
+                if comments and state == COMMENT and not ended:
+                    pass
                 elif state == ESCAPED:
                     state = FIELD
                 elif state == QUOTED_ESCAPED:

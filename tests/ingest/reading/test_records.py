@@ -220,6 +220,8 @@ SIZES = st.builds(
 @QUICKLY
 @given(files(), st.booleans(), SIZES)
 @example((DOUBLED, b'a,"b""\n""c"\r\n'), True, Sizes(1, 1, 1, 1, 1))
+@example((Dialect(comment=b"#"), BOM + b'#,"\n1\n'), False, Sizes(40, 20, 150, 140, 5))
+@example((Dialect(b"|", b"'", b"^", b"%"), b"a^\n%|'\n'\nb\n"), False, Sizes(1, 20, 150, 3, 5))
 def test_any_file_is_cut_as_the_reference_cuts_it(
     scratch: Path, case: tuple[Dialect, bytes], header: bool, sizes: Sizes
 ) -> None:
@@ -289,6 +291,7 @@ def test_what_stands_above_and_below_the_records_is_in_no_chunk(
     found = [list(read_blocks(LocalFile(scratch), dialect, part, block_bytes=sizes.block)) for part in layout.chunks]
     assert [(one.offset, len(one.raw), one.line) for one in moved[:header]] == list(layout.header)
     assert [one for blocks in found for one in seen(blocks)] == moved[header:-footer]
+    assert all(found), "a chunk without a record"
     assert layout.end == moved[-footer].offset
     assert layout.digest == digest_of(LocalFile(scratch), segment_bytes=sizes.segment)
 
