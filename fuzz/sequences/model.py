@@ -63,11 +63,20 @@ class Row:
     source: int = NEVER
     low: int = NEVER
     high: int = NEVER
-    owner: str | None = None  # mode append: the run that inserted it, None once somebody else wrote it
+    owner: int | None = None  # mode append: the load that inserted it, None once somebody else wrote it
 
 
 class Failed(Exception):
     """The run must fail and change nothing."""
+
+
+@dataclass(frozen=True)
+class Appended:
+    """Mode append: what a load brought, by its place among the loads."""
+
+    run: str
+    rows: int
+    content: tuple[object, ...]  # dataset, path and bytes
 
 
 @dataclass
@@ -82,7 +91,7 @@ class Table:
     newest: tuple[int, int] = (NEVER, NEVER)  # greatest version that completed, at least and at most
     retyped: int = NEVER  # greatest version that completed when a key column got another type
     seen: frozenset[tuple[object, ...]] = frozenset()  # content that completed, by dataset
-    appended: dict[str, tuple[int, tuple[object, ...]]] = field(default_factory=dict)  # run -> rows, path and content
+    appended: tuple[Appended, ...] = ()  # a run that is forced has several
     unsure: bool = False  # mode append: the rows may not be provable any more
 
     def load(self, run: Run, took: Took = lambda *_: False, *, stale: bool = False) -> Account:
@@ -95,7 +104,7 @@ class Table:
         if self.mode == "append":
             counts["inserted"] = len(winners)
             first = self.next_number()
-            rows |= {first + n: Row(values, owner=run.name) for n, (_, values) in enumerate(winners)}
+            rows |= {first + n: Row(values, owner=len(self.appended)) for n, (_, values) in enumerate(winners)}
         elif self.mode == "replace" and (run.version < self.newest[0] or (run.version < self.newest[1] and stale)):
             counts["stale"] = len(winners)
         else:
@@ -112,8 +121,9 @@ class Table:
         self.newest = (max(self.newest[0], run.version), max(self.newest[1], run.version))
         self.seen |= {(run.dataset, run.content)}
         if counts["inserted"] and self.mode == "append":
-            self.unsure |= run.name in self.appended  # forced: rows of both times are there
-            self.appended[run.name] = (counts["inserted"], (run.dataset, run.path, run.content))
+            self.unsure |= self.has_appended(run)  # forced: rows of both times are there
+            content = (run.dataset, run.path, run.content)
+            self.appended = (*self.appended, Appended(run.name, counts["inserted"], content))
         return Account(read=read, superseded=lost + counts["stale"], rejected=rejected, **counts)
 
     def _upsert(self, row: Row | None, key: Key, values: Values, version: int, took: Took) -> tuple[str, Row]:
@@ -145,7 +155,11 @@ class Table:
 
     def must_load(self, run: Run) -> bool:
         """Mode append: neither an earlier run of this path and content has its rows there, nor this run, cleared."""
-        return run.force or not (run.name in self.appended or self._holds(run, cleared=False))
+        return run.force or not (self.has_appended(run) or self._holds(run, cleared=False))
+
+    def has_appended(self, run: Run) -> bool:
+        """Mode append: whether the run has brought rows, be they there or not."""
+        return any(load.run == run.name for load in self.appended)
 
     def must_skip(self, run: Run) -> bool:
         """Mode append: it is certain that the run has nothing to do."""
@@ -153,8 +167,8 @@ class Table:
 
     def _holds(self, run: Run, *, cleared: bool) -> bool:
         here, mine = Counter(row.owner for row in self.rows.values()), (run.dataset, run.path, run.content)
-        found = [name for name, (number, _) in self.appended.items() if here[name] >= number]
-        return any(self.appended[name][1] == mine or (cleared and name == run.name) for name in found)
+        found = [load for number, load in enumerate(self.appended) if here[number] >= load.rows]
+        return any(load.content == mine or (cleared and load.run == run.name) for load in found)
 
     def put(self, key: Any, values: Values, source: int = NEVER) -> None:
         """Somebody inserts or updates a row. An updated row keeps its versions."""
@@ -176,7 +190,7 @@ class Table:
 
     def copy(self) -> Table:
         """Another table in the same state."""
-        return replace(self, rows=dict(self.rows), ghosts=dict(self.ghosts), appended=dict(self.appended))
+        return replace(self, rows=dict(self.rows), ghosts=dict(self.ghosts))
 
     def replace_table(self, rows: dict[Any, Row]) -> None:
         """Somebody puts another table in place: its rows carry their versions, what else was known may be lost."""

@@ -19,7 +19,7 @@ from fuzz.sequences.model import Account, Failed, Key, Record, Run, Table, Value
 from fuzz.sequences.others import Others
 from fuzz.sequences.place import Place
 from fuzz.sequences.runs import Outcome, Steps, in_threads
-from fuzz.sequences.script import Deliver, Line, Pair, Script, Write
+from fuzz.sequences.script import Deliver, File, Line, Pair, Script, Write
 from include.ingest.dataset.definition import Dataset
 from include.ingest.dataset_file import load_dataset
 from include.ingest.errors import AccountMismatch, IngestError
@@ -33,6 +33,7 @@ mode: {mode}
 key: [{key}]
 duplicates: {duplicates}
 version: {version}
+missing_columns: null
 chunk_bytes: {chunk_bytes}
 reject_limit: {{rows: {limit}, ratio: null}}
 {more}columns:
@@ -164,7 +165,7 @@ class _Game:
         run_id = uuid5(NAMESPACE_OID, f"{order.table} {order.run}")
         backwards = order.backwards and place.shape.mode != "append"  # which has no key
         shaping = f"{order.duplicates} {backwards} {sorted(place.types.items())}"
-        records = None if order.file.empty else tuple(_record(line, place) for line in order.file.lines)
+        records = None if order.file.empty else tuple(_record(line, place, order.file) for line in order.file.lines)
         name = order.run
         if order.door == "command":  # which begins a run of its own each time
             self._commands += 1
@@ -183,7 +184,8 @@ class _Game:
         keys = [name for name, _ in shape.key_columns]
         firm = {*keys, "changed"}
         columns = [
-            f'  {name}: {{type: "{place.type_of(name, kind)}"{"" if name in firm else ", nullable: true"}}}'
+            f'  {name}: {{type: "{place.type_of(name, kind)}"{"" if name in firm else ", nullable: true"}'
+            f"{_names(name)}}}"
             for name, kind in (*shape.key_columns, *shape.value_columns)
         ]
         ratio = "null" if self._script.delete_ratio is None else self._script.delete_ratio
@@ -281,7 +283,7 @@ class _Game:
             model.skip(run)
             return
         seen = self._ground.rows(place.name, place.shape) or {}
-        nothing = stands and len(seen) == len(model.rows) and run.name in model.appended
+        nothing = stands and len(seen) == len(model.rows) and model.has_appended(run)
         if model.mode == "append" and nothing and not model.must_load(run):
             self._note("append cleared")
             return
@@ -335,9 +337,16 @@ class _Game:
                 raise Different(f"table {place.name}:\n{difference}")
 
 
-def _record(line: Line, place: Place) -> Record:
+def _names(column: str) -> str:
+    return ", source: [label, caption]" if column == "label" else ""
+
+
+def _record(line: Line, place: Place, file: File) -> Record:
     record = line.record
-    if place.shape.mode != "append" or record.bad:
+    if record.bad:
+        return record
+    record = replace(record, values=file.layout.read(record.values))
+    if place.shape.mode != "append":
         return record
     return replace(record, key=(), values=(*(record.key or ()), *record.values))
 

@@ -22,6 +22,35 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Layout:
+    """How a day's file has its columns."""
+
+    turned: int = 0  # so many have gone from the front to the end
+    label: Literal["label", "caption", ""] = "label"  # the name of that column; "": the file lacks it
+    more: bool = False  # it has a column that nobody asked for
+
+    def header(self, names: list[str]) -> list[str]:
+        """The names of the file's columns."""
+        return self._arranged(names, [self.label if name == "label" else name for name in names], "extra")
+
+    def cells(self, names: list[str], cells: tuple[str, ...]) -> list[str]:
+        """A record's cells; of one of a wrong width, one less than there are columns."""
+        if len(cells) == len(names):
+            return self._arranged(names, list(cells), "x,y")
+        return [*cells, "x"][: len(self.header(names)) - 1]
+
+    def _arranged(self, names: list[str], cells: list[str], more: str) -> list[str]:
+        held = [cell for name, cell in zip(names, cells, strict=True) if self.label or name != "label"]
+        held = [*held, more] if self.more else held
+        place = self.turned % len(held)
+        return held[place:] + held[:place]
+
+    def read(self, values: Values) -> Values:
+        """What a good record's values are in the table; the label is the first of them."""
+        return values if self.label else (None, *values[1:])
+
+
+@dataclass(frozen=True)
 class File:
     """A file. `empty`: not even a header."""
 
@@ -29,12 +58,14 @@ class File:
     empty: bool = False
     packed: bool = False
     newline: str = "\n"
+    layout: Layout = Layout()
 
     def text(self, shape: Shape) -> bytes:
         """The plain bytes."""
         if self.empty:
             return b""
-        rows = [shape.names, *(line.cells for line in self.lines)]
+        names, layout = shape.names, self.layout
+        rows = [layout.header(names), *(layout.cells(names, line.cells) for line in self.lines)]
         return "".join(",".join(map(_cell, row)) + self.newline for row in rows).encode()
 
     def stored(self, shape: Shape) -> bytes:
@@ -88,6 +119,7 @@ class Deliver:
         words += ["key listed backwards"] if self.backwards else []
         words += ["{} dies ({} {})".format(*self.death)] if self.death else []
         lines = [", ".join(words) + (": no header" if self.file.empty else "") + (" (packed)" * self.file.packed)]
+        lines += [str(self.file.layout)] if self.file.layout != Layout() else []
         lines += ["  " + repr(",".join(map(_cell, line.cells))) for line in self.file.lines]
         lines += [f"when {moment}: {write}" for moment, write in self.during]
         return "\n      ".join(lines)

@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 
 from fuzz.sequences.model import Record
-from fuzz.sequences.script import Deliver, Door, File, Line, Moment, Pair, Script, Step, Write
+from fuzz.sequences.script import Deliver, Door, File, Layout, Line, Moment, Pair, Script, Step, Write
 from fuzz.sequences.shapes import KEYS, Shape
 
 LEAST_STEPS = 20
@@ -45,6 +45,7 @@ class _Author:
         self.open: set[int] = set()
         self.runs: list[list[Deliver]] = [[] for _ in shapes]
         self.number = 0
+        self.columns = Layout()
 
     def step(self) -> Step:
         table = self.chance.randrange(len(self.shapes))
@@ -131,7 +132,16 @@ class _Author:
         if chance.random() < 0.12:
             for _ in range(chance.choice([1, 1, 2, 5])):
                 lines.insert(chance.randint(0, len(lines)), self.bad_line(shape))
-        return File(tuple(lines), packed=chance.random() < 0.04, newline=chance.choice(["\n", "\n", "\n", "\r\n"]))
+        newline = chance.choice(["\n", "\n", "\n", "\r\n"])
+        return File(tuple(lines), packed=chance.random() < 0.04, newline=newline, layout=self.layout())
+
+    def layout(self) -> Layout:
+        """Most days have the columns as the day before."""
+        chance = self.chance
+        if chance.random() < 0.2:
+            turned, more = chance.choice([0, 0, 1, 2, 3]), chance.random() < 0.4
+            self.columns = Layout(turned, chance.choice(["label", "label", "caption", ""]), more)
+        return self.columns
 
     def derived(self, shape: Shape, lines: list[Line]) -> list[Line]:
         """Another day's lines."""

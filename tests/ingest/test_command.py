@@ -78,3 +78,26 @@ def test_a_trial_has_the_version_of_the_last_complete_interval(dsn: str, tmp_pat
     assert there == "2026-03-04T02:30:00+00:00"
     wrong = run("run", dataset, file, "--dsn", dsn, "--date", "5.3.2026")
     assert (wrong.returncode, "5.3.2026 is not a date such as 2026-03-01" in wrong.stderr) == (2, True)
+
+
+def test_what_has_changed_in_the_files_columns(dsn: str, tmp_path: Path) -> None:
+    dataset, file = tmp_path / "items.yaml", tmp_path / "items.csv"
+    dataset.write_text(
+        ITEMS.replace("nullable: true}", "nullable: true, source: [label, name]}", 1) + "unknown_columns: add\n"
+    )
+    file.write_text("id,label,price\n1,one,1\n")
+    assert "columns" not in run("run", dataset, file, "--dsn", dsn).stdout
+    file.write_text("Currency,id,name,price\nEUR,1,one,1\n")
+    done = run("run", dataset, file, "--dsn", dsn)
+    assert done.returncode == 0, done.stderr
+    shown = dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if line.split()[1:])
+    wanted = {
+        "unknown_columns": "Currency", "renamed_columns": "label as name", "columns_come": "Currency, name",
+        "columns_gone": "label", "added_columns": "currency",
+    }  # fmt: skip
+    assert {name: shown.get(name) for name in wanted} == wanted
+    assert "warning: added to the table: currency" in done.stderr
+    again = json.loads(run("run", dataset, file, "--dsn", dsn, "--json", "--force").stdout)
+    assert (again["renamed_columns"], again["unknown_columns"], again["added_columns"]) == (
+        {"label": "name"}, ["Currency"], [],
+    )  # fmt: skip

@@ -46,10 +46,10 @@ def check_added(cursor: Cursor, dataset: Dataset, target: targets.Target, drift:
     lacks = [name for name, _ in drift.added if name not in target.columns]
     why = lacks and _why_not(cursor, target)
     if why:
-        clauses = ", ".join(f'ADD COLUMN "{name}" {KIND}' for name in lacks)
+        statement = _statement(targets.identifier(dataset), lacks).as_string(cursor)
         raise TargetMismatch(
             f"target {dataset.target}: the file brings {_listed(drift, lacks)}, which can't be added: {why}. Let it be"
-            f" done by hand: ALTER TABLE {dataset.target} {clauses}; an empty column of that type is taken as it is. Or"
+            f" done by hand: {statement}; an empty column of that type is taken as it is. Or"
             f" set `unknown_columns` in {dataset.name}.yaml to rescue or ignore. Then clear `plan`"
         )
     taken = [name for name, _ in drift.added if name in target.columns and not _is_free(cursor, dataset, target, name)]
@@ -119,8 +119,12 @@ def add_columns(cursor: Cursor, dataset: Dataset, target: targets.Target, drift:
 def add_to(cursor: Cursor, table: TableName, names: Sequence[str]) -> None:
     """Add columns of the kind to a table; no row is rewritten."""
     if names:
-        clauses = (sql.SQL("ADD COLUMN {} {}").format(sql.Identifier(name), sql.SQL(KIND)) for name in names)
-        cursor.execute(sql.SQL("ALTER TABLE {} {}").format(table, sql.SQL(", ").join(clauses)))
+        cursor.execute(_statement(table, names))
+
+
+def _statement(table: TableName, names: Sequence[str]) -> sql.Composed:
+    clauses = (sql.SQL("ADD COLUMN {} {}").format(sql.Identifier(name), sql.SQL(KIND)) for name in names)
+    return sql.SQL("ALTER TABLE {} {}").format(table, sql.SQL(", ").join(clauses))
 
 
 def note_added(cursor: Cursor, dataset: Dataset, target: targets.Target, drift: Drift) -> list[str]:

@@ -342,3 +342,16 @@ def test_staging_form_of_a_table_that_lacks_a_column(
         finish(warehouse, dataset, made)
         warehouse.execute("TRUNCATE items")
     assert forms == ["merge", "promote"]
+
+
+def test_added_and_missing_columns_take_the_fast_path(
+    warehouse: psycopg.Connection[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def certain_way(*_: object) -> None:
+        raise AssertionError("a plain record took the certain way")
+
+    dataset = make_dataset(tmp_path, ADD + "missing_columns: null\n")
+    ingest(warehouse, dataset, HEADER + "1,a,1\n", tmp_path)
+    monkeypatch.setattr("include.ingest.load.read_rows", certain_way)
+    ingest(warehouse, dataset, "id,price,Currency\n1,1,EUR\n2,2,\n", tmp_path, version=DAY + timedelta(days=1))
+    assert rows(warehouse, ALL) == [(1, None, "EUR"), (2, None, None)]
