@@ -32,7 +32,7 @@ def test_the_page_says_all_of_it(dsn: str, item_files: tuple[Path, Path]) -> Non
     done = run("preview", dataset, file, "--dsn", dsn, "--date", "2026-03-01")
     assert done.returncode == 0, done.stderr
     text = done.stdout
-    assert f"file     {file} (" in text
+    assert f"file     {file}\n         (" in text or f"file     {file} (" in text
     assert "version  2026-03-01T00:00:00+00:00" in text
     assert "ignored  extra" in text
     assert "  1   uno" in text
