@@ -12,12 +12,13 @@ from rich.table import Table
 from samples.pictures import encoded, photo
 from stack.api import AirflowApi
 
+TORN = "torn.jpg"
 # A name, and what makes each another kind of picture.
 PICTURES: dict[str, Callable[[int], bytes]] = {
     "landscape.jpg": lambda seed: encoded(photo(2400, 1600, seed), quality=90),
     "portrait.jpg": lambda seed: encoded(photo(1500, 2000, seed + 1), quality=90),
     "logo.png": lambda seed: encoded(photo(640, 640, seed + 2).convert("RGBA"), "PNG"),
-    "torn.jpg": lambda seed: encoded(photo(800, 600, seed + 3))[:9000],
+    TORN: lambda seed: encoded(photo(800, 600, seed + 3))[:9000],
 }
 LIMIT_SECONDS = 60.0
 
@@ -37,9 +38,11 @@ def demo_images(console: Console, api: AirflowApi) -> bool:
                 ended[name] = found, time.monotonic() - began
         time.sleep(0.2)
     console.print(f"images: {len(ids)} uploads accepted in {accepted:.2f} s", style="bold")
-    console.print(_table(ended), "", sep="\n")
+    console.print(
+        _table(ended), f"  {TORN} is cut short on purpose: it shows how a damaged picture fails", "", sep="\n"
+    )
     states = {name: found["state"] for name, (found, _) in ended.items()}
-    return states == {name: "failed" if name == "torn.jpg" else "done" for name in ids}
+    return states == {name: "failed" if name == TORN else "done" for name in ids}
 
 
 def _upload(api: AirflowApi, name: str, data: bytes) -> str:

@@ -17,4 +17,4 @@ def run(*arguments: object) -> CompletedProcess[str]:
             code = main([str(argument) for argument in arguments])
         except SystemExit as end:
             code = int(end.code or 0)
-    return CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+    return CompletedProcess([str(argument) for argument in arguments], code, out.getvalue(), err.getvalue())
