@@ -12,7 +12,7 @@ from stack.binaries import find_binaries
 from stack.commands import is_up, running
 from stack.environment import airflow_environment
 from stack.errors import StackError
-from stack.settings import Settings, state_folder
+from stack.settings import REPOSITORY, Settings, state_folder
 
 # Airflow's command line wants graphviz for pictures only, and says so at each call. The text is matched from its start.
 QUIET = "ignore:Could not import graphviz:UserWarning"
@@ -69,7 +69,9 @@ def dataset(arguments: Sequence[str]) -> None:
 
 
 def _become(arguments: Sequence[str], environment: dict[str, str]) -> None:
-    os.execve(sys.executable, [sys.executable, "-m", "include.ingest", *arguments], environment)
+    # -P: the caller's folder may have an `include` of its own.
+    environment["PYTHONPATH"] = str(REPOSITORY)
+    os.execve(sys.executable, [sys.executable, "-P", "-m", "include.ingest", *arguments], environment)
 
 
 def _places(settings: Settings) -> dict[str, str]:
