@@ -5,6 +5,7 @@ The outside judge is PostgreSQL: the table before and after is compared by plain
 
 from __future__ import annotations
 
+import gzip
 import random
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -251,3 +252,70 @@ def test_the_same_file_would_be_skipped(warehouse: psycopg.Connection[Any], tmp_
     assert look(warehouse, dataset, file, tmp_path, force=True).counts.unchanged == 1
     warehouse.execute("UPDATE items SET label = 'other'")
     assert look(warehouse, dataset, file, tmp_path).counts.updated == 1, "the table does not hold it any more"
+
+
+HOOK = """
+def clean(frame):
+    frame["label"] = frame["label"].str.upper()
+    frame["id"] = frame["id"].where(frame["label"] != "MOVED", 77)
+    return frame[frame["label"] != "DROP"]
+"""
+
+
+@pytest.mark.parametrize("mode", ["upsert", "replace"])
+def test_a_hook_cleans_as_in_the_run(
+    warehouse: psycopg.Connection[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    module = f"cleaner_{uuid4().hex}"
+    (tmp_path / f"{module}.py").write_text(HOOK)
+    monkeypatch.setenv("MILLRACE_DATASETS", str(tmp_path))
+    dataset = make_dataset(
+        tmp_path, clean=f"{module}:clean", mode=mode, delete_limit=DeleteLimit(rows=None, ratio=None)
+    )
+    both(warehouse, dataset, items("1,a,1", "2,drop,2", "3,c,3", "4,d,4"), tmp_path)
+    found = both(warehouse, dataset, items("1,A,1", "3,drop,3", "5,moved,3", "6,moved,3"), tmp_path, NEXT)
+    assert (found.counts.inserted, found.counts.superseded, found.counts.rejected) == (1, 1, 1)
+    assert ("clean", 1) in [(rule.rule, rule.rows) for rule in found.rejects]
+
+
+@pytest.mark.parametrize("mode", ["upsert", "replace"])
+def test_a_table_that_was_there_before(warehouse: psycopg.Connection[Any], tmp_path: Path, mode: str) -> None:
+    warehouse.execute("CREATE TABLE items (price numeric(8,2), more text, label text, id bigint UNIQUE)")
+    warehouse.execute("INSERT INTO items (id, label, price) VALUES (1, 'one', 1), (2, 'two', 2), (3, 'three', 3)")
+    dataset = make_dataset(tmp_path, mode=mode, delete_limit=DeleteLimit(rows=None, ratio=None))
+    data = items("1,one,1.00", "2,zwei,2", "4,four,4", "3,x,y")
+    file = written(data, tmp_path)
+    found = look(warehouse, dataset, file, tmp_path)
+    account = run(warehouse, dataset, Order(uuid4(), file, DAY))
+    assert asdict(found.counts) == {name: getattr(account, name) for name in asdict(found.counts)}
+    assert (found.counts.unchanged, found.counts.updated, found.counts.inserted) == (1, 1, 1)
+
+
+def test_an_older_file_that_can_not_be_placed(warehouse: psycopg.Connection[Any], tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path, ITEMS.replace("label: {type: text, nullable: true}", "label: {type: text}"))
+    warehouse.execute(
+        "CREATE TABLE items (id bigint, label text, price numeric(8,2), PRIMARY KEY (id), UNIQUE (id, label))"
+    )
+    wide = dataset.model_copy(update={"key": ["id", "label"]})
+    ingest(warehouse, wide, items("1,one,1", "2,two,2"), tmp_path, version=DAY)
+    ingest(warehouse, wide, items("1,one,1"), tmp_path, version=LATER)
+    found = both(warehouse, dataset, items("1,eins,1"), tmp_path, NEXT)
+    assert found.outcome == "failed"
+    assert "can't be told which rows it confirmed" in found.reasons[0]
+    assert both(warehouse, dataset, items("3,drei,1"), tmp_path, NEXT).outcome == "done"
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bytes])
+def test_files_of_a_folder(warehouse: psycopg.Connection[Any], tmp_path: Path, pack: Any) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(3):
+        lines = items(*(f"{n},f{number},1" for n in range(number, number + 4)), f"x{number},a,1")
+        (folder / f"{number}.csv").write_bytes(pack(lines.encode()))
+    dataset = make_dataset(tmp_path)
+    found = look(warehouse, dataset, folder, tmp_path)
+    account = run(warehouse, dataset, Order(uuid4(), folder, DAY))
+    assert asdict(found.counts) == {name: getattr(account, name) for name in asdict(found.counts)}
+    assert (found.files, found.counts.inserted, found.counts.superseded, found.counts.rejected) == (3, 6, 6, 3)
+    places = warehouse.execute("SELECT file, line_number FROM millrace.rejected_row ORDER BY file").fetchall()
+    assert [(one.file, one.line) for rule in found.rejects for one in rule.first] == places
