@@ -6,9 +6,9 @@ DAGs of the others with it.
 
 from __future__ import annotations
 
-from include.bridge import ingest
+from include.ingest.dataset.places import read_datasets
 from include.ingest.errors import DatasetError
 
-_, faults = ingest.read_datasets()
+_, faults = read_datasets()
 if faults:
     raise DatasetError("\n".join(str(fault) for fault in faults))

@@ -1,7 +1,8 @@
 """### Ingest a CSV file into PostgreSQL
 
-One DAG `ingest_<name>` for each dataset file `include/datasets/<name>.yaml`. A run takes the file of its data
-interval, cuts it into chunks, loads them in parallel into a staging table and merges that into the target.
+One DAG `ingest_<name>` for each dataset file `<name>.yaml` in a folder that `$MILLRACE_DATASETS` names, by default
+`include/datasets`. A run takes the file of its data interval, cuts it into chunks, loads them in parallel into a
+staging table and merges that into the target.
 
 | task | what it does |
 | --- | --- |
@@ -37,6 +38,7 @@ from airflow.timetables.interval import CronDataIntervalTimetable
 from include import bridge, slots
 from include.bridge import clock, ingest, reasons
 from include.ingest.dataset.definition import Dataset
+from include.ingest.dataset.places import read_datasets
 
 
 def ingest_csv(dataset: Dataset) -> DAG:
@@ -167,5 +169,5 @@ def _ratio_limit(title: str, ratio: float | None) -> Param:
     return Param(None, type=["null", "number"], minimum=0, maximum=1, title=title, description=f"0 to 1. Empty: {said}")
 
 
-for found in ingest.read_datasets()[0]:
+for found in read_datasets()[0]:
     globals()[f"ingest_{found.name}"] = ingest_csv(found)

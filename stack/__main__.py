@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
 
 def _dispatch(arguments: list[str]) -> int:
     command, *rest = arguments
-    if command in ("airflow", "ingest", "psql"):
+    if command in ("airflow", "dataset", "ingest", "psql"):
         _become(command, rest)
     if command in ("check", "lock"):
         from stack import maintain
@@ -35,9 +35,15 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _become(command: str, rest: list[str]) -> None:
-    from stack import commands
+    from stack.doors import programs
 
-    {"airflow": commands.airflow, "ingest": commands.ingest, "psql": commands.psql}[command](rest)
+    doors = {
+        "airflow": programs.airflow,
+        "dataset": programs.dataset,
+        "ingest": programs.ingest,
+        "psql": programs.psql,
+    }
+    doors[command](rest)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -55,8 +61,13 @@ def _run(options: argparse.Namespace) -> int:
         from stack.reference import command as reference
 
         return reference.run(_parser(), check=options.check)
-    if options.command == "up":
-        print(commands.describe(commands.up()))
+    if options.command == "logs":
+        from stack.doors.logs import show_logs
+
+        show_logs(options.part, lines=options.lines, follow=options.follow)
+        return 0
+    if options.command in ("up", "restart"):
+        print(commands.describe(commands.up() if options.command == "up" else commands.restart()))
     elif options.command == "down":
         commands.down(delete=options.delete)
     elif options.command == "status":
@@ -93,16 +104,31 @@ def _supervise() -> None:
     supervise(Settings.load())
 
 
+def _megabytes(text: str) -> float:
+    try:
+        size = float(text)
+    except ValueError:
+        size = 0.0
+    if not 0 < size < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a size in MB: give a number over 0")
+    return size
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="./run", description="The local stack of Millrace.")
     kinds = parser.add_subparsers(dest="command", required=True)
     demo = kinds.add_parser("demo", help="start everything, ingest an orders file and show it")
-    demo.add_argument("--mb", type=float, default=200.0, help="size of the file in MB (200)")
+    demo.add_argument("--mb", type=_megabytes, default=200.0, help="size of the file in MB (200)")
     demo.add_argument("--once", action="store_true", help="stop at the end; the exit code is the outcome")
     kinds.add_parser("up", help="start PostgreSQL and Airflow in the background")
+    kinds.add_parser("restart", help="stop everything and start it anew; the data stays")
     down = kinds.add_parser("down", help="stop everything")
     down.add_argument("--delete", action="store_true", help="remove the local state, data too")
     kinds.add_parser("status", help="what runs, where, and the login")
+    logs = kinds.add_parser("logs", help="what each part, or one, has logged last")
+    logs.add_argument("part", nargs="?", help="postgres, scheduler, api-server, … (default: a few lines of each)")
+    logs.add_argument("--lines", type=int, metavar="N", help="how many lines (100 of one part, 3 of each)")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on as more comes, until Ctrl-C")
     cluster = kinds.add_parser("cluster", help="the services of docker-compose.yaml as hosts of their own; needs root")
     cluster.add_argument("--workers", type=int, default=2, help="Celery workers (2)")
     cluster.add_argument("--down", action="store_true", help="end the one that runs")

@@ -1,4 +1,4 @@
-"""What `./run up`, `down`, `status`, `airflow`, `ingest` and `psql` do."""
+"""What `./run up`, `restart`, `down` and `status` do."""
 
 from __future__ import annotations
 
@@ -11,11 +11,8 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from include.memory.watcher import watch
-from stack.binaries import find_binaries
-from stack.environment import airflow_environment
 from stack.errors import StackError
 from stack.postgres import PostgresServer
 from stack.processes import Register, end
@@ -68,6 +65,13 @@ def down(*, delete: bool = False) -> None:
             say(f"removed {folder}")
 
 
+def restart() -> Settings:
+    """Stop the stack, if it runs, and start it anew on the ports that it had; its data stays."""
+    if state_folder().is_dir():
+        down()
+    return up()
+
+
 def clean(settings: Settings) -> None:
     """End the supervisor and whatever a killed one left behind."""
     register = Register(settings.state / "processes.json")
@@ -96,12 +100,27 @@ def show_status() -> bool:
     alive = _supervised(settings)
     status = Status.read(settings.state / "status.json") if alive else Status()
     if not alive:
-        say("the stack is down; start with ./run up")
+        say(_what_is_left(settings))
     for part in status.parts:
         print(_row(part))
     if alive:
         print(describe(settings))
     return alive and status.ready
+
+
+def _what_is_left(settings: Settings) -> str:
+    """What to say of a stack without a supervisor: it is down, or parts of it go on alone."""
+    left = Register(settings.state / "processes.json").left()
+    server = PostgresServer(settings.data_dir).pid
+    if server:
+        left["postgres"] = server
+    if not left:
+        return "the stack is down; start with ./run up"
+    names = ", ".join(f"{name} (pid {pid})" for name, pid in left.items())
+    return (
+        f"the supervisor is gone, and these go on without it: {names}. ./run up ends them and starts anew, ./run down"
+        " only ends them"
+    )
 
 
 def describe(settings: Settings) -> str:
@@ -117,48 +136,13 @@ def describe(settings: Settings) -> str:
     return "\n".join(f"  {name:<15} {value}" for name, value in rows.items())
 
 
-def airflow(arguments: Sequence[str]) -> None:
-    """Become Airflow's command line."""
-    settings = _running()
-    os.execve(sys.executable, [sys.executable, "-m", "airflow", *arguments], airflow_environment(settings))
-
-
-def psql(arguments: Sequence[str]) -> None:
-    """Become psql on `warehouse` (the default) or `metadata`."""
-    settings = _running()
-    name, *rest = arguments or ["warehouse"]
-    if name not in ("warehouse", "metadata"):
-        name, rest = "warehouse", list(arguments)
-    program = find_binaries() / "psql"
-    found = str(program) if program.exists() else shutil.which("psql")
-    if not found:
-        raise StackError("found no psql next to PostgreSQL's programs or on PATH")
-    os.execve(found, [found, *rest], _libpq(settings, "airflow" if name == "metadata" else name))
-
-
-def ingest(arguments: Sequence[str]) -> None:
-    """Become the ingest's command line, on the stack's warehouse."""
-    settings = _running()
-    os.execve(sys.executable, [sys.executable, "-m", "include.ingest", *arguments], _libpq(settings, "warehouse"))
-
-
 def say(words: str) -> None:
     """One line to the user."""
     print(f"run: {words}", file=sys.stderr, flush=True)
 
 
-def _libpq(settings: Settings, database: str) -> dict[str, str]:
-    """The caller's environment, in which libpq finds a database of the stack; no command line has its password."""
-    url = urlsplit(settings.database_url(database))
-    here = {
-        "PGHOST": url.hostname, "PGPORT": str(url.port), "PGUSER": url.username, "PGPASSWORD": url.password,
-        "PGDATABASE": url.path.lstrip("/"),
-    }  # fmt: skip
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-    return kept | {name: value for name, value in here.items() if value}
-
-
-def _running() -> Settings:
+def running() -> Settings:
+    """The settings of the stack that runs. Raises StackError where none does."""
     if not state_folder().is_dir() or not _supervised(Settings.load()):
         raise StackError("the stack is down; start it with ./run up")
     return Settings.load()

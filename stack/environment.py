@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 
+from include.own_folders import VARIABLE as DATASETS
+from include.own_folders import own_folders
 from stack.settings import Settings, write_private
 
 # Refresh quickly: a new DAG file shows within seconds instead of minutes, and short tasks end promptly.
@@ -36,7 +38,7 @@ DEMO_WORKERS = '{"demo-worker": " -m samples.workers "}'
 CHOSEN = (
     "AIRFLOW_CONN_",
     "AIRFLOW__CELERY__",
-    *(f"MILLRACE_{name}" for name in ("IMAGE", "LOGS", "MEMORY", "METRICS", "QUEUE", "SCRATCH")),
+    *(f"MILLRACE_{name}" for name in ("DATASETS", "IMAGE", "LOGS", "MEMORY", "METRICS", "QUEUE", "SCRATCH")),
 )
 
 
@@ -47,6 +49,9 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
         for name, value in os.environ.items()
         if name.startswith(CHOSEN) or not name.startswith(("AIRFLOW", "PG", "MILLRACE"))
     }
+    if kept.get(DATASETS):
+        # Airflow's processes run in another folder than the caller.
+        kept[DATASETS] = os.pathsep.join(map(str, own_folders()))
     return {**kept, **BRISK, **PLAIN, **_direct(), **_places(settings), **_secrets(settings)}
 
 

@@ -87,6 +87,11 @@ class Register:
         """The living entry of that name."""
         return next((entry for entry in self.read() if entry.name == name and entry.process()), None)
 
+    def left(self) -> dict[str, int]:
+        """What is alive, by name: the leader's process, or of a dead one any of its session."""
+        members = ((entry.name, entry.members()) for entry in self.read())
+        return {name: alive[0].pid for name, alive in members if alive}
+
     def end_all(self) -> list[str]:
         """End what is left of every entry and forget them. Returns the names of those that were alive."""
         entries = self.read()

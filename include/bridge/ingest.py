@@ -7,12 +7,11 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import psycopg
-from airflow.sdk import get_current_context, timezone
+from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError, ErrorType
 from jinja2 import TemplateError
 
@@ -21,26 +20,14 @@ from include.ingest import ledger
 from include.ingest.dataset import interval
 from include.ingest.dataset.definition import Dataset, DeleteLimit, RejectLimit
 from include.ingest.dataset.interval import Interval
-from include.ingest.dataset_file import load_dataset
-from include.ingest.errors import DatasetError, IngestError, SourceLate, SourceMissing, SourceUnnamed
+from include.ingest.dataset.rendering import INBOX, dates
+from include.ingest.errors import IngestError, SourceLate, SourceMissing, SourceUnnamed
 
 if TYPE_CHECKING:
     from include.ingest.plan import Order, Plan
     from include.ingest.source.storage import Storage
 
 MISSING = (ErrorType.VARIABLE_NOT_FOUND, ErrorType.CONNECTION_NOT_FOUND)
-DATASETS = Path(__file__).parents[1] / "datasets"
-
-
-def read_datasets(folder: Path = DATASETS) -> tuple[list[Dataset], list[DatasetError]]:
-    """Every dataset file of the folder: the good ones, and what is wrong with the others."""
-    good, faults = [], []
-    for file in sorted(folder.glob("*.yaml")):
-        try:
-            good.append(load_dataset(file))
-        except DatasetError as error:
-            faults.append(error)
-    return good, faults
 
 
 def run_id() -> UUID:
@@ -103,7 +90,7 @@ def _rendered(dataset: Dataset, found: Interval) -> str:
     """The source for an interval, by Airflow's own templates."""
     context: dict[str, Any] = dict(get_current_context())
     try:
-        return str(context["task"].render_template(dataset.source, {**context, **_dates(found), "inbox": _inbox()}))
+        return str(context["task"].render_template(dataset.source, {**context, **dates(found), "inbox": _inbox()}))
     except Exception as error:
         if not _is_final(error):
             raise
@@ -118,7 +105,7 @@ def shown_source(dataset: Dataset) -> str:
 
 
 def _inbox() -> str:
-    return os.environ.get("MILLRACE_INBOX", "/var/lib/millrace/inbox")
+    return os.environ.get("MILLRACE_INBOX") or INBOX
 
 
 def _is_final(error: Exception) -> bool:
@@ -127,21 +114,6 @@ def _is_final(error: Exception) -> bool:
         return error.error.error in MISSING
     known = (TemplateError, TypeError, ValueError, LookupError, AttributeError, AirflowNotFoundException)
     return isinstance(error, known)
-
-
-def _dates(found: Interval) -> dict[str, Any]:
-    """The interval under Airflow's names for it; the logical date is its start, as in a scheduled run."""
-    start, end = timezone.coerce_datetime(found.start), timezone.coerce_datetime(found.end)
-    return {
-        "logical_date": start,
-        "data_interval_start": start,
-        "data_interval_end": end,
-        "ds": f"{start:%Y-%m-%d}",
-        "ds_nodash": f"{start:%Y%m%d}",
-        "ts": start.isoformat(),
-        "ts_nodash": f"{start:%Y%m%dT%H%M%S}",
-        "ts_nodash_with_tz": start.isoformat().replace("-", "").replace(":", ""),
-    }
 
 
 def storage() -> Storage:

@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from include.images.errors import RecipeError
+from include.own_folders import own_recipes
 
 RECIPES = Path(__file__).parent / "recipes.yaml"
 SCHEMA_FILE = RECIPES.with_suffix(".schema.json")
@@ -104,8 +105,12 @@ class Recipes(_Model):
         return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
 
 
-def load_recipes(path: Path = RECIPES) -> Recipes:
-    """Read the recipe file. Raises RecipeError that names file and field."""
+def load_recipes(path: Path | None = None) -> Recipes:
+    """Read the recipe file: `recipes.yaml` in a folder of the user's ($MILLRACE_DATASETS), or ours.
+
+    Raises RecipeError that names file and field.
+    """
+    path = path or own_recipes() or RECIPES
     try:
         values: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
         return Recipes.model_validate(values)

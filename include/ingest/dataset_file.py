@@ -56,6 +56,12 @@ def load_dataset(path: Path) -> Dataset:
     return dataset
 
 
+def place_in(path: Path, where: Path_) -> str:
+    """Where a field of a readable dataset file stands: file, line and field, as in its faults."""
+    node, _ = _read_yaml(path)
+    return f"{path}:{_line(node, where)}: {'.'.join(map(str, where))}"
+
+
 def _wrong_defaults(dataset: Dataset) -> Iterator[tuple[Path_, str]]:
     for name, column in dataset.columns.items():
         if column.default is not None:

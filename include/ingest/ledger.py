@@ -207,22 +207,33 @@ def _record(cursor: Cursor, query: str, values: Any) -> dict[str, Any] | None:
 
 def secret_of(cursor: Cursor, dataset: Dataset) -> bytes:
     """The secret (16 bytes) that seeds the hashes of the target's keys; made when it is first asked for."""
-    name = f"{dataset.schema_name}.{dataset.table_name}"
-    query = "SELECT secret FROM millrace.ingest_target WHERE target = %s"
-    row = cursor.execute(query, [name]).fetchone()
-    if row is None:
+    found = find_secret(cursor, dataset)
+    if found is None:
+        name = f"{dataset.schema_name}.{dataset.table_name}"
         # Whoever comes second takes what the first one has made.
         cursor.execute(
             "INSERT INTO millrace.ingest_target VALUES (%s, %s) ON CONFLICT DO NOTHING", [name, secrets.token_bytes(16)]
         )
-        row = cursor.execute(query, [name]).fetchone()
-    assert row is not None
-    return bytes(row[0])
+        found = find_secret(cursor, dataset)
+    assert found is not None
+    return found
+
+
+def find_secret(cursor: Cursor, dataset: Dataset) -> bytes | None:
+    """The same, where it was made before; None: nothing has been ingested into the target yet."""
+    name = f"{dataset.schema_name}.{dataset.table_name}"
+    row = cursor.execute("SELECT secret FROM millrace.ingest_target WHERE target = %s", [name]).fetchone()
+    return None if row is None else bytes(row[0])
 
 
 def seed_of(cursor: Cursor, dataset: Dataset) -> int:
     """Of the digests of files: 64 bits of the target's secret, so that nobody can prepare two files that look alike."""
-    return int.from_bytes(secret_of(cursor, dataset)[8:], "little")
+    return seed_from(secret_of(cursor, dataset))
+
+
+def seed_from(secret: bytes) -> int:
+    """The seed that a target's secret gives."""
+    return int.from_bytes(secret[8:], "little")
 
 
 def has_appended(cursor: Cursor, values: dict[str, Any]) -> bool:

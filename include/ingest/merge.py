@@ -31,7 +31,7 @@ from include.ingest.keys.newer_files import withdraw_confirmed
 from include.ingest.ledger import Account
 from include.ingest.load import load_chunk, rejected_rows_hint, unstaged, why_rejected
 from include.ingest.plan import Plan, check_unchanged, reader_for
-from include.ingest.table import promotion, staging
+from include.ingest.table import comparison, promotion, staging
 from include.ingest.table import target as targets
 from include.ingest.table.key_gap import find_gap
 from include.ingest.table.name import TableName
@@ -335,7 +335,7 @@ class _Statements:
             ),
         }
         self.system = {name: self.system[name] for name in targets.system_columns(dataset)}
-        self.same_key = _joined(" AND ", "t.{0} = s.{0}", dataset.key)
+        self.same_key = comparison.same_key(dataset)
 
     def insert_all(self) -> sql.Composed:
         return self._insert(self.rows, sql.SQL("true"))
@@ -358,8 +358,6 @@ class _Statements:
 
     def find_changes(self) -> sql.Composed:
         """Rows that are new, or differ and are to win or lose; equal and surely new ones are left out."""
-        rest = [name for name in self.dataset.columns if name not in self.dataset.key]
-        stale = self._stale()
         return sql.SQL(
             "CREATE UNLOGGED TABLE {changes} WITH (autovacuum_enabled = off) AS"
             " SELECT s.*, t.ctid AS millrace_row, t.tableoid AS millrace_table, CASE WHEN t.tableoid IS NULL THEN 'new'"
@@ -372,18 +370,9 @@ class _Statements:
             target=self.target,
             same_key=self.same_key,
             surely_new=self.surely_new,
-            stale=stale,
-            differs=_joined(" OR ", _DIFFERS, rest, json=_json_columns(self.dataset)) if rest else sql.SQL("false"),
+            stale=comparison.stale(self.dataset, self.system.get(targets.SOURCE_VERSION, sql.SQL("NULL"))),
+            differs=comparison.differs(self.dataset),
         )
-
-    def _stale(self) -> sql.Composable:
-        if self.dataset.mode != "upsert":
-            return sql.SQL("false")
-        if self.dataset.version == "data_interval":
-            return sql.SQL("coalesce(t.{} > {}, false)").format(
-                sql.Identifier(targets.SOURCE_VERSION), self.system[targets.SOURCE_VERSION]
-            )
-        return sql.SQL("coalesce(t.{0} > s.{0}, false)").format(sql.Identifier(self.dataset.version))
 
     def count_changes(self) -> sql.Composed:
         return sql.SQL(
@@ -413,22 +402,6 @@ class _Statements:
         """Condition on target row `t`: the file holds its key neither in a good record nor in a rejected one."""
         held = sql.SQL("NOT EXISTS (SELECT FROM {} s WHERE {})")
         return sql.SQL(" AND ").join(held.format(table, self.same_key) for table in (self.rows, self.rejected))
-
-
-_DIFFERS = "s.{0} IS DISTINCT FROM t.{0}"
-
-
-def _json_columns(dataset: Dataset) -> set[str]:
-    """json has no equality in PostgreSQL: it is compared as text."""
-    return {name for name, column in dataset.columns.items() if column.sql_type.kind == "json"}
-
-
-def _joined(separator: str, pattern: str, names: list[str], json: set[str] = frozenset()) -> sql.Composed:  # type: ignore[assignment]
-    parts = [
-        sql.SQL("s.{0}::text IS DISTINCT FROM t.{0}::text" if name in json else pattern).format(sql.Identifier(name))
-        for name in names
-    ]
-    return sql.SQL(separator).join(parts)
 
 
 def _run(cursor: Cursor, statement: sql.Composed) -> int:

@@ -20,6 +20,8 @@ from urllib.parse import quote
 from rich.console import Console
 from rich.table import Table
 
+from include.ingest.dataset import places
+from include.ingest.errors import DatasetError
 from samples.orders import Shape, rows_for, write
 from stack import commands
 from stack.api import AirflowApi
@@ -35,6 +37,7 @@ BROKEN_SECONDS = 30.0
 # A small file fits one chunk; several make the work in parallel visible, and the bar move.
 CHUNKS = 4
 LEAST_CHUNK_BYTES = 4_000_000
+LARGE_MB = 1000.0  # from which on the work, and not the start of tasks, decides the speed
 COUNTS = ("read", "inserted", "updated", "unchanged", "superseded", "rejected")
 
 
@@ -53,6 +56,7 @@ def demo(megabytes: float, *, once: bool) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     console = Console(highlight=False)
+    _check_datasets()
     was_up = state_folder().is_dir() and commands.is_up(Settings.load())
     try:
         settings = commands.up()
@@ -60,19 +64,33 @@ def demo(megabytes: float, *, once: bool) -> int:
         api.login()
         done = _ingest(console, settings, api, megabytes) and demo_images(console, api)
         done = done and demo_memory(console, settings)
-        console.print(
-            commands.describe(settings),
-            f"  ingest          {settings.url}/dags/{DAG}",
-            f"  images          {settings.url}/plugin/images",
-            f"  memory          {settings.url}/plugin/memory",
-            sep="\n", soft_wrap=True,
-        )  # fmt: skip
+        console.print(_end(settings, stays=was_up or not once), soft_wrap=True)
         if not once:
             _wait(console)
         return 0 if done else 1
     finally:
         if not was_up:
             commands.down()
+
+
+def _check_datasets() -> None:
+    """Raise StackError where the dataset of the demo is not among the user's."""
+    try:
+        places.find("orders")
+    except DatasetError as fault:
+        raise StackError(f"the demo ingests dataset orders: {fault}; unset $MILLRACE_DATASETS for it") from None
+
+
+def _end(settings: Settings, *, stays: bool) -> str:
+    """Where everything is; of a stack that stops now, only what is left of it and how to see the rest."""
+    if not stays:
+        return (
+            f"The stack stops now. Its data stays in {settings.state}: ./run up starts it again and prints the pages'"
+            " addresses and the login"
+        )
+    pages = {"ingest": f"dags/{DAG}", "images": "plugin/images", "memory": "plugin/memory"}
+    rows = (f"  {name:<15} {settings.url}/{page}" for name, page in pages.items())
+    return "\n".join([commands.describe(settings), *rows])
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -187,7 +205,17 @@ def _show_account(console: Console, api: AirflowApi, run_id: str) -> None:
     seconds = float(account.get("seconds") or 0)
     speed = f"{account.get('bytes', 0) / 1e6 / seconds:,.0f}" if seconds else "-"
     table.add_row(*(f"{account.get(name, 0):,}" for name in COUNTS), f"{seconds:.1f}", speed)
-    console.print(table, "", sep="\n")
+    console.print(table, _why_slow(account.get("bytes", 0) / 1e6), "", sep="\n", soft_wrap=True)
+
+
+def _why_slow(megabytes: float) -> str:
+    """What to make of the speed of a small file."""
+    if megabytes >= LARGE_MB:
+        return ""
+    return (
+        "  The MB/s are those of a small file: most of the seconds are Airflow starting tasks."
+        f" ./run demo --mb {LARGE_MB:.0f} shows the speed"
+    )
 
 
 def _explain(api: AirflowApi, settings: Settings, run_id: str) -> str:

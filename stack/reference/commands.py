@@ -14,11 +14,17 @@ def write(stack: argparse.ArgumentParser) -> str:
     """The page. `stack` is the parser of `./run`."""
     parts = [
         part
-        for title, parser in (*_of(stack, "./run"), *_of(ingest._parser(), "./run ingest"))
+        for title, parser in (*_of(stack, "./run"), *_of_ingest())
         if (rows := list(_options(parser)))
         for part in (f"## {title}", table(["option", "meaning"], rows))
     ]
     return page("Commands", f"```text\n{_usage()}\n```", *parts)
+
+
+def _of_ingest() -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """What loads stands behind `./run ingest`, what only looks behind `./run dataset`."""
+    for title, parser in _of(ingest._parser(), "./run dataset"):
+        yield ("./run ingest" if title.endswith(" run") else title), parser
 
 
 def _usage() -> str:

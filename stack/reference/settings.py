@@ -15,6 +15,10 @@ FOLDERS = ("include", "config", "dags", "plugins", "stack")
 NAME = re.compile(r"MILLRACE_[A-Z_]+(\{\})?")
 VARIABLE = re.compile(r"\$\{([A-Z_]+)(:[-?])?((?:[^{}]|\{[^{}]*\})*)\}")
 TEXTS = {
+    "MILLRACE_DATASETS": (
+        "`include/datasets`",
+        "Folders of dataset files, `recipes.yaml` and modules of `clean` hooks, separated as PATH is.",
+    ),
     "MILLRACE_INBOX": ("/var/lib/millrace/inbox", "The folder that `{{ inbox }}` stands for in a dataset's `source`."),
     "MILLRACE_SCRATCH": (
         "the system's temporary folder",
@@ -96,6 +100,7 @@ ENV = {
     "MEMORY_SECONDS": "`MILLRACE_MEMORY_SECONDS`.",
     "IMAGES": "`MILLRACE_IMAGES`.",
     "LOGS": "`MILLRACE_LOGS`.",
+    "DATASETS": "`MILLRACE_DATASETS`, as the containers see the folders: mount them in each service of Airflow.",
     "STORAGE": "The Connection `storage`, as JSON or URL, for `IMAGES` and `LOGS`.",
     "INGEST_QUEUE": "`MILLRACE_QUEUE_INGEST`.",
     "IMAGES_QUEUE": "`MILLRACE_QUEUE_IMAGES`.",
@@ -115,8 +120,8 @@ def write() -> str:
         "What a dataset says stands in [its file](datasets.md); the rest is in the environment of Airflow's processes.",
         "## Environment variables",
         table(["variable", "default", "meaning"], [[code(name.format("<KIND>")), *_row(name)] for name in TEXTS]),
-        "`./run up` takes `AIRFLOW_CONN_…`, `AIRFLOW__CELERY__…` and the `MILLRACE_…` of images, logs, memory, metrics,"
-        " queues and scratch from the shell that calls it.",
+        "`./run up` takes `AIRFLOW_CONN_…`, `AIRFLOW__CELERY__…` and the `MILLRACE_…` of datasets, images, logs,"
+        " memory, metrics, queues and scratch from the shell that calls it.",
         "## Connections",
         "Of Airflow: in its page, or as `AIRFLOW_CONN_<NAME>` in the environment, as a URL or JSON.",
         table(

@@ -22,8 +22,8 @@ from tests.docs.fences import REPOSITORY, words
 
 COMPOSE = yaml.safe_load((REPOSITORY / "docker-compose.yaml").read_text())
 RUNS = (
-    r"\./run (up|status|secrets|ingest|psql|airflow) ?",
-    r"\.venv/bin/python -m include\.ingest run ",
+    r"\./run (up|status|secrets|dataset|ingest|psql|airflow) ?",
+    r"\.venv/bin/python -m include\.ingest (check|preview|run) ",
     r"(cat|printf|sed|mkdir|mv) ",
     r"(URL|PASSWORD|TOKEN)=",
     r"curl ",
@@ -146,6 +146,11 @@ def _pools(command: str) -> None:
     assert {"ingest", "images", "memory"} == json.loads(done.stdout).keys()
 
 
+def _is_run_elsewhere(command: str) -> None:
+    """The page of which a test runs every command has it."""
+    assert command in (REPOSITORY / "docs" / "how-to" / "bring-into-your-airflow.md").read_text()
+
+
 RULES = (
     Rule(r"git clone ", "the stack of the tests is a copy of this clone", _is_here),
     Rule(r"\./run (demo|down)", "tests/stack/test_demo.py and test_run.py run them", _stack),
@@ -158,6 +163,7 @@ RULES = (
     Rule(r"(kubectl|helm) ", "takes a cluster", _kubernetes),
     Rule(r"(export )?[A-Z_]+=", "stands in .env, or is set before the stack starts", _setting),
     Rule(r"python -m include\.slots \| ", "is for another deployment's Airflow", _pools),
+    Rule(r"(python -m include\.|airflow )", "tests/dags/test_existing_airflow.py runs its page", _is_run_elsewhere),
 )
 
 

@@ -41,7 +41,7 @@ def test_exit_codes_and_account(dsn: str, tmp_path: Path) -> None:
 
     absent = run("run", dataset, tmp_path / "absent.csv", "--dsn", dsn, "--json")
     assert (absent.returncode, json.loads(absent.stdout)["status"]) == (1, "failed")
-    assert run("run", dataset).returncode == 2
+    assert run("run").returncode == 2
     assert run("run", dataset, file, "--dsn", "postgresql://127.0.0.1:1/none").returncode == 1
     dataset.write_text(ITEMS + "wrong: 1\n")
     wrong = run("run", dataset, file, "--dsn", dsn)

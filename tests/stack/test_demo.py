@@ -19,8 +19,10 @@ def test_a_demo_ingests_a_file_and_leaves_nothing_running(tmp_path: Path) -> Non
         read, inserted, updated, unchanged, superseded, rejected = account(done.stdout)
         assert read > 10_000
         assert read == inserted + updated + unchanged + superseded + rejected
-        assert "/dags/ingest_orders" in done.stdout
-        assert "login           admin / " in done.stdout
+        assert "torn.jpg is cut short on purpose" in done.stdout
+        assert "Airflow starting tasks" in done.stdout
+        assert "http://" not in done.stdout, "no address that does not answer any more"
+        assert "./run up starts it again" in done.stdout
         assert run("status", **environment).returncode == 1
     finally:
         run("down", "--delete", **environment)

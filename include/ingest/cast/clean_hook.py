@@ -17,6 +17,7 @@ import pyarrow as pa
 from include.ingest.cast import check_column
 from include.ingest.cast.printed import printed
 from include.ingest.errors import HookError
+from include.own_folders import make_importable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,9 +28,10 @@ Dropped = tuple[int, str | None, str | None, str, str]  # row, column, value, ru
 
 
 def load_hook(name: str | None) -> Callable[[pd.DataFrame], pd.DataFrame] | None:
-    """The function that `package.module:function` names. Raises HookError when there is none."""
+    """The function that `package.module:function` names, also in a folder of the user's. Raises HookError for none."""
     if name is None:
         return None
+    make_importable()
     module, _, function = name.partition(":")
     try:
         found = getattr(importlib.import_module(module), function)

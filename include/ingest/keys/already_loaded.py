@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 from psycopg import Cursor
@@ -34,12 +35,10 @@ def is_in(cursor: Cursor, dataset: Dataset, target: targets.Target, values: dict
     values = {**values, "target_oid": target.oid}
     if dataset.mode == "append":
         return _is_appended(cursor, dataset, values)
-    earlier = ledger.earlier_run(cursor, values)
-    if earlier is None:
+    found = _earlier(cursor, values)
+    if found is None:
         return False
-    rejects = ledger.rejected_offsets(cursor, earlier)
-    if len(rejects) != earlier["rejected"]:
-        return False
+    earlier, rejects = found
     # What is found of the table is entered as true of it, so no other run may write meanwhile; nor would one that does
     # see what this one confirms.
     targets.queue_up(cursor, dataset)
@@ -53,6 +52,29 @@ def is_in(cursor: Cursor, dataset: Dataset, target: targets.Target, values: dict
         if targets.SOURCE_VERSION in targets.system_columns(dataset):
             keep_file(cursor, dataset, values["run_id"], target.oid, hashes(rejects))
     return True
+
+
+def held_by(cursor: Cursor, dataset: Dataset, target: targets.Target, values: dict[str, Any]) -> UUID | None:
+    """The run that ingested the content before, if a new one that is not forced would be skipped now.
+
+    Nothing is written and no lock is taken: it holds for the moment of the question.
+    """
+    values = {**values, "target_oid": target.oid, "forced": False}
+    if dataset.mode == "append":
+        return appended_by(cursor, dataset, values)
+    found = _earlier(cursor, values)
+    if found is None or not _changes_nothing(cursor, dataset, target, found[0], values):
+        return None
+    return UUID(str(found[0]["run_id"]))
+
+
+def _earlier(cursor: Cursor, values: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray] | None:
+    """The run that loaded the same content, with the offsets of all records that it rejected."""
+    earlier = ledger.earlier_run(cursor, values)
+    if earlier is None:
+        return None
+    rejects = ledger.rejected_offsets(cursor, earlier)
+    return (earlier, rejects) if len(rejects) == earlier["rejected"] else None
 
 
 def _is_appended(cursor: Cursor, dataset: Dataset, values: dict[str, Any]) -> bool:

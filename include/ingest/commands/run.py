@@ -1,0 +1,84 @@
+"""`run`: ingest one file. Exit code 0 done, 3 over a limit, 2 a wrong dataset file or usage, 1 anything else."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from uuid import UUID
+
+import psycopg
+
+from include.ingest import ledger
+from include.ingest.commands import options as shared
+from include.ingest.dataset.definition import Dataset
+from include.ingest.errors import DatasetError, DeleteLimitExceeded, IngestError, RejectLimitExceeded
+from include.ingest.ledger import Account
+from include.ingest.plan import Order
+from include.ingest.run import run as run_order
+from include.warehouse import migrate
+
+
+def add_parser(kinds: shared.Subparsers) -> None:
+    """Add the subcommand."""
+    command = kinds.add_parser("run", help="ingest one file", description=__doc__)
+    shared.add_subject(command)
+    command.add_argument("--json", action="store_true", help="print the account as one JSON object")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the subcommand and return its exit code."""
+    try:
+        dataset = shared.dataset_of(options)
+    except DatasetError as error:
+        print(error, file=sys.stderr)
+        return 2
+    try:
+        order = shared.order_of(options, dataset)
+        with psycopg.connect(options.dsn, autocommit=True) as connection:
+            migrate.apply(connection)
+            return _run(connection, dataset, order, as_json=options.json)
+    except IngestError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except psycopg.OperationalError as error:
+        print(f"the warehouse can't be reached: {error}. Give --dsn or set PGHOST and PGDATABASE.", file=sys.stderr)
+        return 1
+
+
+def _run(connection: psycopg.Connection, dataset: Dataset, order: Order, *, as_json: bool) -> int:
+    try:
+        account = run_order(connection, dataset, order)
+    except IngestError as error:
+        failed = _failed_account(connection, order.run_id)
+        if failed is not None:
+            _show(failed, as_json=as_json)
+        print(error, file=sys.stderr)
+        return 3 if isinstance(error, RejectLimitExceeded | DeleteLimitExceeded) else 1
+    _show(account, as_json=as_json)
+    if account.warning():
+        print(f"warning: {account.warning()}", file=sys.stderr)
+    return 0
+
+
+def _failed_account(connection: psycopg.Connection, run_id: UUID) -> Account | None:
+    with connection.cursor() as cursor:
+        return ledger.account(cursor, run_id) if ledger.status_of(cursor, run_id) else None
+
+
+def _show(account: Account, *, as_json: bool) -> None:
+    values = account.as_dict()
+    if as_json:
+        print(json.dumps(values))
+    else:
+        for name, value in values.items():
+            if value not in ([], {}):
+                print(f"{name:>10}  {_readable(value)}")
+
+
+def _readable(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} as {held}" for name, held in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,1 @@
+"""What `./run` hands over to: other command lines on this stack, and its logs."""
