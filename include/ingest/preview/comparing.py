@@ -23,7 +23,7 @@ from include.ingest.keys.key_hashes import held_hashes, is_among
 from include.ingest.preview.row_set import PLACE, RowSet
 from include.ingest.table import comparison
 from include.ingest.table import target as targets
-from include.ingest.table.binary_copy import encode_column
+from include.ingest.table.binary_copy import joined_column
 
 BATCH_ROWS = 5_000  # sent at a time
 NUMBER = "millrace_number"  # the row's in its batch; no column of a dataset can have this name
@@ -100,7 +100,7 @@ class Comparison:
 
     def _ask(self, statement: sql.Composed, batch: pa.Table) -> list[tuple[Any, ...]]:
         arrays = [
-            _array(encode_column(batch[name].combine_chunks(), name, self._dataset), self._kinds[name])
+            _array(joined_column(batch[name].combine_chunks(), name, self._dataset), batch.num_rows, self._kinds[name])
             for name in batch.schema.names
         ]
         return self._cursor.execute(statement, arrays).fetchall()
@@ -120,11 +120,10 @@ def _element_types(cursor: Cursor, dataset: Dataset) -> dict[str, int]:
     return found
 
 
-def _array(values: list[bytes], kind: int) -> _Array:
+def _array(values: bytes, rows: int, kind: int) -> _Array:
     """Values, each with its length before it, as an array of that type."""
-    has_nulls = any(value[:4] == b"\xff\xff\xff\xff" for value in values)
-    numbers = (1, int(has_nulls), kind, len(values), 1)
-    return _Array(b"".join([*(number.to_bytes(4, "big") for number in numbers), *values]))
+    numbers = (1, 1, kind, rows, 1)  # dimensions, there may be nulls, type, length, first index
+    return _Array(b"".join(number.to_bytes(4, "big") for number in numbers) + values)
 
 
 def _sent(dataset: Dataset, names: list[str]) -> sql.Composed:
