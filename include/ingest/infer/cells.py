@@ -365,7 +365,9 @@ def form(data, lo, hi, out):  # type: ignore[no-untyped-def]
                 token = _HALF
             elif length == 1 and (byte | 32) == 116 and groups == 3:
                 token, separators = _BYTE + 84, separators + 1
-            elif colons and at == hi and ((length == 1 and (byte | 32) == 122) or (length == 3 and _is_utc(data, first))):
+            elif (
+                colons and at == hi and ((length == 1 and (byte | 32) == 122) or (length == 3 and _is_utc(data, first)))
+            ):
                 token = _ZULU
             else:
                 return 0

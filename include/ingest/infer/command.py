@@ -24,18 +24,24 @@ def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     command.add_argument("--name", help="the dataset's name (default: the file's, without dates)")
     command.add_argument("--key", default="", metavar="COLUMN[,COLUMN]", help="the columns that identify a row")
     command.add_argument(
-        "--output", type=Path, metavar="FILE.yaml", help="where to write it (default: NAME.yaml in $MILLRACE_DATASETS, or here)"
+        "--output",
+        type=Path,
+        metavar="FILE.yaml",
+        help="where to write it (default: NAME.yaml in $MILLRACE_DATASETS, or here)",
     )
     command.add_argument("--force", action="store_true", help="even if that file exists, which is overwritten")
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the dataset file and say what it is about. 0: nothing is in doubt or to be rejected, or it is said; 1: the
-    file can't be read; 2: the dataset file exists, or the name is none."""
+    file can't be read; 2: the dataset file exists, or the name is none.
+    """
     output = options.output
     name = options.name or (output.stem if output else names.dataset_name(options.file))
     if not names.NAME.fullmatch(name):
-        print(f"--name: {name} is no name of a dataset: a to z, digits and _, up to 41, a letter first", file=sys.stderr)
+        print(
+            f"--name: {name} is no name of a dataset: a to z, digits and _, up to 41, a letter first", file=sys.stderr
+        )
         return 2
     output = output or Path(os.environ.get("MILLRACE_DATASETS") or ".") / f"{name}.yaml"
     if output.exists() and not options.force:
@@ -86,7 +92,9 @@ def _tell(found: Found, output: Path) -> None:
     from include.ingest.infer import compose
 
     key = ", ".join(found.names[number] for number in found.key.columns)
-    print(f"{output}: {found.rows:,} rows, {len(found.columns):,} columns, {f'key: {key}' if key else 'no key: mode append'}")
+    print(
+        f"{output}: {found.rows:,} rows, {len(found.columns):,} columns, {f'key: {key}' if key else 'no key: mode append'}"
+    )
     for doubt in compose.doubts_of(found):
         print(f"ambiguous: {doubt}")
     for warning in compose.warnings_of(found):

@@ -10,9 +10,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 csv.field_size_limit(1 << 30)
-DELIMITERS = {",": 1.0, ";": 1.0, "\t": 1.0, "|": 1.0, ":": 0.5, " ": 0.45, "^": 0.8, "~": 0.8, "#": 0.4, "*": 0.4, "!": 0.4, "&": 0.4}
+DELIMITERS = {
+    ",": 1.0,
+    ";": 1.0,
+    "\t": 1.0,
+    "|": 1.0,
+    ":": 0.5,
+    " ": 0.45,
+    "^": 0.8,
+    "~": 0.8,
+    "#": 0.4,
+    "*": 0.4,
+    "!": 0.4,
+    "&": 0.4,
+}
 SAMPLE = 96 << 10  # letters of a text that are looked at
 ROWS = 600
+LEAST_ROWS = 10
 _KNOWN = re.compile(
     r"""(?ix)
     [+-]?[$€£]?\s?(?:\d+|\d{1,3}(?:[.,' ]\d{3})+)(?:[.,]\d+)?(?:e[+-]?\d+)?\s?[%$€£]?   # a number
@@ -73,7 +87,9 @@ def whole_lines(text: str, *, cut: bool) -> str:
 
 def style_of(text: str) -> tuple[Style, str]:
     """The dialect of a text, and what is ambiguous about it; empty where nothing is."""
-    sample = text[:SAMPLE] if len(text) <= SAMPLE else whole_lines(text[:SAMPLE], cut=True)
+    sample = text if len(text) <= SAMPLE else whole_lines(text[:SAMPLE], cut=True)
+    if len(sample) < len(text) and min(len(rows_of(sample, style)) for style in _styles(sample)) < LEAST_ROWS:
+        sample = whole_lines(text[: 16 * SAMPLE], cut=len(text) > 16 * SAMPLE)  # some fields are long
     scores = {style: _score(rows_of(sample, style), style) for style in _styles(sample)}
     best = max(scores, key=lambda style: scores[style])
     if scores[best] < 0.08:
@@ -116,7 +132,7 @@ def _score(rows: Sequence[Row], style: Style) -> float:
     width = _main_width(kept)
     same = [row for row in kept if len(row.cells) == width]
     if width < 2:
-        return 0.02
+        return 0.02 * sum(_typed(row.cells[0], style) for row in same[:200]) / len(same[:200])
     share = len(same) / len(kept)
     # Records that lack fields at their end count half.
     short = sum(1 < len(row.cells) < width for row in kept) / len(kept)
@@ -124,7 +140,8 @@ def _score(rows: Sequence[Row], style: Style) -> float:
     typed = sum(_typed(cell, style) for cell in cells) / len(cells)
     columns = _alike(same[:200], width)
     size = width / (width + 0.35)
-    return DELIMITERS[style.delimiter] * (share + short / 3) ** 1.5 * typed * (0.6 + 0.4 * columns) * size
+    plain = 0.6 if style.quote is None else 1.0  # quotes have a meaning unless that makes no sense of the records
+    return plain * DELIMITERS[style.delimiter] * (share + short / 3) ** 1.5 * typed * (0.6 + 0.4 * columns) * size
 
 
 def _main_width(rows: Sequence[Row]) -> int:

@@ -245,6 +245,7 @@ def _asked_key(found: Found, asked: Sequence[int]) -> Key:
     unique = found.profile.hashes.unique(*asked) if len(asked) == 1 else None
     if unique is False:
         twice = found.profile.hashes.twice(asked[0])
-        doubts.append(f"--key: {found.names[asked[0]]} is not unique: {twice or 0:,} rows repeat one, and the last one wins")
+        doubts.append(
+            f"--key: {found.names[asked[0]]} is not unique: {twice or 0:,} rows repeat one, and the last one wins"
+        )
     return Key(tuple(asked), (), ("as asked for",), tuple(doubts))
-

@@ -22,7 +22,6 @@ from include.ingest.infer.cells import (
     COLON,
     COMMA,
     DIGIT,
-    DIGITS,
     FRACTION_COMMA,
     FRACTION_POINT,
     GROUP_LENGTHS,
@@ -229,8 +228,6 @@ def _distinct(column, hashed, distinct, counts, registers):  # type: ignore[no-u
     if rank > registers[column, register]:
         registers[column, register] = rank
     return 0
-
-
 
 
 @compiled(INT(BYTES, INT, INT, INT, _COUNTS, _COUNTS, _DOUBLES, INTS))
@@ -449,9 +446,7 @@ def walk(  # type: ignore[no-untyped-def]
                         shape = form(data, lo, hi, found)
                         if shape != 0:
                             kind = MOMENT
-                            if not _form(
-                                data, lo, hi, column, shape, begun, found, form_hashes, forms, form_texts
-                            ):
+                            if not _form(data, lo, hi, column, shape, begun, found, form_hashes, forms, form_texts):
                                 counts[column, MORE_FORMS] += 1
                     if kind == TEXT:
                         slot = np.int64(hashed % np.uint64(len(null_words)))

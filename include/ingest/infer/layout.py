@@ -112,7 +112,9 @@ def _first(rows: Sequence[Row], width: int, *, fill: bool) -> int:
     usual = median(filled[min(len(filled) - 1, 3) :]) if filled else 0
     for number, row in enumerate(rows[:MOST_BEFORE]):
         near = len(row.cells) in (width, width - 1) and width > 1 and number + 1 < len(rows)
-        near = near and (len(row.cells) == width or len(rows[number + 1].cells) == width and number == 0 and width > 2)
+        if len(row.cells) != width:  # a header that does not name the first column, as R writes it
+            kinds = [kind_of(cell.strip()) for cell in rows[number + 1].cells] if near else []
+            near = near and number == 0 and len(kinds) == width > 2 and ("number" in kinds or "typed" in kinds)
         if (len(row.cells) == width or near) and (filled[number] > 0.5 * usual or width == 1 or (fill and number == 0)):
             return number
     return next((number for number, row in enumerate(rows) if len(row.cells) == width), 0)
@@ -159,6 +161,9 @@ def _has_header(body: Sequence[Row], width: int) -> tuple[bool, list[str]]:
     return found, [doubt] if unsure else []
 
 
+NOTHING = ("na", "n/a", "nan", "null", "none", "-", "?", ".", "k.a.", "\\n", "--", "inf", "-inf")
+
+
 def _vote(cell: str, below: Sequence[str]) -> float:
     """For or against a name, by one column."""
     if not below:
@@ -169,7 +174,8 @@ def _vote(cell: str, below: Sequence[str]) -> float:
     if kind in ("number", "typed"):
         return -1.5
     if main in ("number", "typed") and count >= 0.7 * len(below):
-        return 1.5 if cell else 0.0
+        sure = count == len(below) > 2
+        return 0.0 if not cell or cell.lower() in NOTHING else 2.5 if sure else 1.5
     if not cell:
         return -0.2
     if cell in below:
@@ -231,7 +237,8 @@ def footer_of(tail: bytes, encoding: str, style: Style, layout: Layout) -> Foote
             continue
         if count >= len(lines) or not _is_footer(text, style, layout, above):
             break
-        footer, seen = Footer(count, offset, text[:60]), True
+        if text.strip(style.delimiter + " "):
+            footer, seen = Footer(count, offset, text[:60]), True
     if not seen or not above:
         return Footer()
     while footer.lines < len(lines) and not lines[-footer.lines - 1].strip():

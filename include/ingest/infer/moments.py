@@ -74,7 +74,9 @@ def forms_of(seen: Tally, column: int) -> list[Form]:
         orders = (tally.FORM_NO_DAYS, tally.FORM_NO_DAY_LINES, tally.FORM_FIRST_DAYS, tally.FORM_LAST_DAYS)
         found.append(
             Form(
-                text_of(seen.form_texts[column, slot]).decode("latin-1"), row[tally.FORM_COUNT], row[tally.FORM_LINE],
+                text_of(seen.form_texts[column, slot]).decode("latin-1"),
+                row[tally.FORM_COUNT],
+                row[tally.FORM_LINE],
                 *(tuple(row[first : first + groups]) for first in parts),
                 *(tuple(row[first : first + 3]) for first in orders),
             )  # fmt: skip
@@ -99,7 +101,8 @@ class Reading:
 
 def read(forms: Sequence[Form], preferred: Mapping[str, str], likely: str) -> Reading | None:
     """How the forms are read, all of them if that can be. `preferred` is the order that other columns with the same
-    marks were proved to have; `likely` breaks ties that nothing else does. None: they are no moments."""
+    marks were proved to have; `likely` breaks ties that nothing else does. None: they are no moments.
+    """
     dates = [form for form in forms if form.is_date and form.orders()]
     times = [form for form in forms if not form.is_date]
     chosen = dates if sum(form.count for form in dates) >= sum(form.count for form in times) else times

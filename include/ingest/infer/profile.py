@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
-
 import numpy as np
 import pyarrow as pa
 
@@ -100,7 +99,9 @@ class Profile:
 
     tally: Tally
     hashes: Hashes
-    bad_bytes: tuple[int, int] | None = None  # the first line with bytes that are no UTF-8, and how many blocks have some
+    bad_bytes: tuple[int, int] | None = (
+        None  # the first line with bytes that are no UTF-8, and how many blocks have some
+    )
     bad_sample: bytes = b""  # lines with such bytes, and with others beyond ASCII
 
     @property
@@ -222,7 +223,17 @@ class _Work:
         room = [np.zeros(count + 1, np.int64) for _ in range(3)]
         found = np.zeros(64, np.int64)
         rows = kernel.walk(
-            raw.data, raw.size, line, self._marks, self._nulls, flags, places, *kernel.arrays_of(into), hashes, *room, found
+            raw.data,
+            raw.size,
+            line,
+            self._marks,
+            self._nulls,
+            flags,
+            places,
+            *kernel.arrays_of(into),
+            hashes,
+            *room,
+            found,
         )
         return hashes[:, :rows]
 
@@ -240,5 +251,3 @@ def null_slots(words: Sequence[str] = NULL_WORDS) -> np.ndarray:
             slot = (slot + 1) % size
         slots[slot] = hashed
     return slots
-
-

@@ -213,5 +213,3 @@ def _add_distinct(into: Tally, other: Tally, column: int) -> None:
     counts[column] = len(both) if len(both) <= EXACT // 2 else EXACT
     into.distinct[column] = 0
     into.distinct[column, : min(len(both), EXACT)] = both[:EXACT]  # only to be added to again, not to be looked up in
-
-

@@ -283,7 +283,9 @@ class Judge:
             return chosen, (), (f"{example!r} is read with the decimal mark {known!r} of other columns: {other}",)
         chosen = as_decimal if point else as_thousands
         meant = "thousandths" if point else "thousands"
-        doubt = f"{mark!r} in {example!r} may part thousands or be the decimal mark, and no value decides: read as {meant}"
+        doubt = (
+            f"{mark!r} in {example!r} may part thousands or be the decimal mark, and no value decides: read as {meant}"
+        )
         return chosen, (doubt,), ()
 
     def _moment(self, number: int) -> _Guess | None:
@@ -301,7 +303,9 @@ class Judge:
                 f" {moments.WORDS[reading.order]}"
             )
         if reading.bare:
-            doubts.append(f"{reading.bare:,} values have no offset from UTC: read as UTC; set timezone if it is another")
+            doubts.append(
+                f"{reading.bare:,} values have no offset from UTC: read as UTC; set timezone if it is another"
+            )
         if reading.kind == "timestamp":
             notes.append("no offset from UTC: a local time; timestamptz with timezone makes an instant of it")
         shown = f"{reading.least} to {reading.most}" if reading.least else ""
@@ -417,4 +421,4 @@ def _short(text: str) -> str:
     return repr(text if len(text) <= 24 else text[:23] + "…")[1:-1]
 
 
-assert KINDS == len(_TYPED) + 2
+assert len(_TYPED) + 2 == KINDS
