@@ -68,36 +68,57 @@ def _day(random_: random.Random, form: str, low: int = 1) -> str:
 def orders(random_: random.Random, count: int) -> Table:
     """A shop's orders, as programs write them."""
     rows = [
-        [str(10_000 + n), f"{random_.randint(1, 5000)}", f"2026-{random_.randint(1, 12):02}-{random_.randint(1, 28):02}T10:{n % 60:02}:00Z",
-         random_.choice(["new", "paid", "sent"]), f"{random_.uniform(1, 999):.2f}", random_.choice(["true", "false"])]
+        [
+            str(10_000 + n),
+            f"{random_.randint(1, 5000)}",
+            f"2026-{random_.randint(1, 12):02}-{random_.randint(1, 28):02}T10:{n % 60:02}:00Z",
+            random_.choice(["new", "paid", "sent"]),
+            f"{random_.uniform(1, 999):.2f}",
+            random_.choice(["true", "false"]),
+        ]
         for n in range(count)
-    ]  # fmt: skip
+    ]
     return Table(
         ["order_id", "customer_id", "placed_at", "status", "amount", "express"],
-        ["int", "int", "timestamptz", "text", "numeric", "boolean"], rows, ("order_id",),
-    )  # fmt: skip
+        ["int", "int", "timestamptz", "text", "numeric", "boolean"],
+        rows,
+        ("order_id",),
+    )
 
 
 def german(random_: random.Random, count: int) -> Table:
     """A German ledger: decimal commas, points between thousands, days first."""
     rows = [
-        [f"R-{n:05}", _day(random_, "{d:02}.{m:02}.{Y}"), f"{random_.randint(1, 99)}.{random_.randint(100, 999)},{random_.randint(10, 99)}",
-         random_.choice(["ja", "nein"]), random_.choice(LAST), random_.choice(CITIES)]
+        [
+            f"R-{n:05}",
+            _day(random_, "{d:02}.{m:02}.{Y}"),
+            f"{random_.randint(1, 99)}.{random_.randint(100, 999)},{random_.randint(10, 99)}",
+            random_.choice(["ja", "nein"]),
+            random_.choice(LAST),
+            random_.choice(CITIES),
+        ]
         for n in range(count)
-    ]  # fmt: skip
+    ]
     return Table(
         ["Rechnungs-Nr.", "Fällig am", "Betrag (€)", "Bezahlt", "Kunde", "Ort"],
-        ["text", "date", "numeric", "boolean", "text", "text"], rows, ("rechnungs_nr",),
-    )  # fmt: skip
+        ["text", "date", "numeric", "boolean", "text", "text"],
+        rows,
+        ("rechnungs_nr",),
+    )
 
 
 def american(random_: random.Random, count: int) -> Table:
     """Months first, commas between thousands, halves of the day."""
     rows = [
-        [str(n + 1), _day(random_, "{m}/{d}/{Y}", 13 if n == 3 else 1), f"{random_.randint(1, 99)},{random_.randint(100, 999)}.{random_.randint(10, 99)}",
-         f"{random_.randint(1, 12)}:{random_.randint(0, 59):02} {random_.choice(['AM', 'PM'])}", f"{random_.randint(501, 99950):05}"]
+        [
+            str(n + 1),
+            _day(random_, "{m}/{d}/{Y}", 13 if n == 3 else 1),
+            f"{random_.randint(1, 99)},{random_.randint(100, 999)}.{random_.randint(10, 99)}",
+            f"{random_.randint(1, 12)}:{random_.randint(0, 59):02} {random_.choice(['AM', 'PM'])}",
+            f"{random_.randint(501, 99950):05}",
+        ]
         for n in range(count)
-    ]  # fmt: skip
+    ]
     rows[0][4] = "00501"
     return Table(
         ["Invoice #", "Invoice Date", "Total", "Time", "ZIP"],
@@ -110,10 +131,14 @@ def american(random_: random.Random, count: int) -> Table:
 def sensors(random_: random.Random, count: int) -> Table:
     """Readings: two columns together identify a row."""
     rows = [
-        [f"s{n % 4}", f"2026-01-{1 + n // 96 % 28:02} {n // 4 % 24:02}:{15 * (n // 96 % 4):02}:{n // 4 % 60:02}", f"{random_.gauss(20, 5):.3f}",
-         "" if n % 7 == 0 else f"{random_.randint(0, 100)}"]
+        [
+            f"s{n % 4}",
+            f"2026-01-{1 + n // 96 % 28:02} {n // 4 % 24:02}:{15 * (n // 96 % 4):02}:{n // 4 % 60:02}",
+            f"{random_.gauss(20, 5):.3f}",
+            "" if n % 7 == 0 else f"{random_.randint(0, 100)}",
+        ]
         for n in range(count)
-    ]  # fmt: skip
+    ]
     for n, row in enumerate(rows):
         row[1] = f"2026-01-{1 + n // 4 // 24 % 28:02} {n // 4 % 24:02}:00:00"
     return Table(
@@ -128,9 +153,16 @@ def people(random_: random.Random, count: int) -> Table:
     """Names with letters beyond ASCII, notes with delimiters, quotes and line ends."""
     notes = ["", "likes tea", "comes; goes", 'said "hello"', "first line\nsecond line", "a, b and c"]
     rows = [
-        [str(n + 1), random_.choice(FIRST), random_.choice(LAST), random_.choice(CITIES), _day(random_, "{Y}-{m:02}-{d:02}"), notes[n % len(notes)]]
+        [
+            str(n + 1),
+            random_.choice(FIRST),
+            random_.choice(LAST),
+            random_.choice(CITIES),
+            _day(random_, "{Y}-{m:02}-{d:02}"),
+            notes[n % len(notes)],
+        ]
         for n in range(count)
-    ]  # fmt: skip
+    ]
     return Table(
         ["id", "first name", "last name", "city", "born", "note"],
         ["int", "text", "text", "text", "date", "text"],
@@ -142,10 +174,16 @@ def people(random_: random.Random, count: int) -> Table:
 def products(random_: random.Random, count: int) -> Table:
     """Codes that look like numbers."""
     rows = [
-        [f"{n * 37 % 99_991:06}", f"40{random_.randint(10**10, 10**11 - 1)}", f"{random_.choice(WORDS)} {random_.randint(1, 9)}", f"{random_.uniform(0, 90):.2f}",
-         random_.choice(["Y", "N"]), f"{random_.randint(0, 20)}"]
+        [
+            f"{n * 37 % 99_991:06}",
+            f"40{random_.randint(10**10, 10**11 - 1)}",
+            f"{random_.choice(WORDS)} {random_.randint(1, 9)}",
+            f"{random_.uniform(0, 90):.2f}",
+            random_.choice(["Y", "N"]),
+            f"{random_.randint(0, 20)}",
+        ]
         for n in range(count)
-    ]  # fmt: skip
+    ]
     return Table(
         ["sku", "ean", "title", "price", "active", "stock"],
         ["text", "int", "text", "numeric", "boolean", "int"],
@@ -157,10 +195,15 @@ def products(random_: random.Random, count: int) -> Table:
 def events(random_: random.Random, count: int) -> Table:
     """Uuids, JSON, floats with exponents, instants with offsets."""
     rows = [
-        ["-".join(f"{random_.getrandbits(4 * size):0{size}x}" for size in (8, 4, 4, 4, 12)), f'{{"a": {n}, "b": ["x", "y"]}}', f"{random_.uniform(0, 1):.6e}",
-         f"2026-02-{random_.randint(1, 28):02}T{random_.randint(0, 23):02}:{random_.randint(0, 59):02}:07.{random_.randint(0, 999):03}+02:00", random_.choice(["", "x", "y"])]
+        [
+            "-".join(f"{random_.getrandbits(4 * size):0{size}x}" for size in (8, 4, 4, 4, 12)),
+            f'{{"a": {n}, "b": ["x", "y"]}}',
+            f"{random_.uniform(0, 1):.6e}",
+            f"2026-02-{random_.randint(1, 28):02}T{random_.randint(0, 23):02}:09:07.{random_.randint(0, 999):03}+02:00",
+            random_.choice(["", "x", "y"]),
+        ]
         for n in range(count)
-    ]  # fmt: skip
+    ]
     return Table(
         ["event_id", "payload", "weight", "at", "tag"],
         ["uuid", "jsonb", "double", "timestamptz", "text"],
@@ -182,9 +225,14 @@ def nulls(random_: random.Random, count: int) -> Table:
     """Words that stand for nothing."""
     word = random_.choice(["NULL", "N/A", "k.A.", "-", "NA", "n/a", "\\N", "?"])
     rows = [
-        [str(n + 1), word if n % 5 == 2 else f"{random_.uniform(0, 100):.1f}", word if n % 6 == 1 else _day(random_, "{Y}-{m:02}-{d:02}"), random_.choice(WORDS)]
+        [
+            str(n + 1),
+            word if n % 5 == 2 else f"{random_.uniform(0, 100):.1f}",
+            word if n % 6 == 1 else _day(random_, "{Y}-{m:02}-{d:02}"),
+            random_.choice(WORDS),
+        ]
         for n in range(count)
-    ]  # fmt: skip
+    ]
     return Table(["nr", "value", "day", "tree"], ["int", "numeric", "date", "text"], rows, ("nr",))
 
 
@@ -285,7 +333,7 @@ def _written(name: str, table: Table, style: Style) -> Odd:
     lines += [_record(table.names, types, style, head=True)] if style.header else []
     ragged = style.short and width > 2
     if ragged:
-        rows = [row[:-1] + [""] if n % 3 == 1 else row for n, row in enumerate(rows)]
+        rows = [[*row[:-1], ""] if n % 3 == 1 else row for n, row in enumerate(rows)]
     for number, row in enumerate(rows):
         cells = row[:-1] if ragged and number % 3 == 1 else row
         lines.append(_record(cells, types, style))
@@ -296,9 +344,17 @@ def _written(name: str, table: Table, style: Style) -> Odd:
     data = (b"\xef\xbb\xbf" if style.bom else b"") + text.encode(style.encoding)
     quoted = style.quote is not None and style.quote in text
     truth = Truth(
-        style.delimiter if width > 1 else "", style.quote if quoted else None, style.encoding, style.header, len(rows), width,
-        len(style.before), tuple(types), table.key if style.header else (), style.escape if style.escape and '\\"' in text else None,
-    )  # fmt: skip
+        style.delimiter if width > 1 else "",
+        style.quote if quoted else None,
+        style.encoding,
+        style.header,
+        len(rows),
+        width,
+        len(style.before),
+        tuple(types),
+        table.key if style.header else (),
+        style.escape if style.escape and '\\"' in text else None,
+    )
     return Odd(name, data, truth)
 
 

@@ -37,9 +37,17 @@ class Told:
 
 ASPECTS = ("dialect", "header", "rows", "columns")
 _FAMILIES = {
-    "smallint": "int", "integer": "int", "bigint": "int", "tinyint": "int", "hugeint": "int", "double precision": "double",
-    "real": "double", "varchar": "text", "timestamp with time zone": "timestamptz", "json": "jsonb",
-}  # fmt: skip
+    "smallint": "int",
+    "integer": "int",
+    "bigint": "int",
+    "tinyint": "int",
+    "hugeint": "int",
+    "double precision": "double",
+    "real": "double",
+    "varchar": "text",
+    "timestamp with time zone": "timestamptz",
+    "json": "jsonb",
+}
 
 
 def right(truth: Truth, told: Told) -> dict[str, bool]:

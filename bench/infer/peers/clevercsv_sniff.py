@@ -2,17 +2,18 @@
 
 import json
 import sys
+from pathlib import Path
 
 import clevercsv
 
 for line in sys.stdin:
     path = line.rstrip("\n")
     try:
-        with open(path, newline="", encoding="utf-8") as file:
+        with Path(path).open(newline="", encoding="utf-8") as file:
             text = file.read(200_000)
         dialect = clevercsv.Detector().detect(text)
         header = clevercsv.Detector().has_header(text[:50_000])
-        with open(path, newline="", encoding="utf-8") as file:
+        with Path(path).open(newline="", encoding="utf-8") as file:
             rows = [row for row in clevercsv.reader(file, dialect) if row]
         widths = [len(row) for row in rows]
         columns = max(set(widths), key=widths.count) if widths else 0

@@ -18,7 +18,7 @@ DIGIT, SIGN, POINT, COMMA, SPACE, APOSTROPHE, COLON, SLASH, E, HEX, LETTER, BRAC
 READINGS = ((".", None), (",", None), (".", ","), (",", "."), (".", "'"), (",", " "), (".", " "))
 # What `number` writes into its output.
 WHOLE_POINT, FRACTION_POINT, WHOLE_COMMA, FRACTION_COMMA, DIGITS, NEGATIVE, TORN, NUMBER_SIZE = range(8)
-# What `form` writes: the number of groups, then value and length of each, then valid in each order of a date, then keys.
+# What `form` writes: the number of groups, value and length of each, whether each order is a day, and keys of these.
 GROUPS, GROUP_VALUES, MOST_GROUPS = 0, 1, 8
 GROUP_LENGTHS = GROUP_VALUES + MOST_GROUPS
 ORDERS = GROUP_LENGTHS + MOST_GROUPS  # whether year-month-day, day-month-year, month-day-year are days of the calendar
@@ -30,10 +30,19 @@ def _classes() -> np.ndarray:
     table = np.full(256, OTHER, np.int64)
     table[128:] = HIGH
     for letters, kind in (
-        ("0123456789", DIGIT), ("+-", SIGN), (".", POINT), (",", COMMA), (" \t", SPACE), ("'", APOSTROPHE), (":", COLON),
-        ("/", SLASH), ("eE", E), ("abcdfABCDF", HEX), ("ghijklmnopqrstuvwxyzGHIJKLMNOPQRSTUVWXYZ", LETTER),
+        ("0123456789", DIGIT),
+        ("+-", SIGN),
+        (".", POINT),
+        (",", COMMA),
+        (" \t", SPACE),
+        ("'", APOSTROPHE),
+        (":", COLON),
+        ("/", SLASH),
+        ("eE", E),
+        ("abcdfABCDF", HEX),
+        ("ghijklmnopqrstuvwxyzGHIJKLMNOPQRSTUVWXYZ", LETTER),
         ("{}[]", BRACE),
-    ):  # fmt: skip
+    ):
         table[[ord(letter) for letter in letters]] = kind
     return table
 
@@ -55,7 +64,7 @@ _SHORT, _YEAR, _FRACTION, _LONG, _MONTH, _MONTH_NAME, _HALF, _ZULU, _DAY, _DAY_N
 
 
 @compiled(INT(BYTES, INT, INT, INT, INT))
-def _grouped(data, first, hi, decimal, thousands):  # type: ignore[no-untyped-def]
+def _grouped(data, first, hi, decimal, thousands):
     """Whether the digits before the decimal mark stand in groups of three, or have no thousands mark at all."""
     run, groups, at = 0, 0, first
     while at < hi and data[at] != decimal:
@@ -79,7 +88,7 @@ def _grouped(data, first, hi, decimal, thousands):  # type: ignore[no-untyped-de
 
 
 @compiled(INT(BYTES, INT, INT, INTS))
-def number(data, lo, hi, out):  # type: ignore[no-untyped-def]
+def number(data, lo, hi, out):
     """The readings (bits, in the order of READINGS) that make a number of digits, marks and spaces; 0: it is none.
 
     `out` gets the digits before and after the last point, the same for the last comma, all digits, whether it is
@@ -137,7 +146,7 @@ def number(data, lo, hi, out):  # type: ignore[no-untyped-def]
 
 
 @compiled(INT(BYTES, INT, INT))
-def is_scientific(data, lo, hi):  # type: ignore[no-untyped-def]
+def is_scientific(data, lo, hi):
     """Whether the cell is a number with an exponent, such as 1.5e-3."""
     at = lo + (data[lo] == 43 or data[lo] == 45)
     digits, points = 0, 0
@@ -157,7 +166,7 @@ def is_scientific(data, lo, hi):  # type: ignore[no-untyped-def]
 
 
 @compiled(INT(BYTES, INT, INT))
-def is_uuid(data, lo, hi):  # type: ignore[no-untyped-def]
+def is_uuid(data, lo, hi):
     """Whether the cell is 8-4-4-4-12 hexadecimal digits."""
     if hi - lo != 36:
         return 0
@@ -172,7 +181,7 @@ def is_uuid(data, lo, hi):  # type: ignore[no-untyped-def]
 
 
 @compiled(INT(BYTES, INT, INT))
-def _json_string(data, at, hi):  # type: ignore[no-untyped-def]
+def _json_string(data, at, hi):
     """Where the string ends that opens at `at`; -1: it is none, or one that PostgreSQL's jsonb may refuse."""
     at += 1
     while at < hi:
@@ -211,7 +220,7 @@ def _json_string(data, at, hi):  # type: ignore[no-untyped-def]
 
 
 @compiled(INT(BYTES, INT, INT))
-def _json_scalar(data, at, hi):  # type: ignore[no-untyped-def]
+def _json_scalar(data, at, hi):
     """Where the number, true, false or null ends that begins at `at`; -1: it is none of them."""
     if hi - at >= 4 and data[at] == 116 and data[at + 1] == 114 and data[at + 2] == 117 and data[at + 3] == 101:
         return at + 4
@@ -244,7 +253,7 @@ def _json_scalar(data, at, hi):  # type: ignore[no-untyped-def]
 
 
 @compiled(INT(BYTES, INT, INT))
-def is_json(data, lo, hi):  # type: ignore[no-untyped-def]
+def is_json(data, lo, hi):
     """Whether the cell is a JSON object or array, nested at most 60 deep, that jsonb surely takes."""
     at, depth, objects = lo, 0, np.uint64(0)  # a bit for each level: whether it is an object
     value, key, after = 1, 0, 0  # what may come next
@@ -295,7 +304,7 @@ def is_json(data, lo, hi):  # type: ignore[no-untyped-def]
 
 
 @compiled(INT(INT, INT, INT))
-def is_day(year, month, day):  # type: ignore[no-untyped-def]
+def is_day(year, month, day):
     """Whether the calendar has that day; a year of two digits is one of this century or the last."""
     if month < 1 or month > 12 or day < 1 or day > _MONTH_DAYS[month] or year < 0 or year > 9999:
         return 0
@@ -304,7 +313,7 @@ def is_day(year, month, day):  # type: ignore[no-untyped-def]
 
 
 @compiled(INT(BYTES, INT, INT))
-def _named(data, lo, hi):  # type: ignore[no-untyped-def]
+def _named(data, lo, hi):
     """The number of the month (1 to 12) or the weekday (13 to 19) with that name, or its first three letters."""
     length = hi - lo
     if length < 3 or length > 9:
@@ -319,12 +328,12 @@ def _named(data, lo, hi):  # type: ignore[no-untyped-def]
 
 
 @compiled(INT(BYTES, INT))
-def _is_utc(data, at):  # type: ignore[no-untyped-def]
+def _is_utc(data, at):
     return data[at] == 85 and data[at + 1] == 84 and data[at + 2] == 67
 
 
 @compiled(types.uint64(BYTES, INT, INT, INTS))
-def form(data, lo, hi, out):  # type: ignore[no-untyped-def]
+def form(data, lo, hi, out):
     """A hash of the form of what may be a date or time: two forms differ when their formats do. 0: it is neither.
 
     `out` gets the groups of digits, month names among them, and which orders of the first three make a date.

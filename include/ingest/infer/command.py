@@ -92,9 +92,8 @@ def _tell(found: Found, output: Path) -> None:
     from include.ingest.infer import compose
 
     key = ", ".join(found.names[number] for number in found.key.columns)
-    print(
-        f"{output}: {found.rows:,} rows, {len(found.columns):,} columns, {f'key: {key}' if key else 'no key: mode append'}"
-    )
+    said = f"key: {key}" if key else "no key: mode append"
+    print(f"{output}: {found.rows:,} rows, {len(found.columns):,} columns, {said}")
     for doubt in compose.doubts_of(found):
         print(f"ambiguous: {doubt}")
     for warning in compose.warnings_of(found):

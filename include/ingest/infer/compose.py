@@ -56,8 +56,8 @@ def compose(found: Found, name: str, source: str, shown: str) -> str:
 def _head(found: Found, name: str, source: str, shown: str) -> Iterator[str]:
     yield "# yaml-language-server: $schema=dataset.schema.json"
     yield from _comment(
-        f"From {shown}: {found.rows:,} rows, {found.layout.columns:,} columns; every row was read. What init saw stands in"
-        " the comments: check them, then delete what you don't need."
+        f"From {shown}: {found.rows:,} rows, {found.layout.columns:,} columns; every row was read."
+        " What init saw stands in the comments: check them, then delete what you don't need."
     )
     for doubt in doubts_of(found):
         yield from _comment(f"AMBIGUOUS: {doubt}")

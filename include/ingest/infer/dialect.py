@@ -31,7 +31,8 @@ _KNOWN = re.compile(
     r"""(?ix)
     [+-]?[$€£]?\s?(?:\d+|\d{1,3}(?:[.,' ]\d{3})+)(?:[.,]\d+)?(?:e[+-]?\d+)?\s?[%$€£]?   # a number
     | [+-]?[.,]\d+
-    | \d{1,4}([./-])\d{1,2}\1\d{1,4}(?:[T ,]+\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?:\s?[ap]m)?\s?(?:Z|UTC|[+-]\d{2}:?\d{2})?)?
+    | \d{1,4}([./-])\d{1,2}\1\d{1,4}
+      (?:[T\ ,]+\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?:\s?[ap]m)?\s?(?:Z|UTC|[+-]\d{2}:?\d{2})?)?
     | \d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:\s?[ap]m)?
     | [0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}
     | [\w.+-]+@[\w-]+(?:\.[\w-]+)+
@@ -41,7 +42,7 @@ _KNOWN = re.compile(
     | \d{1,2}[ -][a-z]{3,9}[ -]\d{2,4} | [a-z]{3,9}\ \d{1,2},\ \d{4}
     """
 )
-_WORDS = re.compile(r"[^\W_][\w .'’/()&+%-]*", re.UNICODE)
+_WORDS = re.compile(r"[^\W_][\w .'’/()&+%-]*", re.UNICODE)  # noqa: RUF001
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,10 @@ def _score(rows: Sequence[Row], style: Style) -> float:
     columns = _alike(same[:200], width)
     size = width / (width + 0.35)
     plain = 0.6 if style.quote is None else 1.0  # quotes have a meaning unless that makes no sense of the records
-    return plain * DELIMITERS[style.delimiter] * (share + short / 3) ** 1.5 * typed * (0.6 + 0.4 * columns) * size
+    points: float = (
+        plain * DELIMITERS[style.delimiter] * (share + short / 3) ** 1.5 * typed * (0.6 + 0.4 * columns) * size
+    )
+    return points
 
 
 def _main_width(rows: Sequence[Row]) -> int:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 BOM = b"\xef\xbb\xbf"
 # Ingest takes only those in which bytes below 0x80 are ASCII; the first of equals is taken.
 CANDIDATES = (
-    "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "iso8859-15", "iso8859-2", "cp437", "cp850", "mac_roman", "koi8-r",
+    "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "iso8859-15", "iso8859-2", "cp437", "cp850", "mac_roman",
+    "koi8-r",
     "cp866", "euc_jp", "euc_kr", "gb2312",
 )  # fmt: skip
 _COMMON = set("äöüßéèàçñáíóúâêîôûëïøæåãõìòùÄÖÜÉÅØÆłąęśżźćńóčřšžýůěďťőűşğı")
-_SIGNS = set("€£¥§°«»–—‘’“”„…·µ²³½¼¾®©™¿¡ªº\xa0")
+_SIGNS = set("€£¥§°«»–—‘’“”„…·µ²³½¼¾®©™¿¡ªº\xa0")  # noqa: RUF001
 _MOST = 1 << 16  # bytes of a sample that are looked at
 
 

@@ -113,7 +113,8 @@ def _described(
     evidence = Judge(seen.tally, titles, seen.rows, evidence).evidence()
     columns = Judge(seen.tally, titles, seen.rows, evidence).columns()
     found = Found(
-        encoding, style, layout, footer, columns, names, header, seen.rows, seen, Key(), [*doubts, *layout.doubts], notes,
+        encoding, style, layout, footer, columns, names, header, seen.rows, seen, Key(),
+        [*doubts, *layout.doubts], notes,
         seen.bad_bytes[0] if seen.bad_bytes and encoding.name == "utf-8" else 0,
     )  # fmt: skip
     return replace(found, key=_key(found, asked))

@@ -14,6 +14,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from include.compiled import BYTES, FLAGS, INT, INTS, compiled
+from include.ingest.csv.grammar import first_bit
 from include.ingest.infer import cells, tally
 from include.ingest.infer.cells import (
     APOSTROPHE,
@@ -115,13 +116,14 @@ _CUBE, _TEXTS, _TEXTS_4 = types.int64[:, :, ::1], types.uint8[:, :, ::1], types.
 _POWERS = np.array([10.0**power for power in range(40)])
 _NUMERIC = DIGIT | SIGN | POINT | COMMA | SPACE | APOSTROPHE
 _MOMENT = _NUMERIC & ~APOSTROPHE | COLON | SLASH | LETTER | HEX | E
+STOP = 1 << 20  # in a table of classes: a byte that has a meaning
 _MOST_FORM = 40  # bytes of a date or time
 
 
-def _load_8(_typing, data, at):  # type: ignore[no-untyped-def]
+def _load_8(_typing, data, at):
     """The eight bytes (uint64) from data[at] on."""
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         array, at = arguments
         first = builder.gep(context.make_array(signature.args[0])(context, builder, array).data, [at])
         return builder.load(builder.bitcast(first, ir.IntType(64).as_pointer()), align=1)
@@ -132,8 +134,26 @@ def _load_8(_typing, data, at):  # type: ignore[no-untyped-def]
 load_8: Callable[..., Any] = intrinsic(_load_8)
 
 
+def _hash_of_form(example: str) -> np.uint64:
+    data = np.frombuffer(example.encode(), np.uint8).copy()
+    return np.uint64(form(data, 0, len(data), np.zeros(64, np.int64)))
+
+
+_ISO_DATE, _ISO_T, _ISO_SPACE, _ISO_Z = map(
+    _hash_of_form, ("2026-01-31", "2026-01-31T10:20:30", "2026-01-31 10:20:30", "2026-01-31T10:20:30Z")
+)
+
+
+def stops_of(delimiter: int, quote: int, escape: int) -> tuple[np.ndarray, np.ndarray]:
+    """Classes of bytes with those marked that have a meaning outside quotes, and within. -1: there is no such mark."""
+    outside, within = CLASSES.copy(), CLASSES.copy()
+    for table, marks in ((outside, (delimiter, escape, LF, CR)), (within, (quote, escape, LF, CR))):
+        table[[mark for mark in marks if mark >= 0]] |= STOP
+    return outside, within
+
+
 @compiled(types.uint64(BYTES, INT, INT))
-def hash_of(data, lo, hi):  # type: ignore[no-untyped-def]
+def hash_of(data, lo, hi):
     """A hash of data[lo:hi], never 0. `PAD` bytes that can be read must follow."""
     hashed = np.uint64(0x9E3779B97F4A7C15) ^ (np.uint64(hi - lo) * np.uint64(0xD6E8FEB86659FD93))
     at = lo
@@ -152,7 +172,7 @@ def hash_of(data, lo, hi):  # type: ignore[no-untyped-def]
 
 
 @compiled(INT(BYTES, INT, INT, INT, types.uint64, INT, _HASHES_2, _CUBE, _TEXTS, INTS))
-def _word(data, lo, hi, column, hashed, line, hashes, counts, texts, known):  # type: ignore[no-untyped-def]
+def _word(data, lo, hi, column, hashed, line, hashes, counts, texts, known):
     """Count a word."""
     if known[column] > WORDS:
         return 0
@@ -175,7 +195,7 @@ def _word(data, lo, hi, column, hashed, line, hashes, counts, texts, known):  # 
 
 
 @compiled(INT(BYTES, INT, INT, INT, types.uint64, INT, INTS, _HASHES_2, _CUBE, _TEXTS))
-def _form(data, lo, hi, column, hashed, line, found, hashes, forms, texts):  # type: ignore[no-untyped-def]
+def _form(data, lo, hi, column, hashed, line, found, hashes, forms, texts):
     """Count a form; 0: there is no room for one more."""
     slot = 0
     while slot < FORMS and hashes[column, slot] != 0 and hashes[column, slot] != hashed:
@@ -209,8 +229,49 @@ def _form(data, lo, hi, column, hashed, line, found, hashes, forms, texts):  # t
     return 1
 
 
+@compiled(INT(BYTES, INT, INT, INT, INT, _HASHES_2, _CUBE))
+def _iso(data, lo, hi, column, line, hashes, forms):
+    """Count a valid date, or date and time, in ISO form, of which the form was seen before; 0: it is none such."""
+    length = hi - lo
+    if length == 10:
+        hashed = _ISO_DATE
+    elif length == 19 or length == 20:
+        hashed = _ISO_SPACE if data[lo + 10] == 32 else _ISO_T
+        if length == 20:
+            hashed = _ISO_Z
+    else:
+        return 0
+    slot = 0
+    while slot < FORMS and hashes[column, slot] != 0 and hashes[column, slot] != hashed:
+        slot += 1
+    if slot == FORMS or hashes[column, slot] == 0:
+        return 0
+    if data[lo + 4] != 45 or data[lo + 7] != 45:
+        return 0
+    wrong, key = np.int64(0), np.int64(0)
+    for place in range(10):
+        if place != 4 and place != 7:
+            digit = np.int64(data[lo + place]) - 48
+            wrong |= digit | (9 - digit)
+            key = key * 10 + digit
+    if length > 10:
+        if data[lo + 13] != 58 or data[lo + 16] != 58 or (data[lo + 10] != 32 and data[lo + 10] != 84):
+            return 0
+        if length == 20 and (data[lo + 10] != 84 or data[lo + 19] != 90):
+            return 0
+        for place in range(3):
+            tens, ones = np.int64(data[lo + 11 + 3 * place]) - 48, np.int64(data[lo + 12 + 3 * place]) - 48
+            wrong |= tens | (9 - tens) | ones | (9 - ones) | ((23 if place == 0 else 59) - tens * 10 - ones)
+    if wrong < 0 or not is_day(key // 10_000, key // 100 % 100, key % 100):
+        return 0
+    forms[column, slot, FORM_COUNT] += 1
+    forms[column, slot, FORM_FIRST_DAYS] = min(forms[column, slot, FORM_FIRST_DAYS], key)
+    forms[column, slot, FORM_LAST_DAYS] = max(forms[column, slot, FORM_LAST_DAYS], key)
+    return 1
+
+
 @compiled(INT(INT, types.uint64, _HASHES_2, INTS, types.uint8[:, ::1]))
-def _distinct(column, hashed, distinct, counts, registers):  # type: ignore[no-untyped-def]
+def _distinct(column, hashed, distinct, counts, registers):
     """Count a value among the different ones."""
     if counts[column] <= EXACT // 2:
         slot = np.int64(hashed % np.uint64(EXACT))
@@ -220,18 +281,15 @@ def _distinct(column, hashed, distinct, counts, registers):  # type: ignore[no-u
             return 0
         distinct[column, slot] = hashed
         counts[column] += 1
-    register = np.int64(hashed >> np.uint64(53))
-    rest, rank = hashed << np.uint64(11), 1
-    while rank < 53 and (rest >> np.uint64(63)) == 0:
-        rest <<= np.uint64(1)
-        rank += 1
+    register = np.int64(hashed & np.uint64(REGISTERS - 1))
+    rank = first_bit(hashed >> np.uint64(11) | np.uint64(1 << 52)) + 1
     if rank > registers[column, register]:
         registers[column, register] = rank
     return 0
 
 
 @compiled(INT(BYTES, INT, INT, INT, _COUNTS, _COUNTS, _DOUBLES, INTS))
-def _number(data, lo, hi, column, counts, extremes, doubles, found):  # type: ignore[no-untyped-def]
+def _number(data, lo, hi, column, counts, extremes, doubles, found):
     """Count a number with marks; 0: it is none."""
     fits = number(data, lo, hi, found)
     if fits == 0:
@@ -259,7 +317,7 @@ def _number(data, lo, hi, column, counts, extremes, doubles, found):  # type: ig
 
 
 @compiled(INT(BYTES, INT, INT, INT, _COUNTS, _COUNTS))
-def _integer(data, lo, hi, column, counts, extremes):  # type: ignore[no-untyped-def]
+def _integer(data, lo, hi, column, counts, extremes):
     """Count digits, with a sign or without; 0: they are no integer."""
     first, negative = lo, data[lo] == 45
     if data[lo] == 43 or data[lo] == 45:
@@ -296,18 +354,19 @@ def _integer(data, lo, hi, column, counts, extremes):  # type: ignore[no-untyped
     INT(
         BYTES, INT, INT, INTS, _HASHES, FLAGS, INTS, _COUNTS, _COUNTS, _DOUBLES, _HASHES_2, _CUBE, _TEXTS, INTS,
         _HASHES_2, _CUBE, _TEXTS, _CUBE, _TEXTS_4, _HASHES_2, INTS, types.uint8[:, ::1], INTS, _CUBE, _HASHES_2,
-        INTS, INTS, INTS, INTS,
+        INTS, INTS, INTS, INTS, INTS, INTS,
     )
 )  # fmt: skip
-def walk(  # type: ignore[no-untyped-def]
+def walk(
     data, end, line, marks, null_words, wanted, wanted_places, counts, extremes, doubles, word_hashes, word_counts,
     word_texts, words, form_hashes, forms, form_texts, place_lines, place_texts, distinct, distinct_counts, registers,
-    widths, width_places, hashes, lows, highs, masks, found,
+    widths, width_places, hashes, lows, highs, masks, found, outside, within,
 ):  # fmt: skip
     """Tally the records of data[:end], of which the first begins on that line. Returns how many have hashes.
 
     `data` is changed: cells with doubled quotes or escapes are unescaped where they stand. `hashes` has a row for each
-    wanted column, and room for all records. The last four are room for the fields of one record.
+    wanted column, and room for all records. `lows` to `found` are room for the fields of one record; `outside` and
+    `within` are `stops_of` the dialect. The byte at `end` must stop both, as LF does.
     """
     delimiter, quote, escape = marks[DELIMITER], marks[QUOTE], marks[ESCAPE]
     comment, fill = marks[COMMENT], marks[FILL]
@@ -315,7 +374,7 @@ def walk(  # type: ignore[no-untyped-def]
     at, row = 0, 0
     while at < end:
         byte = data[at]
-        if byte == LF or byte == CR:
+        if byte == LF or byte == CR:  # noqa: SIM109
             line += byte == LF or data[at + 1] != LF
             at += 1
             continue
@@ -327,37 +386,38 @@ def walk(  # type: ignore[no-untyped-def]
             continue
         fields, more = 0, True
         while more:
-            low, mask, quoted = at, np.int64(0), False
+            low, mask = at, np.int64(0)
             to = at
             if at < end and data[at] == quote:
-                # Inside quotes: plain bytes stay where they are, whatever is doubled or escaped moves the rest.
-                quoted = True
+                # Plain bytes stay where they are; what is doubled or escaped moves all that follows it.
                 at += 1
                 low = to = at
                 inside = True
                 while at < end:
-                    byte = data[at]
-                    if inside:
-                        if byte == escape:
+                    if inside and to == at:
+                        kind = within[data[at]]
+                        while not kind & STOP:
+                            mask |= kind
                             at += 1
-                            if at >= end:
-                                break
-                            byte = data[at]
-                        elif byte == quote:
-                            if escape < 0 and at + 1 < end and data[at + 1] == quote:
-                                at += 1
-                            else:
-                                inside = False
-                                at += 1
-                                continue
-                    else:
-                        if byte == delimiter or byte == LF or byte == CR:
+                            kind = within[data[at]]
+                        to = at
+                        if at >= end:
                             break
-                        if byte == escape:
+                    byte = data[at]
+                    if byte == escape:
+                        at += 1
+                        if at >= end:
+                            break
+                        byte = data[at]
+                    elif inside and byte == quote:
+                        if escape < 0 and at + 1 < end and data[at + 1] == quote:
                             at += 1
-                            if at >= end:
-                                break
-                            byte = data[at]
+                        else:
+                            inside = False
+                            at += 1
+                            continue
+                    elif not inside and (byte == delimiter or byte == LF or byte == CR):  # noqa: SIM109
+                        break
                     line += byte == LF or (byte == CR and data[at + 1] != LF)
                     mask |= CLASSES[byte]
                     if to != at:
@@ -365,21 +425,25 @@ def walk(  # type: ignore[no-untyped-def]
                     to += 1
                     at += 1
             else:
-                while at < end:
-                    byte = data[at]
-                    if byte == delimiter or byte == LF or byte == CR:
-                        break
-                    if byte == escape:
-                        at += 1
-                        if at >= end:
-                            break
-                        byte = data[at]
-                        line += byte == LF or (byte == CR and data[at + 1] != LF)
-                    mask |= CLASSES[byte]
-                    if to != at:
-                        data[to] = byte
-                    to += 1
+                kind = outside[data[at]]
+                while not kind & STOP:
+                    mask |= kind
                     at += 1
+                    kind = outside[data[at]]
+                at = to = min(at, end)
+                while at < end and data[at] == escape:
+                    at += 1
+                    if at >= end:
+                        break
+                    byte = data[at]
+                    line += byte == LF or (byte == CR and data[at + 1] != LF)
+                    mask |= CLASSES[byte]
+                    data[to] = byte
+                    to, at = to + 1, at + 1
+                    while at < end and not outside[data[at]] & STOP:
+                        mask |= outside[data[at]]
+                        data[to] = data[at]
+                        to, at = to + 1, at + 1
             if fields < columns:
                 lows[fields], highs[fields], masks[fields] = low, to, mask
             fields += 1
@@ -443,15 +507,18 @@ def walk(  # type: ignore[no-untyped-def]
                     elif (mask & BRACE) and (data[lo] == 123 or data[lo] == 91) and is_json(data, lo, hi):
                         kind = JSON
                     elif digits and (mask & ~_MOMENT) == 0 and hi - lo <= _MOST_FORM:
-                        shape = form(data, lo, hi, found)
+                        if _iso(data, lo, hi, column, begun, form_hashes, forms):
+                            kind, shape = MOMENT, np.uint64(0)
+                        else:
+                            shape = form(data, lo, hi, found)
                         if shape != 0:
                             kind = MOMENT
                             if not _form(data, lo, hi, column, shape, begun, found, form_hashes, forms, form_texts):
                                 counts[column, MORE_FORMS] += 1
                     if kind == TEXT:
-                        slot = np.int64(hashed % np.uint64(len(null_words)))
+                        slot = np.int64(hashed & np.uint64(len(null_words) - 1))
                         while null_words[slot] != 0 and null_words[slot] != hashed:
-                            slot = (slot + 1) % len(null_words)
+                            slot = (slot + 1) & (len(null_words) - 1)
                         if null_words[slot] == hashed:
                             kind = NULL_WORD
                         counts[column, LONG_TEXT] += hi - lo > WORD_BYTES
@@ -462,7 +529,7 @@ def walk(  # type: ignore[no-untyped-def]
                                 if data[place] == 0:
                                     counts[column, NUL] += 1
                                     break
-                if kind == TEXT or kind == NULL_WORD:
+                if kind == TEXT or kind == NULL_WORD:  # noqa: SIM109
                     _word(data, lo, hi, column, hashed, begun, word_hashes, word_counts, word_texts, words)
                 _distinct(column, hashed, distinct, distinct_counts, registers)
             counts[column, kind] += 1

@@ -65,7 +65,8 @@ def _in_pair(name: str, number: int, seen: Tally) -> int:
 def paired(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """A hash of two hashes."""
     mixed: np.ndarray = (one ^ (other * np.uint64(0x9E3779B97F4A7C15))) * np.uint64(0xD6E8FEB86659FD93)
-    return mixed ^ (mixed >> np.uint64(32))
+    mixed ^= mixed >> np.uint64(32)
+    return mixed
 
 
 def _unique(hashes: np.ndarray) -> bool:
@@ -117,7 +118,8 @@ class Hashes:
         return int((ordered[1:] == ordered[:-1]).sum()) * self.share
 
     def _some(self, hashes: np.ndarray) -> np.ndarray:
-        return hashes[(hashes >> np.uint64(8)) % np.uint64(self.share) == 0]
+        kept: np.ndarray = hashes[(hashes >> np.uint64(8)) % np.uint64(self.share) == 0]
+        return kept
 
     def _thin(self) -> None:
         self.share *= 2

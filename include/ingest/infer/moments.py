@@ -79,7 +79,7 @@ def forms_of(seen: Tally, column: int) -> list[Form]:
                 row[tally.FORM_LINE],
                 *(tuple(row[first : first + groups]) for first in parts),
                 *(tuple(row[first : first + 3]) for first in orders),
-            )  # fmt: skip
+            )
         )
     return sorted(found, key=lambda form: (-form.count, form.line))
 

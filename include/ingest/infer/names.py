@@ -13,10 +13,36 @@ from include.ingest.dataset.definition import RESERVED, SYSTEM_COLUMNS
 MOST_LENGTH = 63
 NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")  # of a dataset
 _LETTERS = str.maketrans(
-    {"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss", "æ": "ae", "Æ": "Ae", "ø": "oe", "Ø": "Oe",
-     "å": "a", "Å": "A", "œ": "oe", "Œ": "Oe", "ł": "l", "Ł": "L", "đ": "d", "þ": "th", "ð": "d", "ı": "i", "€": "eur",
-     "%": "_percent", "№": "no", "#": "_no", "&": "_and_", "µ": "u"}
-)  # fmt: skip
+    {
+        "ä": "ae",
+        "ö": "oe",
+        "ü": "ue",
+        "Ä": "Ae",
+        "Ö": "Oe",
+        "Ü": "Ue",
+        "ß": "ss",
+        "æ": "ae",
+        "Æ": "Ae",
+        "ø": "oe",
+        "Ø": "Oe",
+        "å": "a",
+        "Å": "A",
+        "œ": "oe",
+        "Œ": "Oe",
+        "ł": "l",
+        "Ł": "L",
+        "đ": "d",
+        "þ": "th",
+        "ð": "d",
+        "\N{LATIN SMALL LETTER DOTLESS I}": "i",
+        "€": "eur",
+        "%": "_percent",
+        "№": "no",
+        "#": "_no",
+        "&": "_and_",
+        "µ": "u",
+    }
+)
 # PostgreSQL's reserved key words: as names they would have to be quoted in each statement.
 KEY_WORDS = frozenset(
     [

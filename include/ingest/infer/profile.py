@@ -23,17 +23,16 @@ BLOCK_BYTES = 8 << 20
 SAMPLE_BYTES = 1 << 16
 FIRST_BYTES = 1 << 20  # of which it is told what may be a key
 # Cells with such a text often stand for nothing. They do so here only where they would keep a column from its type.
-NULL_WORDS = tuple(
-    word
-    for base in (
-        "null", "na", "n/a", "#n/a", "nan", "none", "nil", "k.a.", "k. a.", "ka", "n.a.", "n. a.", "nd", "n/d", "n.d.", "tbd",
-        "unknown", "unbekannt", "missing", "undefined", "leer", "<na>", "<null>", "(null)", "[null]", "#null!", "#value!",
-        "#ref!", "#div/0!", "#num!", "not available", "nicht verfügbar", "keine angabe", "entfällt",
-    )
-    for word in {base, base.upper(), base.title(), base.capitalize(), "NaN" if base == "nan" else base,
-                 "k.A." if base == "k.a." else base, "k. A." if base == "k. a." else base,
-                 "keine Angabe" if base == "keine angabe" else base, "<NA>" if base == "<na>" else base}
-) + ("-", "--", "---", "–", "—", "?", "??", ".", "..", "...", "*", "\\N", "/", "x", "X", "-nan", "-NaN", "#")  # fmt: skip
+_NULLS = (
+    "null", "na", "n/a", "#n/a", "nan", "none", "nil", "n.a.", "n. a.", "nd", "n/d", "n.d.", "tbd", "unknown",
+    "unbekannt", "missing", "undefined", "leer", "<na>", "<null>", "(null)", "[null]", "#null!", "#value!", "#ref!",
+    "#div/0!", "#num!", "not available", "nicht verfügbar", "keine angabe", "entfällt", "k.a.", "k. a.", "ka",
+)  # fmt: skip
+NULL_WORDS = (
+    *(word for base in _NULLS for word in sorted({base, base.upper(), base.title(), base.capitalize()})),
+    "NaN", "k.A.", "k. A.", "keine Angabe", "-", "--", "---", "\N{EN DASH}", "\N{EM DASH}", "?", "??", ".", "..", "...",
+    "*", "\\N", "/", "x", "X", "-nan", "-NaN", "#",
+)  # fmt: skip
 
 
 class Window(OneFile):
@@ -116,10 +115,9 @@ def profile(source: Source, cut: Cut, names: Sequence[str], threads: int, also: 
     Raises RecordNotEnded where a quote is never closed, SourceDamaged for what is no text.
     """
     window = Window(source, cut.begin, cut.end)
-    layout = scan_file(
-        window, cut.dialect, header=False, chunk_bytes=BLOCK_BYTES, max_chunks=1 << 30,
-        step=max(1, min(BLOCK_BYTES, (cut.end - cut.begin) // 2 if cut.end - cut.begin > 2 * FIRST_BYTES else BLOCK_BYTES)),
-    )  # fmt: skip
+    size = cut.end - cut.begin
+    step = max(1, min(BLOCK_BYTES, size // 2 if size > 2 * FIRST_BYTES else BLOCK_BYTES))
+    layout = scan_file(window, cut.dialect, header=False, chunk_bytes=BLOCK_BYTES, max_chunks=1 << 30, step=step)
     work = _Work(window, cut, threads)
     with window.open() as opened:
         first, *rest = layout.chunks or (None,)
@@ -143,14 +141,10 @@ class _Raw:
 
     @classmethod
     def read(cls, opened: Opened, chunk: Chunk) -> _Raw:
-        data = np.zeros(chunk.length + kernel.PAD, np.uint8)
+        data = np.empty(chunk.length + kernel.PAD, np.uint8)
+        data[chunk.length :] = kernel.LF
         opened.read_into(data[: chunk.length], chunk.offset)
         return cls(data, chunk.length)
-
-    def rows(self) -> int:
-        """As many records as there are at most."""
-        data = self.data[: self.size]
-        return int(np.count_nonzero(data == kernel.LF) + np.count_nonzero(data == kernel.CR)) + 1
 
     def beyond_ascii(self) -> bytes:
         """Lines that hold bytes beyond ASCII."""
@@ -186,6 +180,7 @@ class _Work:
         self._window, self._cut = window, cut
         marks = [mark[0] if mark else -1 for mark in (cut.dialect.delimiter, cut.dialect.quote, cut.dialect.escape)]
         self._marks = np.array([*marks, ord(cut.comment) if cut.comment else -1, cut.fill], np.int64)
+        self._stops = kernel.stops_of(*marks)
         self._nulls = null_slots()
         self._local, self._lock = threading.local(), threading.Lock()
         self.tallies: list[Tally] = []
@@ -219,7 +214,7 @@ class _Work:
         count, numbers = self._cut.columns, list(wanted)
         flags, places = np.zeros(count, np.bool_), np.zeros(count, np.int64)
         flags[numbers], places[numbers] = True, np.arange(len(numbers))
-        hashes = np.zeros((len(numbers), raw.rows()), np.uint64)
+        hashes = np.zeros((len(numbers), raw.size // (2 if self._cut.fill else max(2, count)) + 2), np.uint64)
         room = [np.zeros(count + 1, np.int64) for _ in range(3)]
         found = np.zeros(64, np.int64)
         rows = kernel.walk(
@@ -234,6 +229,7 @@ class _Work:
             hashes,
             *room,
             found,
+            *self._stops,
         )
         return hashes[:, :rows]
 

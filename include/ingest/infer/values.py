@@ -193,7 +193,7 @@ class Judge:
     def _boolean(self, number: int) -> _Guess | None:
         if self._seen.words[number] > WORDS or self._seen.words_of(number) == []:
             return None
-        words = {}
+        words: dict[str, list[tuple[str, int]]] = {}
         for word, count, _ in self._seen.words_of(number):
             words.setdefault(self._decoded(word).lower(), []).append((self._decoded(word), count))
         best: _Guess | None = None
