@@ -65,7 +65,7 @@ def _score(data: bytes, name: str) -> float:
     try:
         text = data.decode(name)
     except UnicodeDecodeError as error:
-        if error.end < len(data) - 1:
+        if error.start < len(data) - 2:  # no letter that the end of the sample cuts
             return -1.0
         text = data.decode(name, errors="ignore")
     points, count = 0.0, 0
@@ -85,12 +85,13 @@ def _likely(before: str, letter: str, after: str) -> float:
     if not category.startswith("L"):
         return -0.7
     script = unicodedata.name(letter, "?").split()[0]
+    latin = any(near.isascii() and near.isalpha() for near in (before, after))
     if script in ("CJK", "HIRAGANA", "KATAKANA", "HANGUL"):
-        return 1.0
+        return -0.8 if latin else 0.9
     if script in ("CYRILLIC", "GREEK"):
         kin = any(unicodedata.name(near, "?").split()[0] == script for near in (before, after))
         torn = letter.isupper() and before.islower()
-        return (0.95 if kin else -0.5) - 1.5 * torn
+        return -0.8 if latin else (0.95 if kin else -0.5) - 1.5 * torn
     near = (before.isascii() and before.isalpha()) or (after.isascii() and after.isalpha()) or before in _COMMON
     torn = letter.isupper() and before.islower()
     return (0.9 if letter in _COMMON and near else 0.3 if near else 0.0) - 0.8 * torn

@@ -12,14 +12,16 @@ from include.ingest.infer.dialect import Row, Style, kind_of, rows_of, widths_of
 
 MOST_BEFORE, MOST_AFTER = 60, 12  # lines
 _TOTAL = re.compile(
-    r"(?i)\W*(grand )?(sub)?(total|totals|sum|summe|gesamt|gesamtsumme|insgesamt|somme|totale|suma|end of (file|report|data)"
-    r"|eof|end|ende|trailer|trl|footer|rows?|records?|anzahl|count|datensätze|zeilen|source|quelle|note|notes|hinweis"
+    r"(?i)\W*(grand )?(sub)?(total|totals|sum|summe|gesamt|gesamtsumme|insgesamt|somme|totale|suma"
+    r"|end of (file|report|data)|eof|end|ende|trailer|trl|footer|rows?|records?|anzahl|count|datensätze|zeilen"
+    r"|source|quelle|note|notes|hinweis"
     r"|generated|erstellt|copyright|stand|report|printed|page|seite|-- ?)\b.*"
     r"|\W*\d[\d., ]* (rows?|records?|zeilen|datensätze)\b.*|\(\d+ rows?.*|[-=_*]{3,}"
 )
 _NAME = re.compile(r"[^\W\d][\w .:/()\[\]#%&°€$²³µ'?@*+-]{0,63}", re.UNICODE)
 _NAMES = {
-    "id", "name", "date", "datum", "time", "type", "code", "key", "value", "amount", "price", "city", "country", "status",
+    "id", "name", "date", "datum", "time", "type", "code", "key", "value", "amount", "price", "city", "country",
+    "status",
     "email", "year", "month", "day", "title", "description", "number", "nr", "no", "count", "total", "state",
     "address",
     "first_name", "last_name", "age", "url", "x", "y", "z", "lat", "lon", "latitude", "longitude", "category", "region",
