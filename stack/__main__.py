@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
 
 def _dispatch(arguments: list[str]) -> int:
     command, *rest = arguments
-    if command in ("airflow", "ingest", "psql"):
+    if command in ("airflow", "dataset", "ingest", "psql"):
         _become(command, rest)
     if command in ("check", "lock"):
         from stack import maintain
@@ -37,7 +37,8 @@ def _dispatch(arguments: list[str]) -> int:
 def _become(command: str, rest: list[str]) -> None:
     from stack import commands
 
-    {"airflow": commands.airflow, "ingest": commands.ingest, "psql": commands.psql}[command](rest)
+    doors = {"airflow": commands.airflow, "dataset": commands.dataset, "ingest": commands.ingest, "psql": commands.psql}
+    doors[command](rest)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""What `./run up`, `down`, `status`, `airflow`, `ingest` and `psql` do."""
+"""What `./run up`, `down`, `status`, `airflow`, `dataset`, `ingest` and `psql` do."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stack.environment import airflow_environment
 from stack.errors import StackError
 from stack.postgres import PostgresServer
 from stack.processes import Register, end
-from stack.settings import API_PORT, Settings, state_folder
+from stack.settings import API_PORT, REPOSITORY, Settings, state_folder
 from stack.status import Part, Status
 
 UP_SECONDS = 600.0  # a first start makes the data folder and Airflow's tables, on a busy machine too
@@ -140,6 +140,14 @@ def ingest(arguments: Sequence[str]) -> None:
     """Become the ingest's command line, on the stack's warehouse."""
     settings = _running()
     os.execve(sys.executable, [sys.executable, "-m", "include.ingest", *arguments], _libpq(settings, "warehouse"))
+
+
+def dataset(arguments: Sequence[str]) -> None:
+    """Become the ingest's command line where it makes dataset files; the stack need not run."""
+    if not arguments or arguments[0] not in ("init", "-h", "--help"):
+        raise StackError("usage: ./run dataset init FILE|URL [--name NAME] [--key COLUMN[,COLUMN]]")
+    environment = {"MILLRACE_DATASETS": str(REPOSITORY / "include" / "datasets"), **os.environ}
+    os.execve(sys.executable, [sys.executable, "-m", "include.ingest", *arguments], environment)
 
 
 def say(words: str) -> None:

@@ -15,6 +15,10 @@ FOLDERS = ("include", "config", "dags", "plugins", "stack")
 NAME = re.compile(r"MILLRACE_[A-Z_]+(\{\})?")
 VARIABLE = re.compile(r"\$\{([A-Z_]+)(:[-?])?((?:[^{}]|\{[^{}]*\})*)\}")
 TEXTS = {
+    "MILLRACE_DATASETS": (
+        "`include/datasets`",
+        "Folders of dataset files, `recipes.yaml` and modules of `clean` hooks, separated as PATH is.",
+    ),
     "MILLRACE_INBOX": ("/var/lib/millrace/inbox", "The folder that `{{ inbox }}` stands for in a dataset's `source`."),
     "MILLRACE_SCRATCH": (
         "the system's temporary folder",

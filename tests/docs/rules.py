@@ -22,7 +22,7 @@ from tests.docs.fences import REPOSITORY, words
 
 COMPOSE = yaml.safe_load((REPOSITORY / "docker-compose.yaml").read_text())
 RUNS = (
-    r"\./run (up|status|secrets|ingest|psql|airflow) ?",
+    r"\./run (up|status|secrets|dataset|ingest|psql|airflow) ?",
     r"\.venv/bin/python -m include\.ingest run ",
     r"(cat|printf|sed|mkdir|mv) ",
     r"(URL|PASSWORD|TOKEN)=",

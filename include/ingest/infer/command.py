@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from include.ingest.errors import IngestError
+from include.ingest.errors import IngestError, StorageAway
 from include.ingest.infer import names
-from include.ingest.source.storage import Storage, place_of, scratch_of
+from include.ingest.source.storage import Storage, connect, place_of, scratch_of
 
 if TYPE_CHECKING:
     from include.ingest.infer.inspect import Found
@@ -43,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
             f"--name: {name} is no name of a dataset: a to z, digits and _, up to 41, a letter first", file=sys.stderr
         )
         return 2
-    output = output or Path(os.environ.get("MILLRACE_DATASETS") or ".") / f"{name}.yaml"
+    output = output or _folder() / f"{name}.yaml"
     if output.exists() and not options.force:
         print(f"{output} exists: give --force to overwrite it, or --name or --output for another", file=sys.stderr)
         return 2
@@ -64,10 +67,18 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _folder() -> Path:
+    """The first folder of dataset files; where none is named, the current one."""
+    return Path((os.environ.get("MILLRACE_DATASETS") or ".").split(os.pathsep)[0] or ".")
+
+
 def look(file: str, key: list[str], threads: int | None = None) -> Found:
     """What is found in a file, or in what a URL means."""
     from include.ingest.infer.inspect import inspect
 
+    if file.startswith(("http://", "https://")):
+        with _downloaded(file) as copy:
+            return look(str(copy), key, threads)
     storage, run_id = Storage(scratch_of(os.environ)), uuid4()
     place = place_of(file)
     path = str(place.resolve()) if isinstance(place, Path) else place
@@ -76,6 +87,23 @@ def look(file: str, key: list[str], threads: int | None = None) -> Found:
         return inspect(storage.text(path, mark, run_id), key, threads)
     finally:
         storage.forget(run_id)
+
+
+@contextmanager
+def _downloaded(url: str) -> Iterator[Path]:
+    """A copy of what a URL answers, for as long as it is needed: not every server gives it by ranges."""
+    scratch = scratch_of(os.environ)
+    if scratch is not None:
+        scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="millrace-init-", dir=scratch) as folder:
+        copy = Path(folder) / "file"
+        try:
+            system, name = connect(url)
+            system.get_file(name, str(copy))
+        except Exception as error:  # each library that fsspec uses has its own
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise StorageAway(f"{url} can't be read: {reason}") from error
+        yield copy
 
 
 def _write(output: Path, text: str) -> None:

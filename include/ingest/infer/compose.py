@@ -10,7 +10,7 @@ from include.ingest.infer.inspect import Found
 from include.ingest.infer.values import Column
 
 WIDTH = 118  # of a comment
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _WORDS_OF_YAML = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
 
 
@@ -98,7 +98,7 @@ def _csv(found: Found) -> Iterator[str]:
         if layout.skip_lines:
             yield from _comment(f"The table begins on line {layout.header_line or layout.data_line:,}.")
     if found.footer.lines:
-        fields["footer_lines"] = found.footer.lines
+        fields["footer_lines"] = found.footer.records
         yield from _comment(f"After the table stands: {found.footer.shown}")
     if layout.comment:
         fields["comment"] = layout.comment
@@ -180,6 +180,8 @@ def _scalar(value: object) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(map(_scalar, value)) + "]"
     text = str(value)
+    if text == '"':
+        return "'\"'"
     if isinstance(value, int) or (_PLAIN.fullmatch(text) and text.lower() not in _WORDS_OF_YAML):
         return text
     if re.fullmatch(r"[a-z][a-z ]*[a-z](\(\d+\))?", text) and text not in _WORDS_OF_YAML:

@@ -204,7 +204,7 @@ def _key(found: Found, asked: Sequence[int]) -> Key:
     if seen.hashes.share > 1:
         remarks.append(f"told from one in {seen.hashes.share} of all keys, as the file has so many")
     if good:
-        few = ("the file has so few rows that it may be by accident",) if seen.rows < 20 else ()
+        few = ("unique in this file, which has so few rows that it may be by accident",) if seen.rows < 20 else ()
         return Key(good[0], tuple(good[1:4]), (*remarks, *few))
     nearly = [n for n in choice.columns if usable(n) and _nearly(found, n)]
     pairs = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 
 from include.ingest.infer.dialect import Row, Style, kind_of, rows_of, widths_of
@@ -219,9 +219,10 @@ def _header_rows(body: Sequence[Row], width: int) -> int:
 
 @dataclass(frozen=True)
 class Footer:
-    """Lines after the table, and the byte of the tail at which they begin."""
+    """Lines after the table, and the byte of the tail at which they begin. Blank lines are no records."""
 
     lines: int = 0
+    records: int = 0
     offset: int = 0
     shown: str = ""
 
@@ -230,7 +231,7 @@ def footer_of(tail: bytes, encoding: str, style: Style, layout: Layout) -> Foote
     """The footer at the end of a file, of which `tail` is the last bytes, from the begin of a line on."""
     lines = tail.splitlines(keepends=True)
     footer = Footer()
-    offset, count, seen = len(tail), 0, False
+    offset, count, records, seen = len(tail), 0, 0, False
     above = _usual([line.decode(encoding, "replace") for line in lines[-60:-1]], style, layout.columns)
     for line in reversed(lines[-MOST_AFTER:]):
         offset -= len(line)
@@ -240,12 +241,14 @@ def footer_of(tail: bytes, encoding: str, style: Style, layout: Layout) -> Foote
             continue
         if count >= len(lines) or not _is_footer(text, style, layout, above):
             break
+        records += 1
         if text.strip(style.delimiter + " "):
-            footer, seen = Footer(count, offset, text[:60]), True
+            footer, seen = Footer(count, records, offset, text[:60]), True
     if not seen or not above:
         return Footer()
     while footer.lines < len(lines) and not lines[-footer.lines - 1].strip():
-        footer = Footer(footer.lines + 1, footer.offset - len(lines[-footer.lines - 1]), footer.shown)
+        blank = len(lines[-footer.lines - 1])
+        footer = replace(footer, lines=footer.lines + 1, offset=footer.offset - blank)
     return footer
 
 

@@ -51,7 +51,9 @@ def _plain(text: str) -> str:
 def _table(data: bytes, csv: dict[str, Any], found: Found) -> bytes:
     """The bytes of the table alone, by what was written."""
     lines = re.findall(rb"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z", data.removeprefix(b"\xef\xbb\xbf"))
-    end = len(lines) - csv.get("footer_lines", 0)
+    records = [number for number, line in enumerate(lines) if line.strip(b"\r\n")]
+    footer = csv.get("footer_lines", 0)
+    end = records[-footer] if footer else len(lines)
     lines = lines[csv.get("skip_lines", 0) : end]
     if "comment" in csv:
         lines = [line for line in lines if not line.startswith(csv["comment"].encode())]

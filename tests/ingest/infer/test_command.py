@@ -1,18 +1,23 @@
-"""`python -m include.ingest init`: what it writes and prints, where, and what it refuses; local, packed and remote files."""
+"""`python -m include.ingest init`: what it writes and prints, where, and what it refuses; of any place."""
 
 from __future__ import annotations
 
 import gzip
+import secrets
 import subprocess
 import sys
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
-import boto3
 import psycopg
 import pytest
 
 from include.ingest.__main__ import main
 from include.ingest.dataset_file import load_dataset
+from tests.docs.fences import written_in
+from tests.images.places import KEYS, s3
 
 REPOSITORY = Path(__file__).parents[3]
 ROWS = "id,label,price\n" + "".join(f"{n},thing {n},{n}.50\n" for n in range(1, 50))
@@ -88,16 +93,17 @@ def test_a_name_that_is_none_is_refused(tmp_path: Path, capsys: pytest.CaptureFi
 def test_packed_files_and_objects(
     tmp_path: Path, endpoint: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, value in {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_ENDPOINT_URL": endpoint}.items():
+    keys = {"AWS_ACCESS_KEY_ID": KEYS[0], "AWS_SECRET_ACCESS_KEY": KEYS[1], "AWS_ENDPOINT_URL": endpoint}
+    for name, value in keys.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("MILLRACE_SCRATCH", str(tmp_path / "scratch"))
     packed = tmp_path / "items.csv.gz"
     packed.write_bytes(gzip.compress(ROWS.encode()))
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="inference")
-    client.put_object(Bucket="inference", Key="day/items.csv", Body=ROWS.encode())
-    for place in (str(packed), "s3://inference/day/items.csv"):
+    bucket = f"inference-{secrets.token_hex(6)}"
+    s3(endpoint).mkdir(bucket)
+    s3(endpoint).pipe_file(f"{bucket}/day/items.csv", ROWS.encode())
+    for place in (str(packed), f"s3://{bucket}/day/items.csv"):
         output = tmp_path / "items.yaml"
         assert main(["init", place, "--output", str(output), "--force"]) == 0, capsys.readouterr().err
         assert load_dataset(output).key == ["id"]
@@ -105,13 +111,66 @@ def test_packed_files_and_objects(
     assert list((tmp_path / "scratch" / "ingest").iterdir()) == [], "nothing is left unpacked"
 
 
+def test_a_url(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a server that does not give ranges."""
+    monkeypatch.setenv("MILLRACE_SCRATCH", str(tmp_path / "scratch"))
+    (tmp_path / "items.csv").write_text(ROWS)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path))) as server:
+        serving = Thread(target=server.serve_forever)
+        serving.start()
+        try:
+            url = f"http://127.0.0.1:{server.server_port}/items.csv"
+            assert main(["init", url, "--output", str(tmp_path / "items.yaml")]) == 0
+            assert main(["init", f"{url}x", "--output", str(tmp_path / "other.yaml")]) == 1
+        finally:
+            server.shutdown()
+            serving.join()
+    told = capsys.readouterr()
+    assert "49 rows, 3 columns, key: id" in told.out
+    assert "items.csvx can't be read:" in told.err
+    assert load_dataset(tmp_path / "items.yaml").source == url
+    assert list((tmp_path / "scratch" / "ingest").iterdir()) == []
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """It logs nothing."""
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
 def test_init_then_run(dsn: str, tmp_path: Path) -> None:
     (tmp_path / "items.csv").write_text(ROWS)
     for arguments in (["init", "items.csv"], ["run", "items.yaml", "items.csv", "--dsn", dsn]):
         done = subprocess.run(
-            [sys.executable, "-m", "include.ingest", *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=600,
-            check=False, env={"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin"},
+            [sys.executable, "-m", "include.ingest", *arguments], cwd=tmp_path, capture_output=True, text=True,
+            timeout=600, check=False, env={"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin"},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
     with psycopg.connect(dsn) as connection:
         assert connection.execute("SELECT count(*), sum(price) FROM items").fetchone() == (49, sum(range(1, 50)) + 24.5)
+
+
+def test_the_guide_shows_what_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (fence,) = (fence for fence in written_in("sh") if "./run dataset init" in fence.text)
+    make, init = fence.text.split("./run dataset ")
+    (tmp_path / "include" / "datasets").mkdir(parents=True)
+    subprocess.run(["bash", "-c", make], cwd=tmp_path, check=True)
+    monkeypatch.chdir(tmp_path)
+    assert main(init.splitlines()[0].split()) == 0
+    assert fence.output == capsys.readouterr().out + Path("include/datasets/bills.yaml").read_text()
+    assert load_dataset(tmp_path / "include" / "datasets" / "bills.yaml").name == "bills"
+
+
+def test_run_dataset_init_needs_no_stack(tmp_path: Path) -> None:
+    (tmp_path / "items.csv").write_text(ROWS)
+    environment = {"MILLRACE_DATASETS": f"{tmp_path}:/nowhere", "PATH": "/usr/bin:/bin", "PYTHONPATH": str(REPOSITORY)}
+    for arguments, code in ((["init", "items.csv"], 0), (["init", "items.csv"], 2), (["unknown"], 1)):
+        done = subprocess.run(
+            [sys.executable, "-m", "stack", "dataset", *arguments], cwd=tmp_path, capture_output=True, text=True,
+            check=False, env=environment,
+        )  # fmt: skip
+        assert done.returncode == code, done.stderr
+    assert load_dataset(tmp_path / "items.yaml").key == ["id"]
