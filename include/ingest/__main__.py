@@ -11,6 +11,7 @@ from typing import Protocol
 
 from include.ingest.commands import check, preview, run
 from include.ingest.commands.options import Subparsers
+from include.ingest.infer import command as init
 
 
 class Command(Protocol):
@@ -24,7 +25,7 @@ class Command(Protocol):
 
 
 # In the order in which --help shows them.
-COMMANDS: dict[str, Command] = {"check": check, "preview": preview, "run": run}
+COMMANDS: dict[str, Command] = {"init": init, "check": check, "preview": preview, "run": run}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -54,7 +54,7 @@ def dataset(arguments: Sequence[str]) -> None:
     """
     kind, *rest = arguments or ["--help"]
     if kind in ALONE:
-        _become([kind, *rest], {**os.environ})
+        _become([kind, *rest], {"MILLRACE_DATASETS": str(REPOSITORY / "include" / "datasets"), **os.environ})
     elsewhere = "--no-database" in rest or any(word.partition("=")[0] == "--dsn" for word in rest)
     settings = Settings.load() if state_folder().is_dir() else None
     if settings is None or not is_up(settings):

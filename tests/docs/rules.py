@@ -23,7 +23,7 @@ from tests.docs.fences import REPOSITORY, words
 COMPOSE = yaml.safe_load((REPOSITORY / "docker-compose.yaml").read_text())
 RUNS = (
     r"\./run (up|status|secrets|dataset|ingest|psql|airflow) ?",
-    r"\.venv/bin/python -m include\.ingest (check|preview|run) ",
+    r"\.venv/bin/python -m include\.ingest (check|init|preview|run) ",
     r"(cat|printf|sed|mkdir|mv) ",
     r"(URL|PASSWORD|TOKEN)=",
     r"curl ",
