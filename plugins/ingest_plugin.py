@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
 
-PAGE = "millrace/ingest/ingest.html"
+FOLDER = "millrace/ingest"
+PAGE = f"{FOLDER}/ingest.html"
 
 
 class IngestPlugin(AirflowPlugin):
     name = "millrace_ingest"
     external_views = [  # noqa: RUF012
-        {"name": "Ingest", "href": PAGE, "url_route": "ingest", "destination": "nav", "nav_top_level": True},
+        {"name": "Ingest", "href": PAGE, "url_route": "ingest", "destination": "nav", "nav_top_level": True,
+         "icon": f"{FOLDER}/ingest.svg", "icon_dark_mode": f"{FOLDER}/ingest-dark.svg"},
         {"name": "Ingest", "href": f"{PAGE}?dag={{DAG_ID}}&run={{RUN_ID}}", "url_route": "ingest_run",
          "destination": "dag_run"},
     ]  # fmt: skip

@@ -119,6 +119,13 @@ def _add_datasets(routes: APIRouter, service: Callable[[], Service], guards: Gua
         more = page[-1]["name"] if first + limit < len(found) else None
         return {"at": datetime.now(UTC), "total": len(found), "datasets": page, "next": more}
 
+    @routes.get("/dataset-names")
+    async def name_datasets(sees: Seen = permitted) -> dict[str, Any]:
+        """The names of all datasets."""
+        entries = await service().entries()
+        async with service().connection() as connection:
+            return {"names": sorted(await sees({*entries, *await datasets.names(connection)}))}
+
     @routes.get("/datasets/{name}")
     async def get_dataset(name: Name, sees: Seen = permitted) -> dict[str, Any]:
         """One dataset: its last run, its columns, its file, and SQL that shows its table."""
@@ -150,14 +157,15 @@ def _add_runs(routes: APIRouter, service: Callable[[], Service], guards: Guards)
     @routes.get("/runs")
     async def list_runs(
         dataset: Name | None = None, status: runs.Status | None = None,
+        rejected: bool = False,
         after: Text | None = None, limit: Limit = 50,
         sees: Seen = permitted,
     ) -> dict[str, Any]:  # fmt: skip
-        """Runs, the newest first; `next` leads to the page after this one."""
+        """Runs, the newest first; `rejected`: those with rejected rows. `next` leads to the page after this one."""
         last = _read(runs.After.read, after)
         async with service().connection() as connection:
             names = await _named(connection, sees, dataset)
-            return await runs.runs(connection, names, limit, status, last)
+            return await runs.runs(connection, names, limit, status, last, rejected)
 
     @routes.get("/runs/of-airflow")
     async def find_run(dag_id: Text, dag_run_id: Text, sees: Seen = permitted) -> dict[str, Any]:

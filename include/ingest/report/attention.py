@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
+from uuid import UUID
 
 from include.ingest.report.catalogue import Entry
 from include.ingest.report.expected import missed
@@ -22,6 +23,7 @@ class Notice:
 
     level: Level
     text: str
+    run_id: UUID | None = None  # the run that it is about
 
 
 def notices(entry: Entry | None, row: Mapping[str, Any] | None, now: datetime) -> list[Notice]:
@@ -40,9 +42,9 @@ def _of_file(entry: Entry | None) -> Iterator[Notice]:
 def _of_runs(entry: Entry | None, row: Mapping[str, Any], now: datetime) -> Iterator[Notice]:
     dataset = entry.dataset if entry else None
     if row["status"] == "failed":
-        yield Notice("bad", f"the last run failed: {row['reason'] or 'the reason is in the log'}")
+        yield Notice("bad", f"the last run failed: {row['reason'] or 'the reason is in the log'}", row["run_id"])
     elif row["status"] == "done" and row["reason"]:
-        yield Notice("warn", str(row["reason"]))
+        yield Notice("warn", str(row["reason"]), row["run_id"])
     if row["failed"] > (row["status"] == "failed"):
         yield Notice("warn", _other_failures(row["failed"] - (row["status"] == "failed")))
     if row["waiting_since"] is not None and dataset is not None:

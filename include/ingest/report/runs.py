@@ -25,9 +25,13 @@ extract(epoch FROM coalesce(r.finished_at, now()) - r.started_at)::float8 + coal
 ONE = f"SELECT {RUN}, r.plan -> 'ignored' AS ignored, r.earlier FROM millrace.ingest_run r WHERE r.run_id = %(run_id)s"
 OF_AIRFLOW = """
 SELECT run_id, dataset FROM millrace.ingest_run WHERE airflow_run = %s ORDER BY started_at DESC LIMIT 1"""
+# The order makes it one look-up in the key of rejected rows for each run: the planner would rather read a million rows
+# of another run until it finds one of this.
 LIST = f"""
 SELECT {RUN} FROM millrace.ingest_run r
 WHERE r.dataset = ANY(%(names)s) AND (%(status)s::text IS NULL OR r.status = %(status)s)
+    AND (NOT %(rejected)s OR (
+        SELECT true FROM millrace.rejected_row j WHERE j.run_id = r.run_id ORDER BY j.file, j.byte_offset LIMIT 1))
     AND (%(at)s::timestamptz IS NULL OR (r.started_at, r.run_id) < (%(at)s, %(run_id)s))
 ORDER BY r.started_at DESC, r.run_id DESC LIMIT %(limit)s"""
 
@@ -51,13 +55,18 @@ class After:
 
 async def runs(
     connection: AsyncConnection[Any], names: list[str], limit: int, status: Status | None = None,
-    after: After | None = None,
+    after: After | None = None, rejected: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
-    """A page of the runs of these datasets, and where the next page begins (None: nowhere)."""
+    """A page of the runs of these datasets, and where the next page begins (None: nowhere).
+
+    With `rejected`, only of those that have rejected rows.
+    """
     place = {"at": after and after.at, "run_id": after and after.run_id}
     cursor = connection.cursor(row_factory=dict_row)
     found = await (
-        await cursor.execute(LIST, {"names": names, "status": status, "limit": limit + 1, **place})
+        await cursor.execute(
+            LIST, {"names": names, "status": status, "limit": limit + 1, "rejected": rejected, **place}
+        )
     ).fetchall()
     page = found[:limit]
     more = f"{page[-1]['started_at'].isoformat()}~{page[-1]['run_id']}" if len(found) > limit else None

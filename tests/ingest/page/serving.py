@@ -85,9 +85,10 @@ class Airflow:
         def frame(theme: str = "light") -> HTMLResponse:
             # The sandbox is Airflow's own.
             return HTMLResponse(
-                f'<!doctype html><html lang="en" class="{theme}"><title>Airflow</title><style>body {{ margin: 0 }} iframe'
-                ' { border: 0; width: 100vw; height: 100vh; display: block }</style><iframe title="Ingest" sandbox="allow-scripts'
-                ' allow-same-origin allow-forms allow-downloads" src="/millrace/ingest/ingest.html"></iframe></html>'
+                f'<!doctype html><html lang="en" class="{theme}"><title>Airflow</title>'
+                "<style>iframe { border: 0; width: 98vw; height: 96vh }</style>"
+                '<iframe title="Ingest" sandbox="allow-scripts allow-same-origin allow-forms allow-downloads"'
+                ' src="/millrace/ingest/ingest.html"></iframe></html>'
             )
 
         return routes

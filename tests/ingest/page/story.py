@@ -53,7 +53,7 @@ def write_files(folder: Path) -> None:
     """The dataset files: six good ones, and one with a typo."""
     for name, said in WORDS.items():
         more = "schedule: null" if name == "returns" else "start_date: 2025-01-01"
-        make_dataset(folder, FILE.format(name=name, description=said, more=more))
+        make_dataset(folder, FILE.format(name=name, description=said, more=more).lstrip())
     (folder / "coupons.yaml").write_text("name: coupons\nsource: x.csv\ntarget: shop.coupons\nkeys: [id]\n")
 
 
@@ -75,7 +75,8 @@ def _history(connection: Connection[Any]) -> None:
         SELECT gen_random_uuid(), name, 'shop.' || name,
             'ingest_' || name || '/scheduled__' || to_char(day, 'YYYY-MM-DD') || 'T00:00:00+00:00', 'done', NULL,
             '/var/lib/millrace/inbox/' || name || '/' || name || '_' || to_char(day, 'YYYY-MM-DD') || '.csv',
-            rows * 90, md5(name || day), 'same', day, 1, %(plan)s, rows, rows / 4, rows / 8, rows - rows / 4 - rows / 8 - rows / 50,
+            rows * 90, md5(name || day), 'same', day, 1, %(plan)s, rows, rows / 4, rows / 8,
+            rows - rows / 4 - rows / 8 - rows / 50,
             rows / 50, 0, 0, 0, day + interval '1 day 3 minutes', day + interval '1 day 5 minutes', 6.5, 21.4
         FROM unnest(%(names)s::text []) WITH ORDINALITY AS d (name, place)
         CROSS JOIN generate_series(1, %(days)s) AS ago
@@ -91,11 +92,12 @@ def _history(connection: Connection[Any]) -> None:
 
 RUN = """
 INSERT INTO millrace.ingest_run (run_id, dataset, target, airflow_run, status, reason, file, bytes, fingerprint,
-    dataset_fingerprint, version, chunks, plan, read, inserted, updated, unchanged, superseded, stale, rejected, deleted,
-    started_at, finished_at, plan_seconds, merge_seconds)
+    dataset_fingerprint, version, chunks, plan, read, inserted, updated, unchanged, superseded, stale, rejected,
+    deleted, started_at, finished_at, plan_seconds, merge_seconds)
 SELECT %(run_id)s, %(dataset)s, 'shop.' || %(dataset)s, %(airflow_run)s, %(status)s, %(reason)s,
     '/var/lib/millrace/inbox/' || %(dataset)s || '/' || %(dataset)s || '_' || to_char(day, 'YYYY-MM-DD') || '.csv',
-    %(bytes)s, md5(%(run_id)s::text), 'changed', day, %(chunks)s, %(plan)s, %(read)s, %(inserted)s, %(updated)s, %(unchanged)s,
+    %(bytes)s, md5(%(run_id)s::text), 'changed', day, %(chunks)s, %(plan)s, %(read)s, %(inserted)s, %(updated)s,
+    %(unchanged)s,
     %(superseded)s, %(stale)s, %(rejected)s, 0, now() - %(ago)s * interval '1 second',
     CASE WHEN %(took)s::float8 IS NULL THEN NULL ELSE now() - (%(ago)s - %(took)s) * interval '1 second' END,
     %(plan_seconds)s, %(merge_seconds)s
@@ -109,7 +111,8 @@ NOTHING = dict.fromkeys(
 
 def _last_days(connection: Connection[Any]) -> None:
     chunks = [
-        {"number": n, "offset": 100 + n * CHUNK, "length": CHUNK, "first_line": 2 + n * 2_000_000} for n in range(CHUNKS)
+        {"number": n, "offset": 100 + n * CHUNK, "length": CHUNK, "first_line": 2 + n * 2_000_000}
+        for n in range(CHUNKS)
     ]
     plan = json.dumps({**PLAN, "chunks": chunks, "ignored": ["coupon", "utm_source"]})
     one = {"bytes": 40_000_000, "chunks": 1, "plan": plan, "plan_seconds": 4.2}
@@ -156,10 +159,12 @@ def _rejected(connection: Connection[Any], number: int) -> None:
             (ARRAY['amount', 'amount', 'placed_at', 'status', NULL])[1 + kind],
             (ARRAY['-3', '12,50', '2026-13-01', 'payed', NULL])[1 + kind],
             (ARRAY['min', 'type', 'type', 'allowed', 'fields'])[1 + kind],
-            (ARRAY['below 0', 'not a number', 'not a timestamp', 'not one of new, paid, shipped', 'has 3 fields, not 5'])[1 + kind],
+            (ARRAY['below 0', 'not a number', 'not a timestamp', 'not one of new, paid, shipped',
+                'has 3 fields, not 5'])[1 + kind],
             (ARRAY[
                 '-3,"Doe, Jane",paid,-3,2026-11-29T10:00:00Z', '7,jane@example.org,paid,"12,50",2026-11-29T10:00:00Z',
-                '7,jane@example.org,paid,12.50,2026-13-01', '7,<img src=x onerror=alert(1)>,payed,12.50,2026-11-29T10:00:00Z',
+                '7,jane@example.org,paid,12.50,2026-13-01',
+                '7,<img src=x onerror=alert(1)>,payed,12.50,2026-11-29T10:00:00Z',
                 '7,jane@example.org,paid'])[1 + kind],
             (n / 125000)::integer
         FROM generate_series(1, %(number)s) AS n CROSS JOIN LATERAL (SELECT (n %% 5)::integer AS kind) k
