@@ -1,4 +1,4 @@
-"""The page Ingest in Airflow's navigation, and as a tab of each run of a DAG; `web_plugin.py` serves it."""
+"""The page Ingest in Airflow's navigation, and as a tab of every DAG's runs; `web_plugin.py` serves it."""
 
 from __future__ import annotations
 

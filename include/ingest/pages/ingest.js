@@ -9,7 +9,7 @@ const VIEWS = [
   [/^datasets\/([^/]+)$/, showDataset, "Datasets"], [/^runs\/([^/]+)$/, showRun, "Runs"], [/^runs$/, showRuns, "Runs"],
   [/^rejected$/, showRejected, "Rejected rows"], [/^$/, showDatasets, "Datasets"],
 ];
-let timer = null, turn = 0;
+let timer = null, turn = 0, began = false;
 
 /** The view of the address. One that took longer than the user is forgotten. `fresh`: the user came here just now. */
 async function show(fresh) {
@@ -31,9 +31,10 @@ async function show(fresh) {
     again = found.again;
   } catch (fault) {
     if (mine !== turn) return;
-    if (fresh) { mark(section); by("title").textContent = section || "Ingest"; by("view").replaceChildren(); }
+    if (fresh || !began) { mark(section); by("title").textContent = section || "Ingest"; by("view").replaceChildren(); }
     by("notes").replaceChildren(make("li", { className: "bad", textContent: fault.message }));
   }
+  began = true;
   if (again) timer = setTimeout(() => (document.hidden ? refreshLater() : show(false)), again * 1000);
 }
 
