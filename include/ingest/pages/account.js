@@ -76,8 +76,8 @@ export function changesTable(run, changes) {
 function change({ before, now }) {
   if (before === null || now === null) return "–";
   if (before === now) return "±0";
+  if (!before) return `+${count(now)}`;
   const sign = now > before ? "+" : "−";
-  if (!before) return "new";
   const percent = 100 * Math.abs(now - before) / before;
   return percent >= 1000 ? `${sign}${count(Math.round(percent / 100))}×` : `${sign}${percent.toFixed(percent < 10 ? 1 : 0)} %`;
 }

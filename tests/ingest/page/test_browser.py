@@ -89,7 +89,7 @@ def test_a_run_that_is_done_is_explained(page: Page, site: Site) -> None:
         expect(time).to_contain_text(text)
     changed = page.get_by_role("region", name="What changed from the run before")
     expect(changed).to_contain_text("The file has new columns that the dataset does not name: utm_source.")
-    expect(changed.get_by_role("row", name="Rejected")).to_contain_text("new")
+    expect(changed.get_by_role("row", name="Rejected")).to_contain_text("+300")
     link = page.get_by_role("link", name="Run in Airflow")
     expect(link).to_have_attribute(
         "href", re.compile("/dags/ingest_orders/runs/scheduled__2026-11-29T00%3A00%3A00%2B00%3A00$")
