@@ -44,7 +44,7 @@ def write() -> str:
         " token, or the cookie of its login; `/metrics` has a token of its own. Without a login the answer is 401,"
         " without the permission 403. `GET /millrace/docs` is the OpenAPI page.",
         "## Ingest",
-        "[The page](../how-to/fix-a-failed-run.md#on-the-page-ingest) shows the same. Lists hold what the user may see.",
+        "[The page](../how-to/fix-a-failed-run.md#on-the-page-ingest) shows the same. Lists hold what one may see.",
         _routes(ingest.router(_nobody, ingest.Guards(enter=view_ingest, sees=_nobody))),
         "## Images",
         "[Upload pictures](../how-to/upload-pictures.md) has examples and the answers.",
