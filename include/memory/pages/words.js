@@ -3,7 +3,7 @@ import { bytes, count, lasting } from "./page.js";
 
 export { count, lasting };
 
-export const HOURS = [6, 24, 48, 168];
+export const HOURS = [1, 6, 24, 48, 168];
 export const VERDICTS = { leaking: "bad", "growing (watch)": "warn", steady: "good" };
 
 export const span = (hours) => (hours < 168 ? `${hours} h` : `${hours / 24} d`);

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from psycopg import Connection
 
 from tests.ingest.page import story
@@ -52,16 +51,6 @@ def site(dsn: str, warehouse: Connection[Any], tmp_path: Path, rejected: int) ->
     airflow = Airflow()
     with served(application(dsn, tmp_path, guards(), airflow.router())) as url:
         yield Site(url, dsn, airflow)
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """One browser for the session."""
-    found = shutil.which("chromium")  # the marker `browser` sees to it
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-dev-shm-usage"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

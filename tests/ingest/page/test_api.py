@@ -63,7 +63,8 @@ def get(dsn: str, told: Path) -> Iterator[Get]:
 
 def paged(get: Get, path: str, name: str, **query: Any) -> list[dict[str, Any]]:
     """All pages of a list."""
-    found, after = [], {}
+    found: list[dict[str, Any]] = []
+    after: dict[str, str] = {}
     for _ in range(1_000):
         page = get(path, **query, **after).json()
         found += page[name]
@@ -124,7 +125,7 @@ def test_rejected_rows_are_those_of_the_table(get: Get, warehouse: Connection[An
             "SELECT run_id::text, byte_offset, raw FROM millrace.rejected_row JOIN millrace.ingest_run r USING (run_id)"
             f" WHERE {where} ORDER BY 1, 2"
         )
-        expected = warehouse.execute(query, wanted).fetchall()  # type: ignore[call-overload]
+        expected = warehouse.execute(query, wanted).fetchall()
         rows = paged(get, "rejected", "rows", limit=37, **wanted)
         shown = [(one["run_id"], one["byte_offset"], one["before"] + one["bad"] + one["after"]) for one in rows]
         assert sorted(shown) == expected, wanted

@@ -14,6 +14,7 @@ from psycopg import Connection
 from psycopg.conninfo import make_conninfo
 
 from include.ingest import load, progress
+from include.ingest.csv import records
 from include.ingest.csv.records import Block
 from include.ingest.report.progress import phase, rate
 from include.warehouse.roles import ensure_role, let_read
@@ -38,7 +39,7 @@ def test_a_chunk_is_seen_to_grow(
 ) -> None:
     seen: list[tuple[int, int]] = []
     run_id = uuid4()
-    read_blocks = load.read_blocks
+    read_blocks = records.read_blocks
 
     def watched(*values: Any, **named: Any) -> Iterator[Block]:
         with psycopg.connect(reading, autocommit=True) as other:
