@@ -9,5 +9,5 @@ class ImagesPlugin(AirflowPlugin):
     name = "millrace_images"
     external_views = [{  # noqa: RUF012
         "name": "Images", "href": "millrace/images.html", "url_route": "images", "destination": "nav",
-        "category": "browse",
+        "nav_top_level": True, "icon": "millrace/images.svg", "icon_dark_mode": "millrace/images-dark.svg",
     }]  # fmt: skip

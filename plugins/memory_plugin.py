@@ -9,5 +9,6 @@ class MemoryPlugin(AirflowPlugin):
     name = "millrace_memory"
     external_views = [{  # noqa: RUF012
         "name": "Memory", "href": "millrace/memory/memory.html", "url_route": "memory", "destination": "nav",
-        "category": "browse",
+        "nav_top_level": True, "icon": "millrace/memory/memory.svg",
+        "icon_dark_mode": "millrace/memory/memory-dark.svg",
     }]  # fmt: skip

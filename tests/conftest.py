@@ -17,6 +17,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 from psycopg import Connection, sql
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
@@ -122,6 +123,16 @@ def warehouse(dsn: str) -> Iterator[Connection[Any]]:
     """An open connection to the fresh warehouse."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         yield connection
+
+
+@pytest.fixture(scope="module")  # no longer: beside its event loop, no test of another file could run its own
+def browser() -> Iterator[Browser]:
+    """A real browser."""
+    found = shutil.which("chromium")  # the marker `browser` sees to it
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture(scope="session")

@@ -14,10 +14,11 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from fastapi import FastAPI
 from psycopg_pool import AsyncConnectionPool
 
-from include.bridge import WAREHOUSE, dsn, images_web, memory_web, metrics_web
+from include.bridge import WAREHOUSE, dsn, images_web, ingest_web, memory_web, metrics_web
 
 PAGES = "warehouse_pages"
-PARTS = (metrics_web, images_web, memory_web)  # the pages of images answer whatever nobody before them did
+# The pages of images answer whatever nobody before them did.
+PARTS = (metrics_web, ingest_web, memory_web, images_web)
 
 
 @asynccontextmanager

@@ -22,6 +22,7 @@ from include.ingest.express import Express, can_express
 from include.ingest.keys.key_hashes import hash_integers, held_hashes
 from include.ingest.keys.known_records import known_mask
 from include.ingest.plan import Plan, check_unchanged, dialect_of, reader_for
+from include.ingest.progress import told
 from include.ingest.table import staging
 from include.ingest.table.binary_copy import copy_rows, copying
 from include.ingest.table.refused_rows import REFUSALS, Probe
@@ -88,13 +89,18 @@ def _load_chunk(
         first_page = staging.first_to_mark(cursor, plan.run_id, plan.size) if plan.form == "promote" else None
         probe = Probe(cursor, dataset, f"{plan.run_id.hex}_{chunk.number}") if probed else None
         loader = _Loader(cursor, plan, chunk, reader, losers, loaded, probe)
-        blocks = read_blocks(
-            plan.text,
-            reader.dialect,
+        blocks = told(
+            read_blocks(
+                plan.text,
+                reader.dialect,
+                chunk,
+                block_bytes=dataset.block_bytes,
+                max_record_bytes=dataset.max_record_bytes,
+                forget=True,
+            ),
+            connection,
+            plan.run_id,
             chunk,
-            block_bytes=dataset.block_bytes,
-            max_record_bytes=dataset.max_record_bytes,
-            forget=True,
         )
         for block in _unknown(blocks, known_mask(cursor, plan.run_id, chunk.number), losers, loaded):
             loader.load(block)

@@ -26,6 +26,31 @@ export function bytes(n) {
   return size < 1e9 ? `${(n / 1e6).toFixed(1)} MB` : `${(n / 1e9).toFixed(2)} GB`;
 }
 
+export const count = (n) => (n === null || n === undefined ? "–" : n.toLocaleString("en"));
+
+/** A length of time: `32 s`, `42 min`, `3 h 20 min`, `22 h`, `5 days`. */
+export function lasting(seconds) {
+  const minutes = Math.round(seconds / 60), hours = seconds / 3600;
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  if (minutes < 60) return `${minutes} min`;
+  if (hours < 10) return minutes % 60 ? `${Math.floor(minutes / 60)} h ${minutes % 60} min` : `${Math.round(hours)} h`;
+  if (hours < 48) return `${Math.round(hours)} h`;
+  return hours < 24 * 90 ? `${Math.round(hours / 24)} days` : "over 3 months";
+}
+
+/** The time zone that is chosen in Airflow, which is UTC unless somebody chose another one. */
+export const ZONE = (() => {
+  try {
+    const chosen = localStorage.getItem("timezone")?.replaceAll('"', "") ?? "UTC";
+    return new Intl.DateTimeFormat("en", chosen === "local" ? {} : { timeZone: chosen }).resolvedOptions().timeZone;
+  } catch { return "UTC"; }
+})();
+
+/** A point in time in Airflow's time zone: `29 Nov, 10:22`. */
+export function moment(at) {
+  return new Date(at).toLocaleString("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: ZONE });
+}
+
 /** A link to one of Airflow's own pages. The frame may not lead its window elsewhere, so a link of that window does. */
 export function airflowLink(path, text) {
   const link = make("a", { href: `${root()}${path}`, textContent: text, target: "_top" });

@@ -12,6 +12,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
 from include.images import api as images
+from include.ingest import api as ingest
 from include.memory import api as memory
 from stack.reference.markdown import code, kind, page, table
 
@@ -26,6 +27,10 @@ def start_images() -> None:
     """Start runs of `resize_images`."""
 
 
+def view_ingest() -> None:
+    """View runs of `ingest_<dataset>`."""
+
+
 def view_memory() -> None:
     """View runs of `audit_memory`."""
 
@@ -38,6 +43,9 @@ def write() -> str:
         "All are part of Airflow's API server. A request carries a token of Airflow (`POST /auth/token`) as a bearer"
         " token, or the cookie of its login; `/metrics` has a token of its own. Without a login the answer is 401,"
         " without the permission 403. `GET /millrace/docs` is the OpenAPI page.",
+        "## Ingest",
+        "[The page](../how-to/fix-a-failed-run.md#on-the-page-ingest) shows the same. Lists hold what one may see.",
+        _routes(ingest.router(_nobody, ingest.Guards(enter=view_ingest, sees=_nobody))),
         "## Images",
         "[Upload pictures](../how-to/upload-pictures.md) has examples and the answers.",
         _routes(images.router(_nobody, guards)),
@@ -101,7 +109,7 @@ def _without_null(schema: dict[str, Any]) -> str:
 
 def _needs(route: APIRoute) -> Iterator[str]:
     calls = [depends.call for depends in route.dependant.dependencies]
-    found = [call for call in (start_images, view_memory, view_images) if call in calls]
+    found = [call for call in (start_images, view_memory, view_images, view_ingest) if call in calls]
     if not found:
         yield "`MILLRACE_METRICS_TOKEN`"
     else:

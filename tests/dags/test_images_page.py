@@ -56,5 +56,6 @@ def test_a_dropped_file_is_seen_to_the_end(page: Page, airflow: Airflow, tmp_pat
     expect(torn.locator(".state")).not_to_have_text("failed")
     expect(torn.locator(".state")).to_have_text("failed", timeout=60 * SECOND)
     torn.get_by_role("button", name="Delete").click()
+    frame.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(torn).to_have_count(0, timeout=10 * SECOND)
     assert not faults

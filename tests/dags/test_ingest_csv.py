@@ -244,7 +244,9 @@ def test_a_killed_task_is_retried(airflow: Airflow, step: str) -> None:
     body = "".join(f"{number},label {number},1\n" for number in range(ROWS))
     airflow.deliver(name, "2026-03-05", HEADER + "1,first,1\n" + body)
     run = airflow.trigger(dag, "2026-03-05")
-    at_work = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'millrace' AND state <> 'idle' AND query ~ %s"
+    at_work = (  # a session that loads a chunk says how far it is in its name
+        "SELECT 1 FROM pg_stat_activity WHERE application_name ~ '^millrace( |$)' AND state <> 'idle' AND query ~ %s"
+    )
     sign = {"load": "^COPY", "merge": "ADD CONSTRAINT"}[step]
     with airflow.warehouse() as connection:
         until(lambda: connection.execute(at_work, [sign]).fetchone(), f"{step} at work", every=0.02)

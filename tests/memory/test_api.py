@@ -301,7 +301,7 @@ def test_every_route_is_guarded(dsn: str, status: int) -> None:
 
 
 def test_the_files_of_the_page(dsn: str) -> None:
-    kinds = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
+    kinds = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
     files = [*pages.FILES, "base.css", "theme.js", "page.js"]
     for name, answer in zip(files, answers(dsn, [f"/{name}" for name in files]), strict=True):
         assert answer.status_code == 200

@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse
 from include import pages
 from include.images.api import Guards
 
-FILES = ("images.html", "images.css", "images.js")
+FILES = ("images.html", "images.css", "images.js", "images.svg", "images-dark.svg")
 
 
 def router(guards: Guards) -> APIRouter:

@@ -1,13 +1,14 @@
-import { by, bytes, call, make } from "./page.js";
+import { by, bytes, call, make, moment, ZONE } from "./page.js";
 
 const LOOK_MS = 1000, IDLE_MS = 5000, PAGE = 50;
 const shown = new Map(); // id -> {element, json}
+const PLAIN = { broken: "The file is damaged or cut short: upload it again." };
 let state = "", next = null;
 
 function note(text) {
-  const item = make("li", { textContent: text });
+  const item = make("li", {}, make("span", { textContent: text }));
+  item.append(make("button", { textContent: "Close", onclick: () => item.remove() }));
   by("notes").prepend(item);
-  setTimeout(() => item.remove(), 20000);
 }
 
 function thumbnail(image) {
@@ -22,7 +23,7 @@ function facts(image) {
   const source = image.source, parts = [bytes(source.bytes)];
   if (source.width) parts.unshift(`${source.format} ${source.width} × ${source.height}`);
   if (source.frames > 1) parts.push(image.only_first_frame ? `${source.frames} frames, only the first used` : `${source.frames} frames`);
-  parts.push(new Date(image.created_at).toLocaleString(), image.owner);
+  parts.push(`${moment(image.created_at)} ${ZONE}`, image.owner);
   return parts.join(" · ");
 }
 
@@ -31,7 +32,7 @@ function draw(image) {
   const middle = make("div", {},
     make("div", { className: "name", textContent: image.file_name }),
     make("div", { className: "facts", textContent: facts(image) }));
-  if (image.reason) middle.append(make("div", { className: "reason", textContent: `${image.reason} (${image.code})` }));
+  if (image.reason) middle.append(make("div", { className: "reason" }, ...(PLAIN[image.code] ? [make("b", { textContent: `${PLAIN[image.code]} ` })] : []), `${image.reason} (${image.code})`));
   if (image.renditions.length) {
     middle.append(make("div", { className: "renditions" }, ...image.renditions.map((one) => make("a", {
       href: one.url, onclick: (event) => { event.preventDefault(); enlarge(image, one); },
@@ -42,7 +43,7 @@ function draw(image) {
   if (image.state === "failed") {
     actions.append(make("button", { textContent: "Try again", onclick: () => act(`images/${image.id}/retry`, "POST") }));
   }
-  actions.append(make("button", { textContent: "Delete", onclick: () => act(`images/${image.id}`, "DELETE") }));
+  actions.append(make("button", { textContent: "Delete", onclick: () => remove(image) }));
   return make("li", { id: `image-${image.id}` }, thumbnail(image), middle, actions);
 }
 
@@ -53,6 +54,14 @@ function enlarge(image, one) {
   by("download").download = `${image.file_name.replace(/\.\w+$/, "")}-${one.name}.${extension}`;
   by("download").textContent = `Download ${by("download").download}`;
   by("large").showModal();
+}
+
+/** Delete a picture when the user says yes. Airflow's frame lets no page open the browser's own question. */
+function remove(image) {
+  by("ask-text").textContent = `${image.file_name} and its renditions are deleted for good.`;
+  by("ask-yes").onclick = () => { by("ask").close(); act(`images/${image.id}`, "DELETE"); };
+  by("ask").showModal();
+  by("ask-no").focus();
 }
 
 async function act(path, method) {
@@ -86,6 +95,7 @@ async function look() {
   by("empty").hidden = shown.size > 0;
   by("counts").textContent =
     `${counts.accepted + counts.resizing} waiting, ${counts.done} done, ${counts.failed} failed`;
+  performance.mark("shown");
   return counts.accepted + counts.resizing > 0;
 }
 
@@ -126,6 +136,7 @@ by("more").addEventListener("click", async () => {
   next = page.next; by("more").hidden = !next;
 });
 by("files").disabled = false;
+by("ask-no").addEventListener("click", () => by("ask").close());
 by("close").addEventListener("click", () => by("large").close());
 by("large").addEventListener("click", (event) => { if (event.target === by("large")) by("large").close(); });
 watch();

@@ -12,6 +12,7 @@ from include import pages
 
 FILES = (
     "memory.html", "memory.css", "memory.js", "process.js", "profile.js", "tasks.js", "plot.js", "words.js",
+    "memory.svg", "memory-dark.svg",
 )  # fmt: skip
 
 

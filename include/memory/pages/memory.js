@@ -3,10 +3,11 @@ import { airflowLink, by, bytes, call, make } from "./page.js";
 import { spark } from "./plot.js";
 import { hoursButtons, showProcess, unjudged } from "./process.js";
 import { taskSection } from "./tasks.js";
-import { VERDICTS, address, lasting, left, moment, rate, span } from "./words.js";
+import { HOURS, VERDICTS, address, lasting, left, moment, rate, span } from "./words.js";
 
 const LOOK_MS = 60000;
-let hours = 48, ended = false, last = null;
+const UNJUDGED = [undefined, null, "not enough data", "warming up"];
+let hours = 48, ended = false, last = null, fitted = false;
 
 function row(process) {
   const link = make("a", { href: `#/${address(process)}`, className: "name", textContent: process.role });
@@ -16,8 +17,8 @@ function row(process) {
   const line = make("tr", { className: `${VERDICTS[verdict] ?? "none"}${process.ended ? " ended" : ""}` },
     make("td", {}, make("span", { className: "state", textContent: verdict }), make("small", { textContent: kind(process) })),
     make("th", { scope: "row" }, link, make("small", { textContent: facts }), make("p", { className: "why", textContent: process.why ?? unjudged(process) })),
-    make("td", {}, curve),
-    make("td", { className: "number", textContent: bytes(process.used_bytes) }),
+    make("td", { attributes: { "data-label": `Last ${span(hours)}` } }, curve),
+    make("td", { className: "number", textContent: bytes(process.used_bytes), attributes: { "data-label": "Now" } }),
     growth(process), remaining(process));
   line.addEventListener("click", (event) => { if (!event.target.closest("a") && !String(getSelection())) location.hash = link.hash; });
   return line;
@@ -26,23 +27,27 @@ function row(process) {
 const kind = (process) => (process.kind && process.kind !== "none" ? process.kind : "");
 
 function growth(process) {
-  if (process.rate === null) return make("td", { className: "number", textContent: "–" });
-  return make("td", { className: "number" }, make("b", { textContent: rate(process.rate, "+") }),
+  const attributes = { "data-label": "Growth, MB/h" };
+  if (process.rate === null) return make("td", { className: "number nothing", textContent: "–", attributes });
+  return make("td", { className: "number", attributes }, make("b", { textContent: rate(process.rate, "+") }),
     make("small", { textContent: `${rate(process.rate_low)} to ${rate(process.rate_high)}` }));
 }
 
 function remaining(process) {
   const text = process.ended ? null : left(process);
   const limit = process.limit_bytes === null ? "" : `of ${bytes(process.limit_bytes)}`;
-  return make("td", { className: "number" }, make("b", { textContent: text ?? "–" }), make("small", { textContent: text ? limit : "" }));
+  return make("td", { className: `number${text ? "" : " nothing"}`, attributes: { "data-label": "Time left" } }, make("b", { textContent: text ?? "–" }), make("small", { textContent: text ? limit : "" }));
 }
 
 function summary(processes) {
   const here = processes.filter((one) => !one.ended), of = (verdict) => here.filter((one) => one.verdict === verdict).length;
   if (!here.length) return "";
+  const young = here.filter((one) => UNJUDGED.includes(one.verdict)).length, counted = `${here.length} ${here.length === 1 ? "process" : "processes"}`;
+  if (young === here.length) return `${counted}, ${young === 1 ? "" : "all "}too young to judge`;
   const leaking = of("leaking"), words = [leaking ? `${leaking} leaking` : "none leaking"];
   if (of("growing (watch)")) words.push(`${of("growing (watch)")} to watch`);
-  return `${here.length} ${here.length === 1 ? "process" : "processes"}: ${words.join(", ")}`;
+  if (young) words.push(`${young} too young to judge`);
+  return `${counted}: ${words.join(", ")}`;
 }
 
 function emptyState() {
@@ -59,8 +64,19 @@ function tools() {
     airflowLink("dags/audit_memory", "Run the audit")];
 }
 
+/** The shortest time that shows all there is: an hour of looks would be a dot in two days. */
+function fitting(processes) {
+  const oldest = Math.max(...processes.map((one) => (Date.now() - new Date(one.started_at)) / 36e5));
+  return HOURS.find((one) => one >= oldest) ?? hours;
+}
+
 async function drawList() {
-  const { processes } = await call(`processes?hours=${hours}&ended=${ended}`);
+  let { processes } = await call(`processes?hours=${hours}&ended=${ended}`);
+  if (!fitted && processes.length) {
+    fitted = true;
+    const fit = fitting(processes);
+    if (fit < hours) { hours = fit; ({ processes } = await call(`processes?hours=${hours}&ended=${ended}`)); }
+  }
   const focused = document.activeElement?.closest?.("#processes a")?.hash;
   by("tools").replaceChildren(...tools());
   by("summary").textContent = summary(processes);
@@ -69,6 +85,7 @@ async function drawList() {
   by("empty").hidden = processes.length > 0;
   by("empty").replaceChildren(...(processes.length ? [] : emptyState()));
   by("processes").replaceChildren(...processes.map(row));
+  performance.mark("shown");
   const again = focused ?? last;
   last = null;
   if (again) [...document.querySelectorAll("#processes a")].find((link) => link.hash === again)?.focus();

@@ -82,7 +82,7 @@ async function showDifference(place, path, before, after) {
   let found;
   try { found = await call(url); } catch (fault) { place.replaceChildren(make("p", { className: "fault", textContent: fault.message })); return; }
   const changes = (title, all, named, text = count, rows = all.filter((row) => row.change !== 0)) => (rows.length ? [make("h3", { textContent: title }),
-    table(["", "#Before", "#After", "#Change"], rows.map((row) => [named(row), text(row.before, row), text(row.after, row), signed(row.change, (n) => text(n, row))]))] : []);
+    table(["What", "#Before", "#After", "#Change"], rows.map((row) => [named(row), text(row.before, row), text(row.after, row), signed(row.change, (n) => text(n, row))]))] : []);
   const figure = (n, row) => (row.name.endsWith("_bytes") ? size(n) : count(n));
   place.replaceChildren(
     make("p", { className: "quiet" }, `${moment(found.before.at * 1000)} to ${moment(found.after.at * 1000)}, ${lasting(found.after.at - found.before.at)}. A profile names the greatest only: – is not among them. `,

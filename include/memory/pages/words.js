@@ -1,11 +1,12 @@
 // Figures in words, the same everywhere on the page.
-import { bytes } from "./page.js";
+import { bytes, count, lasting } from "./page.js";
 
-export const HOURS = [6, 24, 48, 168];
+export { count, lasting };
+
+export const HOURS = [1, 6, 24, 48, 168];
 export const VERDICTS = { leaking: "bad", "growing (watch)": "warn", steady: "good" };
 
 export const span = (hours) => (hours < 168 ? `${hours} h` : `${hours / 24} d`);
-export const count = (n) => (n === null || n === undefined ? "–" : n.toLocaleString("en"));
 export const signed = (n, text = count) => (n === null || n === undefined ? "–" : n === 0 ? "±0" : `${n > 0 ? "+" : "−"}${text(Math.abs(n))}`);
 export const size = (n) => (n === null || n === undefined ? "–" : bytes(n));
 
@@ -26,16 +27,6 @@ export function left(process) {
   if (hours === null) return null;
   if (hours <= 0) return "at its limit";
   return lasting(hours * 3600);
-}
-
-/** A length of time: `32 s`, `42 min`, `3 h 20 min`, `22 h`, `5 days`. */
-export function lasting(seconds) {
-  const minutes = Math.round(seconds / 60), hours = seconds / 3600;
-  if (seconds < 90) return `${Math.round(seconds)} s`;
-  if (minutes < 60) return `${minutes} min`;
-  if (hours < 10) return minutes % 60 ? `${Math.floor(minutes / 60)} h ${minutes % 60} min` : `${minutes / 60} h`;
-  if (hours < 48) return `${Math.round(hours)} h`;
-  return hours < 24 * 90 ? `${Math.round(hours / 24)} days` : "over 3 months";
 }
 
 export function moment(at) {

@@ -55,7 +55,11 @@ class Counter:
 def judge(series: Series) -> Judgement:
     """Judge one incarnation of a process by all that is known of it up to its last sample."""
     if len(series.hours) < LEAST_SAMPLES or series.now - series.hours[0] < LEAST_HOURS:
-        return Judgement("not enough data", "none", f"{len(series.hours)} samples so far.")
+        return Judgement(
+            "not enough data",
+            "none",
+            f"{len(series.hours)} looks so far; a verdict takes {LEAST_SAMPLES} over {LEAST_HOURS * 60:g} minutes.",
+        )
     fast = fast_rise(series)
     if fast and fast.proved and not series.bound:
         return _fast_leak(series, fast)

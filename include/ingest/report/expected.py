@@ -1,0 +1,75 @@
+"""The file that a dataset's schedule asks for next, and whether a run has asked for the last one."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from jinja2 import StrictUndefined
+from jinja2.sandbox import SandboxedEnvironment
+
+from include.ingest.dataset import interval
+from include.ingest.dataset.definition import Dataset
+from include.ingest.dataset.interval import Interval
+
+FORMATS = {
+    "ds": "%Y-%m-%d", "ds_nodash": "%Y%m%d", "ts": "%Y-%m-%dT%H:%M:%S%z", "ts_nodash": "%Y%m%dT%H%M%S",
+    "ts_nodash_with_tz": "%Y%m%dT%H%M%S%z",
+}  # fmt: skip
+GRACE = timedelta(minutes=15)  # until Airflow has begun a run that is due
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The next interval: its run starts when it ends. `file` is None where only Airflow can tell the name."""
+
+    file: str | None
+    version: datetime
+    due: datetime
+
+
+def expected(dataset: Dataset, now: datetime) -> Expected | None:
+    """What comes next; None without a schedule, or after the last date."""
+    if dataset.schedule is None:
+        return None
+    found = interval.holding(dataset.schedule, now)
+    if _is_over(dataset, found):
+        return None
+    return Expected(_rendered(dataset, found), found.start, found.end)
+
+
+def missed(dataset: Dataset, newest: datetime | None, now: datetime) -> Interval | None:
+    """The last complete interval, where its run should have begun and has not; `newest` is the newest run's version."""
+    if dataset.schedule is None or newest is None:
+        return None
+    last = interval.last_complete(dataset.schedule, now)
+    late = now - last.end > GRACE and newest < last.start
+    return last if late and not _is_over(dataset, last) else None
+
+
+def _is_over(dataset: Dataset, found: Interval) -> bool:
+    return found.start.date() < dataset.start_date or (
+        dataset.end_date is not None and found.start.date() > dataset.end_date
+    )
+
+
+def _rendered(dataset: Dataset, found: Interval) -> str | None:
+    """The source with what needs nothing of Airflow: a Variable, a Connection or a macro leaves it open."""
+    environment = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+    environment.filters.update({name: _in(pattern) for name, pattern in FORMATS.items()})
+    start, end = found.start.astimezone(UTC), found.end.astimezone(UTC)
+    names = {
+        "inbox": os.environ.get("MILLRACE_INBOX", "/var/lib/millrace/inbox"),
+        "logical_date": start, "data_interval_start": start, "data_interval_end": end,
+        "ds": f"{start:%Y-%m-%d}", "ds_nodash": f"{start:%Y%m%d}", "ts": start.isoformat(),
+        "ts_nodash": f"{start:%Y%m%dT%H%M%S}", "ts_nodash_with_tz": start.isoformat().replace("-", "").replace(":", ""),
+    }  # fmt: skip
+    try:
+        return environment.from_string(dataset.source).render(names)
+    except Exception:  # whatever the template does with its names: Airflow may well know better
+        return None
+
+
+def _in(pattern: str) -> object:
+    return lambda moment: moment.strftime(pattern)

@@ -1,0 +1,52 @@
+"""The page Ingest in a real Airflow: in its navigation, as a tab of a run, with its login and its buttons.
+
+What the page shows is tested without Airflow, in tests/ingest/page.
+"""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.dags.conftest import Airflow, keep
+
+SECOND = 1000
+
+
+@pytest.mark.airflow
+@pytest.mark.browser
+def test_a_run_is_found_from_airflow_and_cleared(page: Page, airflow: Airflow) -> None:
+    dag = airflow.add_dataset("seen_on_page")
+    airflow.deliver("seen_on_page", "2026-03-02", "id,label,price\n1,first,1.50\n2,second,-3\n")
+    run = airflow.trigger(dag, "2026-03-02")
+    assert airflow.outcome(dag, run) == "success"
+    page.goto(f"{airflow.settings.url}/plugin/ingest")
+    for name in ("Ingest", "Images", "Memory"):
+        expect(page.get_by_test_id("nav-sidebar").get_by_text(name, exact=True)).to_be_visible()
+    frame = page.frame_locator("iframe")
+    expect(frame.get_by_role("heading", name="Datasets", exact=True)).to_be_visible(timeout=60 * SECOND)
+    keep(page, "ingest-page")
+    page.goto(f"{airflow.settings.url}/dags/{dag}/runs/{quote(run, safe='')}/plugin/ingest_run")
+    expect(frame.get_by_role("heading", name="seen_on_page 2026-03-02")).to_be_visible(timeout=60 * SECOND)
+    frame.get_by_role("link", name="min", exact=True).click()
+    expect(frame.locator(".rejected tbody tr")).to_have_count(1)
+    expect(frame.locator(".rejected mark")).to_have_text("-3")
+    page.go_back()
+    frame.get_by_role("button", name="Run again").click()
+    frame.get_by_role("dialog").get_by_role("button", name="Run again").click()
+    expect(frame.get_by_text("The run begins again.")).to_be_visible()
+    assert airflow.outcome(dag, run) == "success"
+    assert airflow.ledger(dag, run)[0] == "done", "the table holds the file still"
+
+
+@pytest.mark.airflow
+@pytest.mark.parametrize("file", ["datasets", "runs", "rejected", "rejected.csv", "ingest.html", "run.js", "base.css"])
+def test_it_needs_the_login(airflow: Airflow, file: str) -> None:
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"{airflow.settings.url}/millrace/ingest/{file}")
+    assert refused.value.code == 401
+    refused.value.close()

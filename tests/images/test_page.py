@@ -1,0 +1,114 @@
+"""The page Images in a real browser without Airflow: it asks before it deletes, on phones too, and axe."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+import uvicorn
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, FilePayload, Page, expect
+
+from include.images import api, pages
+from stack.ports import free_port
+from tests.images import pictures
+from tests.images.places import Place
+from tests.images.test_api import Here
+
+pytestmark = pytest.mark.browser
+PICTURES = 10_000
+FIRST_PAINT_SECONDS = 1.0
+
+
+@pytest.fixture
+def here(dsn: str, place: Place) -> Here:
+    """The interface and the page."""
+    found = Here(dsn, place)
+    found.app.include_router(pages.router(api.Guards(read=lambda: None, write=lambda: None, owner=lambda: "ann")))
+    return found
+
+
+@pytest.fixture
+def url(here: Here) -> Iterator[str]:
+    """The page on a real server."""
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(here.app, host="127.0.0.1", port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            thread.join(0.01)
+        yield f"http://127.0.0.1:{port}/images.html"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def uploaded(browser: Browser, url: str, here: Here, width: int = 1280, theme: str = "light") -> Page:
+    """The page with a picture that is done and one that is cut short."""
+    page = browser.new_context(viewport={"width": width, "height": 900}).new_page()
+    page.add_init_script(f"localStorage.setItem('theme', '{theme}')")
+    page.goto(url)
+    photo = pictures.encoded(pictures.photo(1200, 900, 8))
+    long = f"{'a river in the mountains of the far north ' * 2}.jpg"
+    whole: FilePayload = {"name": long, "mimeType": "image/jpeg", "buffer": photo}
+    torn: FilePayload = {"name": "torn.jpg", "mimeType": "image/jpeg", "buffer": photo[:9000]}
+    page.locator("#files").set_input_files([whole, torn])
+    expect(page.locator("#images > li")).to_have_count(2)
+    here.resize()
+    expect(page.locator(".state.done")).to_have_count(1, timeout=20_000)
+    expect(page.locator(".state.failed")).to_have_count(1, timeout=20_000)
+    return page
+
+
+def test_it_asks_before_it_deletes(browser: Browser, url: str, here: Here) -> None:
+    page = uploaded(browser, url, here)
+    torn = page.locator("#images > li", has_text="torn.jpg")
+    expect(torn.locator(".reason")).to_contain_text("The file is damaged or cut short: upload it again.")
+    torn.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    expect(torn).to_have_count(1)
+    torn.get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("dialog")).to_contain_text("torn.jpg and its renditions are deleted for good.")
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(torn).to_have_count(0)
+    text: FilePayload = {"name": "a.txt", "mimeType": "text/plain", "buffer": b"no picture"}
+    page.locator("#files").set_input_files([text])
+    note = page.locator("#notes > li")
+    expect(note).to_have_count(1)
+    note.get_by_role("button", name="Close").click()
+    expect(note).to_have_count(0)
+    page.context.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing(browser: Browser, url: str, here: Here, width: int, theme: str) -> None:
+    page = uploaded(browser, url, here, width, theme)
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.context.close()
+
+
+def test_the_first_paint_with_ten_thousand_pictures(browser: Browser, url: str, here: Here) -> None:
+    with psycopg.connect(here.dsn, autocommit=True) as connection:
+        connection.execute(
+            "WITH source AS (INSERT INTO millrace.image_source (digest, bytes, state, finished_at)"
+            "  SELECT encode(sha256(n::text::bytea), 'hex'), 1000, 'done', now() FROM generate_series(1, %s) n"
+            "  RETURNING digest)"
+            " INSERT INTO millrace.image (image_id, digest, owner, file_name)"
+            " SELECT gen_random_uuid(), digest, 'ann', left(digest, 8) || '.jpg' FROM source",
+            [PICTURES],
+        )
+        connection.execute("ANALYZE millrace.image, millrace.image_source")
+    page = browser.new_page()
+    for _ in range(2):  # the first request opens the connections
+        page.goto(url)
+        expect(page.locator("#images > li")).to_have_count(50)
+    shown = page.evaluate("performance.getEntriesByName('shown')[0].startTime") / 1000
+    print(f"{PICTURES:,} pictures: {shown:.2f} s")
+    assert shown < FIRST_PAINT_SECONDS
+    page.close()

@@ -1,0 +1,1 @@
+"""The page Ingest and its interface."""

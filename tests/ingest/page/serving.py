@@ -1,0 +1,110 @@
+"""The page as Airflow serves it, without Airflow: the same routes below /millrace, on a port of this machine.
+
+Beside it stand the two routes of Airflow's interface that the page's buttons call. They check what comes by Airflow's
+own models, and keep it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from airflow.api_fastapi.core_api.datamodels.dag_run import DAGRunClearBody, TriggerDAGRunPostBody
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import HTMLResponse
+from psycopg_pool import AsyncConnectionPool
+
+from include.ingest import api, pages
+from include.ingest.report.catalogue import Catalogue
+from stack.ports import free_port
+
+ALL: Callable[[str], bool] = lambda name: True  # noqa: E731
+
+
+def guards(may: Callable[[str], bool] = ALL, enter: Callable[[], None] = lambda: None) -> api.Guards:
+    """Lets a user see the datasets of which `may` is true."""
+
+    async def seen(names: Collection[str]) -> set[str]:
+        return {name for name in names if may(name)}
+
+    return api.Guards(enter=enter, sees=lambda: seen)
+
+
+def application(dsn: str, folder: Path, allowed: api.Guards, beside: APIRouter | None = None) -> FastAPI:
+    """The routes and the page's files below /millrace."""
+    pool: AsyncConnectionPool[Any] = AsyncConnectionPool(dsn, min_size=0, max_size=api.CONNECTIONS, open=False)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with pool:
+            yield
+
+    service = api.Service(pool, Catalogue((folder,)))
+    app = FastAPI(lifespan=lifespan)
+    app.include_router(api.router(lambda: service, allowed), prefix="/millrace")
+    app.include_router(pages.router(allowed.enter), prefix="/millrace")
+    if beside is not None:
+        app.include_router(beside)
+    return app
+
+
+@dataclass
+class Airflow:
+    """What Airflow's interface was asked, and its own frame around the page."""
+
+    asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    conf: dict[str, Any] = field(default_factory=dict)
+
+    def router(self) -> APIRouter:
+        """The routes."""
+        routes = APIRouter()
+        run = "/api/v2/dags/{dag_id}/dagRuns/{run_id}"
+
+        @routes.get(run)
+        def get_run(dag_id: str, run_id: str) -> dict[str, Any]:
+            return {"dag_id": dag_id, "dag_run_id": run_id, "conf": self.conf}
+
+        @routes.post(f"{run}/clear")
+        def clear(dag_id: str, run_id: str, body: dict[str, Any]) -> dict[str, Any]:
+            DAGRunClearBody.model_validate(body)
+            self.asked.append((f"clear {dag_id}/{run_id}", body))
+            return {}
+
+        @routes.post("/api/v2/dags/{dag_id}/dagRuns")
+        def trigger(dag_id: str, body: dict[str, Any]) -> dict[str, Any]:
+            TriggerDAGRunPostBody.model_validate(body)
+            self.asked.append((f"trigger {dag_id}", body))
+            return {"dag_run_id": "manual__new"}
+
+        @routes.get("/plugin/ingest")
+        def frame(theme: str = "light") -> HTMLResponse:
+            # The sandbox is Airflow's own.
+            return HTMLResponse(
+                f'<!doctype html><html lang="en" class="{theme}"><title>Airflow</title>'
+                "<style>iframe { border: 0; width: 98vw; height: 96vh }</style>"
+                '<iframe title="Ingest" sandbox="allow-scripts allow-same-origin allow-forms allow-downloads"'
+                ' src="/millrace/ingest/ingest.html"></iframe></html>'
+            )
+
+        return routes
+
+
+@contextmanager
+def served(app: FastAPI) -> Iterator[str]:
+    """The address of the application while it runs."""
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            thread.join(0.01)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
