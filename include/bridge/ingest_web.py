@@ -13,9 +13,9 @@ from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
 from psycopg_pool import AsyncConnectionPool
 
-from include.bridge.ingest import DATASETS
 from include.ingest import api, pages
 from include.ingest.report.catalogue import Catalogue
+from include.own_folders import own_folders
 
 CONNECTIONS = api.CONNECTIONS
 enter = requires_access_dag("GET", DagAccessEntity.RUN)  # the runs of some DAG; of which ones, `_sees` says
@@ -47,5 +47,5 @@ GUARDS = api.Guards(enter=enter, sees=_sees)
 
 def routers(pool: AsyncConnectionPool[Any], reading: AsyncConnectionPool[Any]) -> list[APIRouter]:
     """The routes and the page, which only read."""
-    service = api.Service(reading, Catalogue((DATASETS,)))
+    service = api.Service(reading, Catalogue(own_folders()))
     return [api.router(lambda: service, GUARDS), pages.router(enter)]

@@ -147,7 +147,7 @@ def _statement(dataset: Dataset, target: targets.Target, version: datetime) -> s
         "  WHEN {stale} THEN 'stale' ELSE 'changed' END AS kind, s.{number} AS number, {part} AS part, {place} AS place"
         "  FROM {sent} LEFT JOIN {target} t ON {same_key}) AS found GROUP BY kind, part"
     ).format(
-        differs=comparison.differs(dataset),
+        differs=comparison.differs(dataset, dataset.columns.keys() - target.columns.keys()),
         stale=stale,
         number=sql.Identifier(NUMBER),
         part=sql.SQL("t.tableoid::bigint" if replace else "NULL::bigint"),

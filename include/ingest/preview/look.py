@@ -22,6 +22,7 @@ from include.ingest.cast.printed import printed
 from include.ingest.cast.rows import Reader, Rows, read_rows
 from include.ingest.csv.records import Chunk, read_blocks
 from include.ingest.dataset.definition import Dataset, fingerprint
+from include.ingest.drift.shape import drift_of, positions_of, shaped
 from include.ingest.files import find_files
 from include.ingest.keys.duplicates import KeyPass, read_keys
 from include.ingest.ledger import oddity
@@ -66,10 +67,14 @@ class _Look:
         found = find_files(order.storage, path, order.run_id, dataset, dialect_of(dataset), seed)
         self._chunks = found.chunks
         self._digest = found.digest
+        drift = drift_of(dataset, found.header, view.earlier() if view else {})
         self._plan = Plan(
-            order.run_id, dataset.name, path, found.size, found.files, *found.header, "merge", (), True,
-            storage=order.storage,
+            order.run_id, dataset.name, path, found.size, found.files, found.header.fields,
+            positions_of(dataset, found.header, drift), "merge", (), True, storage=order.storage, drift=drift,
         )  # fmt: skip
+        self._dataset = dataset = shaped(dataset, drift)
+        if view:
+            view.fit(dataset, drift)
         self._reader = reader_for(dataset, self._plan)
         self._first_rows: list[list[str | None]] = []
         self._rejects: dict[str, RuleRejects] = {}
@@ -108,7 +113,7 @@ class _Look:
             "version": order.version,
             "forced": order.force,
             "fingerprint": self._digest,
-            "dataset_fingerprint": fingerprint(dataset, code_of(self._hook)),
+            "dataset_fingerprint": fingerprint(dataset, code_of(self._hook), self._plan.drift.rescued),
         }
 
     def _read_rows(self, chunks: Sequence[Chunk], keys: KeyPass, comparison: Comparison | None) -> None:
@@ -162,7 +167,12 @@ class _Look:
     def _preview(self, outcome: Any, reasons: list[str], counts: Counts, *, over: bool = False) -> Preview:
         view, plan, dataset = self._view, self._plan, self._dataset
         info = view.cursor.connection.info if view else None
-        odd = oddity({"read": counts.read, "deleted": counts.deleted or 0, "stale": counts.stale or 0})
+        odd = oddity(
+            {
+                "read": counts.read, "deleted": counts.deleted or 0, "stale": counts.stale or 0,
+                "added_columns": [], "unknown_columns": plan.drift.unknown, "unknown_policy": plan.drift.policy,
+            }
+        )  # fmt: skip
         return Preview(
             dataset=dataset.name,
             target=f"{dataset.schema_name}.{dataset.table_name}",
@@ -177,6 +187,9 @@ class _Look:
             reasons=reasons,
             notes=[*(view.notes if view else []), *([odd] if odd and outcome == "done" else [])],
             ignored=list(plan.ignored),
+            missing=list(plan.drift.missing),
+            renamed=dict(plan.drift.renamed),
+            rescued=[name for name, _ in plan.drift.rescued],
             columns=list(dataset.columns),
             first_rows=self._first_rows,
             rejects=sorted(self._rejects.values(), key=lambda rule: -rule.rows),

@@ -38,6 +38,9 @@ def _head(found: Preview) -> list[str]:
         "database": found.database or "none was asked",
         "sample": f"only the first {found.sample:,} records were looked at" if found.sample else "",
         "ignored": ", ".join(found.ignored),
+        "missing": ", ".join(found.missing),
+        "renamed": ", ".join(f"{column} as {name}" for column, name in found.renamed.items()),
+        "rescued": ", ".join(found.rescued),
     }
     return [line for name, text in rows.items() if text for line in _wrapped(f"{name:<9}", text)]
 

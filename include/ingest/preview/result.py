@@ -68,7 +68,10 @@ class Preview:
     over_limit: bool  # the outcome is failed by a limit of the dataset
     reasons: list[str]  # why a run would fail, or be skipped
     notes: list[str]  # what else is to be known
-    ignored: list[str]  # columns of the file that the dataset does not name
+    ignored: list[str]  # columns of the file that go nowhere, as the dataset does not name them
+    missing: list[str]  # columns of the dataset that the file lacks: null, or their default
+    renamed: dict[str, str]  # columns under another than their first name, with that name
+    rescued: list[str]  # columns of the file that go into the rescue column
     columns: list[str]
     first_rows: list[list[str | None]]  # as PostgreSQL prints them
     rejects: list[RuleRejects]

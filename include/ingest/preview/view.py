@@ -19,6 +19,8 @@ from psycopg import errors
 
 from include.ingest import ledger
 from include.ingest.dataset.definition import Dataset
+from include.ingest.drift.added_columns import added_before, check_added
+from include.ingest.drift.shape import Drift
 from include.ingest.errors import IngestError, TargetMismatch
 from include.ingest.keys import already_loaded
 from include.ingest.keys.confirmed_keys import newer_hashes, newest_version
@@ -61,6 +63,26 @@ class View:
             return None
         target = self.target
         return self._ask(lambda: already_loaded.held_by(self.cursor, self.dataset, target, values))
+
+    def earlier(self) -> dict[str, str]:
+        """Columns that earlier runs added to the target, each with its name in the file."""
+        return self._ask(lambda: added_before(self.cursor, self.dataset)) or {}
+
+    def fit(self, dataset: Dataset, drift: Drift) -> None:
+        """Hold the target against all columns of the run."""
+        self.dataset = dataset
+        target = self.target
+        if target is None or self.faults:
+            return
+        try:
+            if drift.added:
+                self._ask(lambda: check_added(self.cursor, dataset, target, drift))
+            targets.check(target, dataset, {name for name, _ in drift.added})
+        except TargetMismatch as fault:
+            self.faults.append(str(fault))
+        new = [name for name, _ in drift.added if name not in target.columns]
+        if new and not self.faults:
+            self.notes.append(f"the run would add to the target: {', '.join(new)}")
 
     def is_newer_than(self, version: datetime) -> bool:
         """Whether the target holds a newer version than that."""
@@ -116,7 +138,7 @@ def looking_at(connection: psycopg.Connection, dataset: Dataset) -> Iterator[Vie
 
 
 def _describe(view: View) -> None:
-    """The target, checked; one that is missing and may not be made by this login is to be made by another one."""
+    """The target; one that is missing and may not be made by this login is to be made by another one."""
     cursor, dataset = view.cursor, view.dataset
     try:
         view.target = targets.describe(cursor, dataset)
@@ -126,10 +148,6 @@ def _describe(view: View) -> None:
     if view.target is None:
         view.notes.append(f"target {dataset.target} does not exist yet: the run would create it")
         return
-    try:
-        targets.check(view.target, dataset)
-    except TargetMismatch as fault:
-        view.faults.append(str(fault))
     try:
         with cursor.connection.transaction():
             view.empty = targets.is_empty(cursor, dataset)

@@ -5,7 +5,7 @@ A merge asks it of what it has staged, and a preview of rows that it sends along
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from psycopg import sql
 
@@ -18,12 +18,17 @@ def same_key(dataset: Dataset) -> sql.Composed:
     return _joined(" AND ", (sql.SQL("t.{0} = s.{0}").format(sql.Identifier(name)) for name in dataset.key))
 
 
-def differs(dataset: Dataset) -> sql.Composable:
-    """Whether a column beside the key differs; json has no equality in PostgreSQL and is compared as text."""
+def differs(dataset: Dataset, lacking: Collection[str] = ()) -> sql.Composable:
+    """Whether a column beside the key differs; json has no equality in PostgreSQL and is compared as text.
+
+    The target is `lacking` these columns still, as they will be null there when they are added.
+    """
     rest = [(name, column) for name, column in dataset.columns.items() if name not in dataset.key]
     parts = (
         sql.SQL(
-            "s.{0}::text IS DISTINCT FROM t.{0}::text"
+            "s.{0} IS NOT NULL"
+            if name in lacking
+            else "s.{0}::text IS DISTINCT FROM t.{0}::text"
             if column.sql_type.kind == "json"
             else "s.{0} IS DISTINCT FROM t.{0}"
         ).format(sql.Identifier(name))
