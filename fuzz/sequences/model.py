@@ -70,15 +70,6 @@ class Failed(Exception):
     """The run must fail and change nothing."""
 
 
-@dataclass(frozen=True)
-class Appended:
-    """Mode append: what a load brought, by its place among the loads."""
-
-    run: str
-    rows: int
-    content: tuple[object, ...]  # dataset, path and bytes
-
-
 @dataclass
 class Table:
     """The rows by key; in mode append by a number."""
@@ -91,7 +82,7 @@ class Table:
     newest: tuple[int, int] = (NEVER, NEVER)  # greatest version that completed, at least and at most
     retyped: int = NEVER  # greatest version that completed when a key column got another type
     seen: frozenset[tuple[object, ...]] = frozenset()  # content that completed, by dataset
-    appended: tuple[Appended, ...] = ()  # a run that is forced has several
+    appended: tuple[tuple[str, int, tuple[object, ...]], ...] = ()  # by load: its run, rows, path and content
     unsure: bool = False  # mode append: the rows may not be provable any more
 
     def load(self, run: Run, took: Took = lambda *_: False, *, stale: bool = False) -> Account:
@@ -121,9 +112,8 @@ class Table:
         self.newest = (max(self.newest[0], run.version), max(self.newest[1], run.version))
         self.seen |= {(run.dataset, run.content)}
         if counts["inserted"] and self.mode == "append":
-            self.unsure |= self.has_appended(run)  # forced: rows of both times are there
-            content = (run.dataset, run.path, run.content)
-            self.appended = (*self.appended, Appended(run.name, counts["inserted"], content))
+            self.unsure |= run.name in {name for name, *_ in self.appended}  # forced: rows of both times are there
+            self.appended += ((run.name, counts["inserted"], (run.dataset, run.path, run.content)),)
         return Account(read=read, superseded=lost + counts["stale"], rejected=rejected, **counts)
 
     def _upsert(self, row: Row | None, key: Key, values: Values, version: int, took: Took) -> tuple[str, Row]:
@@ -155,11 +145,7 @@ class Table:
 
     def must_load(self, run: Run) -> bool:
         """Mode append: neither an earlier run of this path and content has its rows there, nor this run, cleared."""
-        return run.force or not (self.has_appended(run) or self._holds(run, cleared=False))
-
-    def has_appended(self, run: Run) -> bool:
-        """Mode append: whether the run has brought rows, be they there or not."""
-        return any(load.run == run.name for load in self.appended)
+        return run.force or not (run.name in {name for name, *_ in self.appended} or self._holds(run, cleared=False))
 
     def must_skip(self, run: Run) -> bool:
         """Mode append: it is certain that the run has nothing to do."""
@@ -167,8 +153,8 @@ class Table:
 
     def _holds(self, run: Run, *, cleared: bool) -> bool:
         here, mine = Counter(row.owner for row in self.rows.values()), (run.dataset, run.path, run.content)
-        found = [load for number, load in enumerate(self.appended) if here[number] >= load.rows]
-        return any(load.content == mine or (cleared and load.run == run.name) for load in found)
+        found = [load for number, load in enumerate(self.appended) if here[number] >= load[1]]
+        return any(content == mine or (cleared and name == run.name) for name, _, content in found)
 
     def put(self, key: Any, values: Values, source: int = NEVER) -> None:
         """Somebody inserts or updates a row. An updated row keeps its versions."""

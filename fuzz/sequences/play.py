@@ -283,7 +283,7 @@ class _Game:
             model.skip(run)
             return
         seen = self._ground.rows(place.name, place.shape) or {}
-        nothing = stands and len(seen) == len(model.rows) and model.has_appended(run)
+        nothing = stands and len(seen) == len(model.rows) and run.name in {name for name, *_ in model.appended}
         if model.mode == "append" and nothing and not model.must_load(run):
             self._note("append cleared")
             return
