@@ -120,8 +120,8 @@ def write() -> str:
         "What a dataset says stands in [its file](datasets.md); the rest is in the environment of Airflow's processes.",
         "## Environment variables",
         table(["variable", "default", "meaning"], [[code(name.format("<KIND>")), *_row(name)] for name in TEXTS]),
-        "`./run up` takes `AIRFLOW_CONN_…`, `AIRFLOW__CELERY__…` and the `MILLRACE_…` of datasets, images, logs, memory,"
-        " metrics, queues and scratch from the shell that calls it.",
+        "`./run up` takes `AIRFLOW_CONN_…`, `AIRFLOW__CELERY__…` and the `MILLRACE_…` of datasets, images, logs,"
+        " memory, metrics, queues and scratch from the shell that calls it.",
         "## Connections",
         "Of Airflow: in its page, or as `AIRFLOW_CONN_<NAME>` in the environment, as a URL or JSON.",
         table(
