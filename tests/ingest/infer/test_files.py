@@ -101,7 +101,7 @@ def test_few_damaged_letters_do_not_make_it_another_encoding(tmp_path: Path) -> 
     data = text.encode().replace("Größe für 100\n".encode(), b"Gr\xf6\xdfe\n")
     found = look_at(tmp_path, data)
     assert found.encoding.name == "utf-8"
-    assert "bytes that are no UTF-8 on line 102" in warnings_of(found)[0]
+    assert warnings_of(found) == ["1 row with bytes that are no UTF-8 would be rejected, the first on line 102"]
 
 
 def test_a_quote_that_is_never_closed_has_no_meaning(warehouse: psycopg.Connection[Any], tmp_path: Path) -> None:
