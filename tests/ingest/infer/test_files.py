@@ -235,3 +235,16 @@ def test_nothing_in_a_file_breaks_the_yaml(tmp_path: Path, hostile: str) -> None
     if "skip_lines" not in output.read_text():
         assert load_dataset(output).name == "file"
     assert len(yaml.safe_load(output.read_text())["columns"]) == 2
+
+
+def test_two_columns_that_were_asked_for_are_looked_at_together(tmp_path: Path) -> None:
+    text = table(("kind", ["a", "b"] * 100), ("part", [n // 2 for n in MANY]), ("half", [n // 100 for n in MANY]))
+    assert doubts_of(look_at(tmp_path, text, ["kind", "part"])) == []
+    (doubt,) = doubts_of(look_at(tmp_path, text, ["kind", "half"]))
+    assert doubt == "--key: the two columns together are not unique: where they repeat, the last row wins"
+
+
+def test_a_header_without_rows(tmp_path: Path) -> None:
+    found = look_at(tmp_path, "id,name\n")
+    assert (found.rows, found.header, found.names) == (0, True, ["id", "name"])
+    assert found.key.remarks == ("no record, so no key can be told",)
