@@ -36,8 +36,11 @@ def warnings_of(found: Found) -> list[str]:
         said.append(_ragged(found, short, 0, "fewer"))
     if long := int(found.profile.tally.widths[2]):
         said.append(_ragged(found, long, 1, "more"))
-    if found.bad_bytes_line:
-        said.append(f"bytes that are no UTF-8 on line {found.bad_bytes_line:,}: rows with such are rejected")
+    line, count = found.bad_bytes
+    if count:
+        said.append(
+            f"{_count(count, 'row')} with bytes that are no UTF-8 would be rejected, the first on line {line:,}"
+        )
     return said
 
 
@@ -45,7 +48,7 @@ def announced(found: Found) -> int:
     """How many rows a run would reject, at most."""
     widths = found.profile.tally.widths
     short = 0 if found.layout.fill else int(widths[1])
-    return sum(column.misfits for column in found.columns) + short + int(widths[2])
+    return sum(column.misfits for column in found.columns) + short + int(widths[2]) + found.bad_bytes[1]
 
 
 def compose(found: Found, name: str, source: str, shown: str) -> str:

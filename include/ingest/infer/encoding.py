@@ -36,6 +36,15 @@ def is_utf8(data: bytes) -> bool:
     return True
 
 
+def is_whole_utf8(data: bytes) -> bool:
+    """Whether bytes are UTF-8 to their end."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def encoding_of(sample: bytes) -> Encoding:
     """The encoding of bytes, some of which are beyond ASCII."""
     if is_utf8(sample) or _is_damaged_utf8(sample):

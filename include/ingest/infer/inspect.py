@@ -22,6 +22,7 @@ from include.ingest.source.file_signatures import HEAD_BYTES as KIND_BYTES
 from include.ingest.source.file_signatures import check_text
 
 HEAD_BYTES, TAIL_BYTES = 2 << 20, 64 << 10
+MOST_COLUMNS = 1000  # that are counted by several threads
 
 
 class NothingFound(IngestError):
@@ -54,7 +55,7 @@ class Found:
     key: Key
     doubts: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    bad_bytes_line: int = 0
+    bad_bytes: tuple[int, int] = (0, 0)  # the first line that has some that are no UTF-8, and how many have
 
 
 def inspect(source: Source, key: Sequence[str] = (), threads: int | None = None) -> Found:
@@ -108,6 +109,8 @@ def _described(
     )  # fmt: skip
     titles = [*layout.names, *[""] * layout.columns][: layout.columns] if layout.names else list(names)
     asked = _asked(key, names, titles)
+    if layout.columns > MOST_COLUMNS:
+        threads = 1  # each thread counts apart, some 50 kB a column
     seen = profile(source, cut, names, threads, asked)
     evidence = Evidence(likely_order=_likely_order(style, seen, text), encoding=encoding.name)
     evidence = Judge(seen.tally, titles, seen.rows, evidence).evidence()
@@ -115,7 +118,7 @@ def _described(
     found = Found(
         encoding, style, layout, footer, columns, names, header, seen.rows, seen, Key(),
         [*doubts, *layout.doubts], notes,
-        seen.bad_bytes[0] if seen.bad_bytes and encoding.name == "utf-8" else 0,
+        seen.bad_bytes if seen.bad_bytes and encoding.name == "utf-8" else (0, 0),
     )  # fmt: skip
     return replace(found, key=_key(found, asked))
 
@@ -243,8 +246,10 @@ def _asked_key(found: Found, asked: Sequence[int]) -> Key:
     for number in asked:
         if found.columns[number].nullable:
             doubts.append(f"--key: {found.names[number]} has no value in some rows: they will be rejected")
-    unique = found.profile.hashes.unique(*asked) if len(asked) == 1 else None
-    if unique is False:
+    unique = found.profile.hashes.unique(*sorted(asked))
+    if unique is False and len(asked) == 2:
+        doubts.append("--key: the two columns together are not unique: where they repeat, the last row wins")
+    elif unique is False:
         twice = found.profile.hashes.twice(asked[0])
         doubts.append(
             f"--key: {found.names[asked[0]]} is not unique: {twice or 0:,} rows repeat one, and the last one wins"

@@ -52,6 +52,8 @@ def first_choice(hashes: np.ndarray, seen: Tally, names: Sequence[str], also: Se
     pairs = [pair for pair in combinations(several, 2) if rows and _unique(paired(hashes[pair[0]], hashes[pair[1]]))]
     pairs.sort(key=lambda pair: -sum(_in_pair(names[n], n, seen) for n in pair))
     pairs = pairs[:MOST_PAIRS]
+    if len(also) == 2:
+        pairs.append((min(also), max(also)))
     wanted = {*singles, *also, *(number for pair in pairs for number in pair)}
     return Choice(sorted(wanted), singles, [(min(pair), max(pair)) for pair in pairs])
 

@@ -15,6 +15,7 @@ from include.ingest.csv.grammar import Dialect
 from include.ingest.csv.records import Chunk
 from include.ingest.csv.scan import scan_file
 from include.ingest.infer import kernel
+from include.ingest.infer.encoding import is_whole_utf8
 from include.ingest.infer.keys import Hashes, first_choice
 from include.ingest.infer.tally import KINDS, Tally, total
 from include.ingest.source import OneFile, Opened, Source, Spans
@@ -151,16 +152,14 @@ class _Raw:
         lines = self.data[: self.size].tobytes().splitlines(keepends=True)
         return b"".join(line for line in lines if not line.isascii())[:SAMPLE_BYTES]
 
-    def bad_line(self) -> int | None:
-        """How many lines are before the first bytes that are no UTF-8."""
+    def bad_lines(self) -> tuple[int, int] | None:
+        """How many lines are before the first with bytes that are no UTF-8, and how many have such; None: none has."""
         data = self.data[: self.size]
         if data.max(initial=0) < 0x80 or _is_utf8(data):
             return None
-        try:
-            data.tobytes().decode()
-        except UnicodeDecodeError as error:
-            return data[: error.start].tobytes().count(b"\n")
-        return None
+        texts = data.tobytes().split(b"\n")
+        bad = [number for number, text in enumerate(texts) if not (text.isascii() or is_whole_utf8(text))]
+        return (bad[0], len(bad)) if bad else None
 
 
 def _is_utf8(data: np.ndarray) -> bool:
@@ -185,12 +184,12 @@ class _Work:
         self._local, self._lock = threading.local(), threading.Lock()
         self.tallies: list[Tally] = []
         self.hashes = Hashes()
-        self._bad: list[int] = []
+        self._bad: list[tuple[int, int]] = []
         self.bad_sample = b""
 
     def bad_bytes(self) -> tuple[int, int] | None:
-        """The first line with bytes that are no UTF-8, and in how many blocks there are some."""
-        return (min(self._bad), len(self._bad)) if self._bad else None
+        """The first line with bytes that are no UTF-8, and how many lines have some."""
+        return (min(self._bad)[0], sum(count for _, count in self._bad)) if self._bad else None
 
     def take(self, opened: Opened, chunk: Chunk) -> None:
         """Judge a chunk in this thread."""
@@ -205,10 +204,10 @@ class _Work:
     def judge(self, raw: _Raw, chunk: Chunk, into: Tally, wanted: Iterable[int]) -> np.ndarray:
         """Tally a chunk; the hashes (uint64, wanted columns x records)."""
         line = chunk.first_line + self._cut.first_line - 1
-        before = raw.bad_line()
-        if before is not None:
+        bad = raw.bad_lines()
+        if bad is not None:
             with self._lock:
-                self._bad.append(line + before)
+                self._bad.append((line + bad[0], bad[1]))
                 if len(self.bad_sample) < SAMPLE_BYTES:
                     self.bad_sample += raw.beyond_ascii()
         count, numbers = self._cut.columns, list(wanted)

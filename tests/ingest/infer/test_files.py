@@ -101,7 +101,7 @@ def test_few_damaged_letters_do_not_make_it_another_encoding(tmp_path: Path) -> 
     data = text.encode().replace("Größe für 100\n".encode(), b"Gr\xf6\xdfe\n")
     found = look_at(tmp_path, data)
     assert found.encoding.name == "utf-8"
-    assert "bytes that are no UTF-8 on line 102" in warnings_of(found)[0]
+    assert warnings_of(found) == ["1 row with bytes that are no UTF-8 would be rejected, the first on line 102"]
 
 
 def test_a_quote_that_is_never_closed_has_no_meaning(warehouse: psycopg.Connection[Any], tmp_path: Path) -> None:
@@ -235,3 +235,16 @@ def test_nothing_in_a_file_breaks_the_yaml(tmp_path: Path, hostile: str) -> None
     if "skip_lines" not in output.read_text():
         assert load_dataset(output).name == "file"
     assert len(yaml.safe_load(output.read_text())["columns"]) == 2
+
+
+def test_two_columns_that_were_asked_for_are_looked_at_together(tmp_path: Path) -> None:
+    text = table(("kind", ["a", "b"] * 100), ("part", [n // 2 for n in MANY]), ("half", [n // 100 for n in MANY]))
+    assert doubts_of(look_at(tmp_path, text, ["kind", "part"])) == []
+    (doubt,) = doubts_of(look_at(tmp_path, text, ["kind", "half"]))
+    assert doubt == "--key: the two columns together are not unique: where they repeat, the last row wins"
+
+
+def test_a_header_without_rows(tmp_path: Path) -> None:
+    found = look_at(tmp_path, "id,name\n")
+    assert (found.rows, found.header, found.names) == (0, True, ["id", "name"])
+    assert found.key.remarks == ("no record, so no key can be told",)
