@@ -19,4 +19,5 @@ AS $$
     WHERE datname = current_database() AND xact_start IS NOT NULL
         AND application_name ~ ('^millrace ' || replace(run::text, '-', '') || ' \d{1,9} \d{1,15}$')
 $$;
-COMMENT ON FUNCTION millrace.loading_chunk IS 'Chunks that a run loads now: bytes of each that are read, and since when.';
+COMMENT ON FUNCTION millrace.loading_chunk IS
+'Chunks that a run loads now: bytes of each that are read, and since when.';

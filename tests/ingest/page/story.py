@@ -157,14 +157,14 @@ def _rejected(connection: Connection[Any], number: int) -> None:
         INSERT INTO millrace.rejected_row
         SELECT %(run_id)s, '/var/lib/millrace/inbox/orders/orders_2026-11-29.csv', 2 + n * 3, 120 + n * 61,
             (ARRAY['amount', 'amount', 'placed_at', 'status', NULL])[1 + kind],
-            (ARRAY['-3', '12,50', '2026-13-01', 'payed', NULL])[1 + kind],
+            (ARRAY['-3', '12,50', '2026-13-01', 'lost', NULL])[1 + kind],
             (ARRAY['min', 'type', 'type', 'allowed', 'fields'])[1 + kind],
             (ARRAY['below 0', 'not a number', 'not a timestamp', 'not one of new, paid, shipped',
                 'has 3 fields, not 5'])[1 + kind],
             (ARRAY[
                 '-3,"Doe, Jane",paid,-3,2026-11-29T10:00:00Z', '7,jane@example.org,paid,"12,50",2026-11-29T10:00:00Z',
                 '7,jane@example.org,paid,12.50,2026-13-01',
-                '7,<img src=x onerror=alert(1)>,payed,12.50,2026-11-29T10:00:00Z',
+                '7,<img src=x onerror=alert(1)>,lost,12.50,2026-11-29T10:00:00Z',
                 '7,jane@example.org,paid'])[1 + kind],
             (n / 125000)::integer
         FROM generate_series(1, %(number)s) AS n CROSS JOIN LATERAL (SELECT (n %% 5)::integer AS kind) k
