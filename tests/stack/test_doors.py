@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import yaml
 from rich.console import Console
 
 from stack import __main__ as stack
@@ -24,6 +26,8 @@ from stack.errors import StackError
 from stack.processes import Register, Started
 from stack.settings import Settings
 from stack.status import Part, Status
+from tests.ingest.loading import ITEMS
+from tests.stack.here import REPOSITORY
 
 
 class Became(NamedTuple):
@@ -274,3 +278,26 @@ def test_a_demo_without_its_dataset_says_so(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("MILLRACE_DATASETS", str(tmp_path))
     with pytest.raises(StackError, match=r"no dataset is called orders in .*; unset \$MILLRACE_DATASETS"):
         demo._check_datasets()
+
+
+def test_the_hook_for_pre_commit_checks_files_of_another_repository(tmp_path: Path) -> None:
+    """As pre-commit runs it: the entry from the clone, in the user's repository, with the names of files there."""
+    (hook,) = yaml.safe_load((REPOSITORY / ".pre-commit-hooks.yaml").read_text())
+    assert (hook["language"], hook["entry"].split()[0]) == ("script", "./run")
+    taken = re.compile(hook["files"])
+    assert taken.search("datasets/items.yaml")
+    assert taken.search("a/datasets/items.yaml")
+    assert not taken.search("datasets/old/items.yaml")
+    (tmp_path / "include").mkdir()
+    (tmp_path / "include" / "__init__.py").write_text("raise SystemExit('the folder of the caller is not ours')\n")
+    (tmp_path / "datasets").mkdir()
+    file = tmp_path / "datasets" / "items.yaml"
+    environment = {**os.environ, "MILLRACE_STATE": str(tmp_path / "none")}
+    for text, code in ((ITEMS, 0), (ITEMS.replace("bigint", "bigin"), 1)):
+        file.write_text(text)
+        done = subprocess.run(
+            [REPOSITORY / "run", *hook["entry"].split()[1:], "datasets/items.yaml"],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == code, done.stderr
+        assert done.stdout.startswith("datasets/items.yaml:")
