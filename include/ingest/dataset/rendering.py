@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pendulum
-from jinja2 import Environment, TemplateError, meta
+from jinja2 import Environment, StrictUndefined, TemplateError, meta
+from jinja2.sandbox import SandboxedEnvironment
 
 from include.ingest.dataset import interval
 from include.ingest.dataset.definition import Dataset
@@ -53,7 +54,7 @@ def of_airflow(dataset: Dataset) -> list[str]:
 
 
 def _jinja() -> Environment:
-    environment = Environment(autoescape=False)
+    environment = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False)  # as Airflow's
     environment.filters.update(_FILTERS)
     return environment
 

@@ -11,7 +11,7 @@ from include.ingest.report.runs import RUN
 
 FIGURES = ("bytes", "read", "inserted", "updated", "unchanged", "superseded", "rejected", "deleted", "seconds")
 BEFORE = f"""
-SELECT {RUN}, r.plan -> 'ignored' AS ignored, r.dataset_fingerprint FROM millrace.ingest_run r
+SELECT {RUN}, r.dataset_fingerprint FROM millrace.ingest_run r
 WHERE r.dataset = %(dataset)s AND r.status = 'done' AND r.confirms IS NULL AND r.started_at < %(started_at)s
 ORDER BY r.started_at DESC LIMIT 1"""
 SAME_FILE = "SELECT dataset_fingerprint FROM millrace.ingest_run WHERE run_id = %s"
@@ -24,13 +24,11 @@ async def changes(connection: AsyncConnection[Any], run: dict[str, Any]) -> dict
     if before is None:
         return None
     own = await (await cursor.execute(SAME_FILE, [run["run_id"]])).fetchone()
-    was, now = set(before["ignored"] or ()), set(run["ignored"] or ())
     return {
         "run_id": before["run_id"],
         "version": before["version"],
         "figures": [{"name": name, "before": before[name], "now": run[name]} for name in FIGURES],
-        # Columns that the dataset names are always there: only the others come and go.
-        "columns_gained": sorted(now - was),
-        "columns_lost": sorted(was - now),
+        "columns_gained": run["columns_come"] or [],
+        "columns_lost": run["columns_gone"] or [],
         "dataset_changed": bool(own and own["dataset_fingerprint"] != before["dataset_fingerprint"]),
     }

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-
-from jinja2 import StrictUndefined
-from jinja2.sandbox import SandboxedEnvironment
+from datetime import datetime, timedelta
 
 from include.ingest.dataset import interval
 from include.ingest.dataset.definition import Dataset
 from include.ingest.dataset.interval import Interval
+from include.ingest.dataset.rendering import rendered
+from include.ingest.errors import SourceUnnamed
 
-FORMATS = {
-    "ds": "%Y-%m-%d", "ds_nodash": "%Y%m%d", "ts": "%Y-%m-%dT%H:%M:%S%z", "ts_nodash": "%Y%m%dT%H%M%S",
-    "ts_nodash_with_tz": "%Y%m%dT%H%M%S%z",
-}  # fmt: skip
 GRACE = timedelta(minutes=15)  # until Airflow has begun a run that is due
 
 
@@ -55,21 +49,7 @@ def _is_over(dataset: Dataset, found: Interval) -> bool:
 
 
 def _rendered(dataset: Dataset, found: Interval) -> str | None:
-    """The source with what needs nothing of Airflow: a Variable, a Connection or a macro leaves it open."""
-    environment = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
-    environment.filters.update({name: _in(pattern) for name, pattern in FORMATS.items()})
-    start, end = found.start.astimezone(UTC), found.end.astimezone(UTC)
-    names = {
-        "inbox": os.environ.get("MILLRACE_INBOX", "/var/lib/millrace/inbox"),
-        "logical_date": start, "data_interval_start": start, "data_interval_end": end,
-        "ds": f"{start:%Y-%m-%d}", "ds_nodash": f"{start:%Y%m%d}", "ts": start.isoformat(),
-        "ts_nodash": f"{start:%Y%m%dT%H%M%S}", "ts_nodash_with_tz": start.isoformat().replace("-", "").replace(":", ""),
-    }  # fmt: skip
     try:
-        return environment.from_string(dataset.source).render(names)
-    except Exception:  # whatever the template does with its names: Airflow may well know better
+        return rendered(dataset, found)
+    except SourceUnnamed:
         return None
-
-
-def _in(pattern: str) -> object:
-    return lambda moment: moment.strftime(pattern)

@@ -161,6 +161,8 @@ def _told(row: dict[str, Any], entry: Entry | None) -> dict[str, Any]:
     dataset = entry.dataset if entry else None
     positions, name = row.pop("positions") or [], row["column_name"]
     names = list(dataset.columns) if dataset else []
-    place = positions[names.index(name)] if name in names and len(positions) == len(names) else None
+    # A run may have columns beside the dataset's, which come after them, and lack some of these: -1.
+    place = positions[names.index(name)] if name in names and len(positions) >= len(names) else -1
+    place = place if place >= 0 else None
     parts = marked(row.pop("raw"), row["value"], place, dataset.csv if dataset else None)
     return {**row, **asdict(parts)}

@@ -22,7 +22,10 @@ CASE WHEN r.status IN ('failed', 'planned') AND r.rejected IS NULL
     ELSE r.rejected END AS rejected,
 r.started_at, r.finished_at, r.plan_seconds, r.merge_seconds,
 extract(epoch FROM coalesce(r.finished_at, now()) - r.started_at)::float8 + coalesce(r.plan_seconds, 0) AS seconds"""
-ONE = f"SELECT {RUN}, r.plan -> 'ignored' AS ignored, r.earlier FROM millrace.ingest_run r WHERE r.run_id = %(run_id)s"
+ONE = f"""
+SELECT {RUN}, r.unknown_columns, r.unknown_policy, r.missing_columns, r.renamed_columns, r.columns_come, r.columns_gone,
+    r.earlier
+FROM millrace.ingest_run r WHERE r.run_id = %(run_id)s"""
 OF_AIRFLOW = """
 SELECT run_id, dataset FROM millrace.ingest_run WHERE airflow_run = %s ORDER BY started_at DESC LIMIT 1"""
 # The order makes it one look-up in the key of rejected rows for each run: the planner would rather read a million rows
