@@ -25,7 +25,7 @@ from tests.waiting import until
 
 COMMANDS = (
     "setup", "demo", "up", "down", "status", "cluster", "secrets", "airflow", "psql", "test", "fuzz",
-    "campaign", "check", "bench", "lock", "ingest", "docs",
+    "campaign", "check", "bench", "lock", "ingest", "docs", "dataset",
 )  # fmt: skip
 PARTS = ("postgres", "databases", "airflow tables", "api-server", "scheduler", "dag-processor", "triggerer")
 
