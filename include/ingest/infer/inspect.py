@@ -104,7 +104,10 @@ def _described(
     header, names, notes = _names(layout)
     end = size - (len(tail) - footer.offset) if footer.lines else size
     cut = Cut(
-        Dialect(style.delimiter.encode(), *(mark.encode() if mark else None for mark in (style.quote, style.escape))),
+        Dialect(
+            style.delimiter.encode(),
+            *(mark.encode() if mark else None for mark in (style.quote, style.escape, layout.comment)),
+        ),
         layout.columns, begin, max(begin, end), layout.data_line, layout.comment, layout.fill,
     )  # fmt: skip
     titles = [*layout.names, *[""] * layout.columns][: layout.columns] if layout.names else list(names)

@@ -167,7 +167,7 @@ def test_the_guide_shows_what_is_written(
 def test_run_dataset_init_needs_no_stack(tmp_path: Path) -> None:
     (tmp_path / "items.csv").write_text(ROWS)
     environment = {"MILLRACE_DATASETS": f"{tmp_path}:/nowhere", "PATH": "/usr/bin:/bin", "PYTHONPATH": str(REPOSITORY)}
-    for arguments, code in ((["init", "items.csv"], 0), (["init", "items.csv"], 2), (["unknown"], 1)):
+    for arguments, code in ((["init", "items.csv"], 0), (["init", "items.csv"], 2), (["unknown"], 2)):
         done = subprocess.run(
             [sys.executable, "-m", "stack", "dataset", *arguments], cwd=tmp_path, capture_output=True, text=True,
             check=False, env=environment,
