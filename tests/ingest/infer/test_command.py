@@ -33,7 +33,7 @@ def test_it_writes_a_dataset_that_loads_and_says_what_it_found(
     dataset = load_dataset(tmp_path / "items.yaml")
     assert (dataset.source, dataset.key) == ("{{ inbox }}/items_{{ ds }}.csv", ["id"])
     assert {name: column.type for name, column in dataset.columns.items()} == {
-        "id": "smallint", "label": "text", "price": "numeric(12,2)",
+        "id": "integer", "label": "text", "price": "numeric(12,2)",
     }  # fmt: skip
     assert 'price: {type: "numeric(12,2)"} # 1.50 to 49.50, 49 distinct' in Path("items.yaml").read_text()
 

@@ -42,7 +42,7 @@ def said(folder: Path, values: Sequence[str], delimiter: str = "|") -> tuple[str
 COMMA = {"decimal_mark": ","}
 EUROPEAN = {"decimal_mark": ",", "thousands_mark": "."}
 TYPES: list[tuple[Sequence[str], str, dict[str, Any]]] = [
-    (["1", "22", "-333"], "smallint", {}),
+    (["1", "22", "-333"], "integer", {}),
     (["1", "40000"], "integer", {}),
     (["1", "9223372036854775700"], "bigint", {}),
     (["1", "12345678901234567890123"], "numeric(38,0)", {}),
@@ -171,7 +171,7 @@ def test_a_line_is_the_physical_one_also_after_quoted_line_ends(tmp_path: Path) 
 
 def test_white_space_around_values_is_trimmed_where_the_type_needs_it(tmp_path: Path) -> None:
     it = column(tmp_path, [" 1", "2 ", "3"] * FILLER)
-    assert (it.type, it.options) == ("smallint", {"trim": True})
+    assert (it.type, it.options) == ("integer", {"trim": True})
 
 
 def test_empty_columns_and_empty_cells(tmp_path: Path) -> None:
