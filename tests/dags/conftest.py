@@ -123,6 +123,15 @@ class Airflow:
         path = f"dags/{dag}/dagRuns/{quote(run_id, safe='')}/taskInstances/{task}/logs/1"
         return json.dumps(self.api.get(path, full_content=True))
 
+    def lines(self, dag: str, run_id: str, task: str) -> list[str]:
+        """What that log says, without the marks of groups."""
+        events = [line["event"] for line in json.loads(self.log(dag, run_id, task))["content"]]
+        return [event for event in events if not event.startswith("::")]
+
+    def said(self, dag: str, run_id: str, task: str) -> str:
+        """The same as one text: a reason is wrapped."""
+        return " ".join(self.lines(dag, run_id, task))
+
     def notes(self, dag: str, run_id: str) -> dict[str, str]:
         """The notes of the run's tasks, and under `run` its own."""
         run = self.api.get(f"dags/{dag}/dagRuns/{quote(run_id, safe='')}")

@@ -32,7 +32,7 @@ def test_the_audit_sees_all_of_airflow_and_fails_once_for_a_leak(airflow: Airflo
         (flag,) = [task for task in airflow.tasks(DAG, again) if task["task_id"] == "flag_leaks"]
         assert flag["state"] == "skipped", "no asset event for nothing"
         (run,) = failed()
-        said = airflow.log(DAG, run, "flag_leaks")
+        said = airflow.said(DAG, run, "flag_leaks")
         assert f"worker {program.incarnation.pid} on {program.incarnation.host} leaks" in said
         assert "Held by module __main__ > .ORDERS list" in said
         assert f"Allocated at {program.source}:" in said

@@ -123,7 +123,7 @@ def test_a_leak_in_a_celery_child_is_named(airflow: Airflow, worker: Worker, mon
 
         def said() -> str:
             return "".join(
-                airflow.log(AUDIT, run["dag_run_id"], "flag_leaks")
+                airflow.said(AUDIT, run["dag_run_id"], "flag_leaks")
                 for run in airflow.api.get(f"dags/{AUDIT}/dagRuns", limit=100)["dag_runs"]
                 if run["state"] == "failed"
             )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -90,7 +89,7 @@ def test_a_run_without_date_and_path_says_so(airflow: Airflow) -> None:
     assert airflow.outcome(dag, run) == "failed"
     words = "this run has no logical date, so its file has no name: give a date or a path"
     assert airflow.ledger(dag, run) == ("failed", "{{ inbox }}/dateless/dateless_{{ ds }}.csv", words)
-    assert words in " ".join(_said(airflow.log(dag, run, "account")))
+    assert words in airflow.said(dag, run, "account")
 
 
 def test_a_date_is_one_file_and_one_version_through_every_door(airflow: Airflow) -> None:
@@ -128,7 +127,7 @@ def test_rows_that_are_stale_are_warned_of(airflow: Airflow) -> None:
         assert airflow.outcome(dag, run) == "success"
     words = "1 of 1 rows are older than the table's, and changed nothing"
     assert airflow.ledger(dag, run, "status, stale, reason") == ("done", 1, words)
-    assert words in " ".join(_said(airflow.log(dag, run, "account")))
+    assert words in airflow.said(dag, run, "account")
     events = airflow.api.get("assets/events", source_dag_id=dag)["asset_events"]
     told = sorted((event["extra"]["stale"], event["extra"]["reason"] or "") for event in events)
     assert told == [(0, ""), (1, words)]
@@ -195,7 +194,7 @@ def test_a_file_that_does_not_come_is_named(airflow: Airflow) -> None:
     dag = airflow.add_dataset("absent", "wait_timeout_seconds: 0")
     run = airflow.trigger(dag, "2026-03-05")
     assert airflow.outcome(dag, run) == "failed"
-    assert "absent_2026-03-05.csv did not come within 0 seconds" in airflow.log(dag, run, "plan")
+    assert "absent_2026-03-05.csv did not come within 0 seconds" in airflow.said(dag, run, "plan")
     status, file, reason = airflow.ledger(dag, run)
     assert (status, reason.startswith(f"{file} did not come within 0 seconds")) == ("failed", True)
     assert [task["try_number"] for task in airflow.tasks(dag, run) if task["task_id"] == "plan"] == [1]
@@ -217,7 +216,7 @@ def test_over_the_limit_the_run_fails_with_its_reason(airflow: Airflow) -> None:
     tries = {task["task_id"]: task["try_number"] for task in airflow.tasks(dag, run)}
     assert tries == {"plan": 1, "load": 0, "merge": 0, "account": 1}, "no retry can help"
     for task in ("plan", "account"):
-        *first, last = _said(airflow.log(dag, run, task))[-4:]
+        *first, last = airflow.lines(dag, run, task)[-4:]
         reason = r"limited_2026-03-05.csv: 2 rows were rejected .* WHERE run_id = '[0-9a-f-]{36}'$"
         assert re.match(reason, " ".join(first)), "the reason comes last"
         assert re.match("Folder: .*/inbox/limited/$", last)
@@ -295,9 +294,3 @@ def test_a_wrong_dataset_file_names_file_line_and_field(airflow: Airflow) -> Non
     finally:
         file.unlink()
     until(lambda: not errors(), "the import error to go")
-
-
-def _said(log: str) -> list[str]:
-    """The lines of a log, without the marks of groups."""
-    events = [line["event"] for line in json.loads(log)["content"]]
-    return [event for event in events if not event.startswith("::")]

@@ -158,7 +158,7 @@ def test_a_folder_by_the_form(images: Images, tmp_path_factory: pytest.TempPathF
     assert set(images.until_ended([image["id"] for image in swept]).values()) == {"done"}
     wrong = images.airflow.trigger(DAG, path=str(folder / "nowhere"))
     assert images.airflow.outcome(DAG, wrong) == "failed"
-    assert "there is no folder" in images.airflow.log(DAG, wrong, "claim")
+    assert "there is no folder" in images.airflow.said(DAG, wrong, "claim")
 
 
 def test_the_daily_run_sweeps_the_inbox(images: Images) -> None:
