@@ -30,6 +30,7 @@ class Found(NamedTuple):
     chunks: tuple[Chunk, ...]
     header: Header
     digest: str
+    head: bytes = b""  # the header record of the first file; empty: it has none
 
     @property
     def size(self) -> int:
@@ -70,7 +71,14 @@ def find_files(storage: Storage, path: str, run_id: UUID, dataset: Dataset, dial
         files.append(File(name, mark, layout.digest, offset, layout.size, first.offset, first.first_line))
         offset += layout.size
     header, digest = _one_header(dataset, files, headers), _digest(files, seed)
-    return Found(tuple(files), _chunks(files, layouts, step), header, digest)
+    return Found(tuple(files), _chunks(files, layouts, step), header, digest, _head(texts[0], layouts[0]))
+
+
+def _head(text: Source, layout: Layout) -> bytes:
+    if not layout.header_length:
+        return b""
+    with text.open() as opened:
+        return opened.read(layout.header_offset, layout.header_length)
 
 
 def _size(text: Source) -> int:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import numpy as np
@@ -20,7 +20,9 @@ from include.ingest import ledger
 from include.ingest.cast.clean_hook import code_of, load_hook
 from include.ingest.cast.rows import Reader
 from include.ingest.csv.grammar import Dialect
+from include.ingest.csv.kept_record import keep
 from include.ingest.csv.records import Chunk
+from include.ingest.csv.text_form import TextForm, form_of
 from include.ingest.dataset.definition import Dataset, fingerprint
 from include.ingest.errors import SourceChanged, SourceMissing
 from include.ingest.files import find_files
@@ -35,6 +37,13 @@ from include.ingest.table import staging
 from include.ingest.table import target as targets
 
 SMALL_BYTES = 16 << 20  # loaded and merged in less time than a task takes to start
+
+
+class Replay(NamedTuple):
+    """What is special about a run of records that were rejected before (decision 19)."""
+
+    files: list[str]  # that the records came from, where there are several
+    began: str  # when the run of these files began, ISO 8601: a row that was written since may be of them
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,8 @@ class Plan:
     chunks: tuple[Chunk, ...]
     skipped: bool
     base: UUID | None = None  # the run that this one builds on, see `known_records`
+    text_form: TextForm | None = None  # None: planned by a version that kept none
+    replay: Replay | None = None  # set: the records were rejected before
     storage: Storage = field(default=LOCAL, compare=False, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
@@ -74,6 +85,8 @@ class Plan:
                 "ignored": tuple(values.get("ignored", ())),
                 "chunks": tuple(Chunk(**chunk) for chunk in values["chunks"]),
                 "base": UUID(values["base"]) if values.get("base") else None,
+                "text_form": form_of(values),
+                "replay": Replay(*values["replay"]) if values.get("replay") else None,
             }
         )
 
@@ -117,7 +130,7 @@ def _plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Pla
     found = find_files(order.storage, path, order.run_id, dataset, dialect_of(dataset), seed)
     idle = Plan(
         order.run_id, dataset.name, path, found.size, found.files, *found.header, "merge", (), True,
-        storage=order.storage,
+        storage=order.storage, text_form=text_form_of(dataset, found.head),
     )  # fmt: skip
     values = {
         **_first_values(dataset, order),
@@ -231,9 +244,19 @@ def dialect_of(dataset: Dataset) -> Dialect:
     )
 
 
+def text_form_of(dataset: Dataset, head: bytes) -> TextForm:
+    """How the dataset's files are written; `head` is their header record, empty where they have none."""
+    csv, kept = dataset.csv, keep(head, dataset.csv.encoding, dialect_of(dataset).escape)
+    header = kept.raw if head and kept.whole and kept.record is None else None
+    escape = None if csv.escape in (None, csv.quote) else csv.escape
+    return TextForm(csv.encoding, csv.delimiter, csv.quote, escape, header, tuple(dataset.columns))
+
+
 def reader_for(dataset: Dataset, plan: Plan) -> Reader:
     """How to read the planned file."""
     names = tuple(file.path for file in plan.files) if len(plan.files) > 1 else ()
+    if plan.replay:
+        names = tuple(plan.replay.files)
     return Reader(dataset, dialect_of(dataset), plan.fields, plan.positions, load_hook(dataset.clean), names)
 
 
