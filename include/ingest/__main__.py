@@ -22,6 +22,7 @@ from include.ingest.dataset_file import load_dataset
 from include.ingest.errors import DatasetError, DeleteLimitExceeded, IngestError, RejectLimitExceeded
 from include.ingest.ledger import Account
 from include.ingest.plan import Order
+from include.ingest.replay import command as replaying
 from include.ingest.run import run
 from include.ingest.source.storage import Storage, place_of, scratch_of
 from include.warehouse import migrate
@@ -30,6 +31,8 @@ from include.warehouse import migrate
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     options = _parser().parse_args(arguments)
+    if "act" in options:
+        return int(options.act(options))
     try:
         dataset = load_dataset(options.dataset)
     except DatasetError as error:
@@ -132,7 +135,9 @@ def _ratio(text: str) -> float:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m include.ingest", description=__doc__)
-    command = parser.add_subparsers(dest="command", required=True).add_parser("run", help="ingest one file")
+    commands = parser.add_subparsers(dest="command", required=True)
+    replaying.add_parser(commands)
+    command = commands.add_parser("run", help="ingest one file")
     command.add_argument("dataset", type=Path, help="the dataset's YAML file")
     command.add_argument("file", type=_file, help="the CSV file, or its URL; also compressed with gzip or zstd")
     command.add_argument("--dsn", default="", help="the warehouse (default: libpq's environment variables)")

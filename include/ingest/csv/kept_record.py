@@ -1,6 +1,6 @@
-"""What is kept of a record that can't be loaded: text that people can read, and enough to have its bytes again.
+r"""What is kept of a record that can't be loaded: text that people can read, and enough to have its bytes again.
 
-The text is in the file's own encoding. Bytes that are no text there stand as escapes (`\\xe4`), and so does NUL, which
+The text is in the file's own encoding. Bytes that are no text there stand as escapes (`\xe4`), and so does NUL, which
 PostgreSQL's text can't hold. Where the text alone does not give the bytes back, they are kept beside it; where the
 record is longer than RAW_LIMIT, only its beginning is, and the file must be read again.
 """

@@ -26,5 +26,7 @@ class TextForm(NamedTuple):
 
 def form_of(plan: dict[str, Any]) -> TextForm | None:
     """That of a run, from its plan as the ledger has it; None: the plan was made by a version that kept none."""
-    kept = plan.get("text_form")
-    return TextForm(*kept[:-1], tuple(kept[-1])) if kept else None
+    if not plan.get("text_form"):
+        return None
+    form = TextForm(*plan["text_form"])
+    return form._replace(columns=tuple(form.columns))

@@ -59,14 +59,14 @@ def _withdraw(cursor: Cursor, dataset: Dataset, run_id: UUID, known: np.ndarray,
     """Mark as stale the changes whose key is known (ascending); with `among`, only where that table has it, too."""
     changes = staging.change_table(run_id)
     names = sql.SQL(", ").join(sql.Identifier(name) for name in dataset.key)
-    query = sql.SQL("SELECT millrace_row::text, millrace_table, {} FROM {} s WHERE millrace_kind = 'changed'")
-    query = query.format(names, changes)
+    query = sql.SQL("SELECT millrace_row::text, millrace_table, {} FROM {} s WHERE millrace_kind = 'changed' AND {}")
+    held: sql.Composable = sql.SQL("true")
     if among is not None:
         same = sql.SQL(" AND ").join(sql.SQL("a.{0} = s.{0}").format(sql.Identifier(name)) for name in dataset.key)
-        query += sql.SQL(" AND EXISTS (SELECT FROM {} a WHERE {})").format(among, same)
+        held = sql.SQL("EXISTS (SELECT FROM {} a WHERE {})").format(among, same)
     cursor.execute("CREATE TEMPORARY TABLE confirmed_row (at tid, part oid) ON COMMIT DROP")
     secret = ledger.secret_of(cursor, dataset)
-    for places, hashes in read_table_keys(cursor, dataset, query, secret):
+    for places, hashes in read_table_keys(cursor, dataset, query.format(names, changes, held), secret):
         hit = is_among(hashes, known)
         with cursor.copy("COPY confirmed_row FROM STDIN") as copy:
             for row in np.flatnonzero(hit).tolist():

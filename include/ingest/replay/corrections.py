@@ -61,8 +61,8 @@ def correct(
             known = _original(row, form, storage)
             if known is None and raw is None:
                 raise CorrectionRefused(
-                    f"rejected row {rejected_id}: only the beginning of the record is kept, and {row['file']} is gone or"
-                    " was changed since: give the whole record"
+                    f"rejected row {rejected_id}: only the beginning of the record is kept, and {row['file']} is gone"
+                    " or was changed since: give the whole record"
                 )
             before = known or b""
         if raw is None:
@@ -188,9 +188,7 @@ def _record(text: str, form: TextForm, rejected_id: int) -> bytes:
     if not text:
         raise CorrectionRefused(f"{what} is empty, which is no record: dismiss the row instead")
     if not split(text, form).ended:
-        raise CorrectionRefused(
-            f"{what} is not one record: it holds a line end outside quotes, or a quote is not closed"
-        )
+        raise CorrectionRefused(f"{what} is not one record: it holds a line end outside quotes, or ends within them")
     try:
         return text.encode(form.encoding, "surrogateescape")
     except UnicodeEncodeError as fault:

@@ -28,7 +28,8 @@ def split(text: str, form: TextForm) -> Split:
     """Cut a record by the grammar of `csv.grammar`. A line end outside quotes ends the last field."""
     quote, escape, delimiter = form.quote or "", form.escape or "", form.delimiter
     found: list[Field] = []
-    start, value, quoted, at = 0, [], False, 0
+    value: list[str] = []
+    start, quoted, at = 0, False, 0
     while at < len(text):
         letter = text[at]
         if letter == escape:

@@ -1,4 +1,4 @@
-"""The bytes of rejected records: as the ledger keeps them, else out of the file, while that is the one that was read."""
+"""The bytes of rejected records: as the ledger keeps them, else out of the file while it is the one that was read."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
-from psycopg import Connection, Cursor, OperationalError
+from psycopg import Connection, Cursor, OperationalError, sql
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
@@ -225,13 +225,11 @@ class _Replay:
         if not over:
             return
         found = self.cursor.execute(
-            "SELECT file, line_number, column_name, value, reason FROM millrace.rejected_row WHERE run_id = %s"
-            " ORDER BY id LIMIT %s",
+            "SELECT file || ':' || line_number || ': ' || coalesce(column_name || ' ' || quote_literal(value) || ': ',"
+            " '') || reason FROM millrace.rejected_row WHERE run_id = %s ORDER BY id LIMIT %s",
             [self.new, SHOWN],
         ).fetchall()
-        shown = "; ".join(
-            f"{file}:{line}: {column or 'record'}: {value!r}: {why}" for file, line, column, value, why in found
-        )
+        shown = "; ".join(said for (said,) in found)
         raise RejectLimitExceeded(
             f"replay of run {self.run_id}: {over}: {counted['rejected']:,} of {counted['read']:,} replayed rows were"
             f" rejected again, such as {shown}. Nothing was changed, and the rows stay open"
@@ -239,9 +237,11 @@ class _Replay:
 
     def _skip(self, base: dict[str, Any]) -> None:
         self._enter(base, None, "skipped", self._why_none())
-        names = ", ".join(f"{name} = 0" for name in ledger.COUNTS)
+        none = sql.SQL(", ").join(sql.SQL("{} = 0").format(sql.Identifier(name)) for name in ledger.COUNTS)
         self.cursor.execute(
-            f"UPDATE millrace.ingest_run SET {names}, finished_at = clock_timestamp() WHERE run_id = %s",  # type: ignore[arg-type]
+            sql.SQL("UPDATE millrace.ingest_run SET {}, finished_at = clock_timestamp() WHERE run_id = %s").format(
+                none
+            ),
             [self.new],
         )
 
@@ -249,8 +249,8 @@ class _Replay:
         """Why there is nothing to replay. Raises ReplayRefused where something was left out, or nothing was meant."""
         if self.left_out:
             raise ReplayRefused(
-                f"run {self.run_id}: of {self.left_out:,} rejected rows only the beginning is kept, and their file is gone"
-                " or was changed since. Correct them as whole records, or deliver the file again"
+                f"run {self.run_id}: of {self.left_out:,} rejected rows only the beginning is kept, and their file is"
+                " gone or was changed since. Correct them as whole records, or deliver the file again"
             )
         found = self.cursor.execute(
             "SELECT state, count(*), string_agg(DISTINCT replay_run::text, ', ') FROM millrace.rejected_row"
@@ -295,8 +295,8 @@ def _base_run(cursor: Cursor[Any], dataset: Dataset, run_id: UUID) -> dict[str, 
         raise ReplayRefused(f"run {run_id} is of dataset {run['dataset']}, not of {dataset.name}")
     if run["target"] != f"{dataset.schema_name}.{dataset.table_name}":
         raise ReplayRefused(
-            f"run {run_id} loaded into {run['target']}, and {dataset.name} loads into {dataset.target} by now: ingest the"
-            " files again"
+            f"run {run_id} loaded into {run['target']}, and {dataset.name} loads into {dataset.target} by now: ingest"
+            " the files again"
         )
     if run["status"] != "done":
         raise ReplayRefused(
@@ -312,7 +312,8 @@ def _header(base: dict[str, Any], dataset: Dataset, storage: Storage, reading: U
     if form is not None and form.header is not None and dataset.csv.header:
         raw = form.header.encode(form.encoding)
         return read_header(raw, dataset, dialect_of(dataset), f"{base['file']} (its header as it was)")
-    if form is not None and list(form.columns) == list(dataset.columns) or _is_same(base, dataset):
+    same = form is not None and list(form.columns) == list(dataset.columns)
+    if same or _is_same(base, dataset):
         return Header(plan["fields"], tuple(plan["positions"]), tuple(plan.get("ignored", ())))
     if not dataset.csv.header and plan["fields"] == len(dataset.columns):
         return Header(len(dataset.columns), tuple(range(len(dataset.columns))))

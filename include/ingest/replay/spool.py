@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import NamedTemporaryFile, TemporaryFile
 from typing import IO, NamedTuple
 from uuid import UUID
 
@@ -91,7 +91,9 @@ def spooled(records: Iterable[Record], name: str, *, edited_first: bool) -> Iter
         parts = [edited, as_is] if edited_first else [as_is, edited]
         with NamedTemporaryFile(prefix="millrace-replay-") as out:
             out.write(FIRST_LINE)
-            chunks, places, line = [], [], 2
+            chunks: list[Chunk] = []
+            places: list[Places] = []
+            line = 2
             for part in parts:
                 if len(part.columns[0]):
                     start = out.tell()
@@ -111,7 +113,7 @@ class _Part:
     def __init__(self) -> None:
         self.columns = tuple(array("q") for _ in Places._fields)
         self.size, self.text_lines = 0, 0
-        self._out: IO[bytes] = NamedTemporaryFile(prefix="millrace-replay-")
+        self._out: IO[bytes] = TemporaryFile(prefix="millrace-replay-")  # noqa: SIM115  # closed by __exit__
 
     def __enter__(self) -> _Part:
         return self
