@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import logging
 from collections.abc import Iterable
 from typing import Any
@@ -56,6 +57,14 @@ class Files:
             return None
         end = int(block.starts[1]) if len(block.starts) > 1 else len(block.data)
         return without_line_end(bytes(block.data[:end]), self._dialect.escape)
+
+    def head(self, path: str) -> bytes:
+        """What stands before the first record; empty: nothing, or the file is another one by now."""
+        file = self._files[path]
+        if not (file.data_offset and self._is_same(file)):
+            return b""
+        with self._storage.text(path, file.mark, self._reading, Limit(file.size)).open() as opened:
+            return opened.read(0, file.data_offset).removeprefix(codecs.BOM_UTF8)
 
     def close(self) -> None:
         """Remove what was unpacked."""

@@ -22,6 +22,7 @@ from psycopg.types.json import Jsonb
 from include.ingest import ledger
 from include.ingest.cast.clean_hook import code_of, load_hook
 from include.ingest.cast.rows import FILE_SHIFT, Header, Losers, read_header
+from include.ingest.csv.grammar import Dialect
 from include.ingest.csv.text_form import TextForm, form_of
 from include.ingest.dataset.definition import Dataset, RejectLimit, fingerprint
 from include.ingest.errors import IngestError, RejectLimitExceeded, ReplayRefused
@@ -32,7 +33,7 @@ from include.ingest.merge import merge_here
 from include.ingest.plan import Plan, Replay, dialect_of, reader_for, text_form_of
 from include.ingest.replay.kept import Files, kept_bytes
 from include.ingest.replay.spool import Record, Spool, spooled
-from include.ingest.source import files_of
+from include.ingest.source import File, files_of
 from include.ingest.source.storage import LOCAL, Storage
 from include.ingest.table import staging
 from include.ingest.table import target as targets
@@ -122,7 +123,7 @@ class _Replay:
         """The chosen rows that are open, in the order of the files, with their bytes. Nobody else can change them."""
         files = files_of(base["plan"])
         then = form_of(base["plan"]) or text_form_of(self.dataset, b"")
-        # A file is read with the dialect of today: what the dataset says of it may have been what was wrong.
+        # Where records end was found with the dialect of then; what they hold is read with that of now.
         source = Files(self.storage, files, self.new, then.dialect)
         numbers = {file.path: number for number, file in enumerate(files)}
         try:
@@ -309,8 +310,10 @@ def _base_run(cursor: Cursor[Any], dataset: Dataset, run_id: UUID) -> dict[str, 
 def _header(base: dict[str, Any], dataset: Dataset, storage: Storage, reading: UUID) -> Header:
     """Where the columns of the dataset, as it is now, stand in the records. Raises HeaderMismatch or ReplayRefused."""
     plan, form = base["plan"], form_of(base["plan"])
-    if form is not None and form.header is not None and dataset.csv.header:
-        raw = form.header.encode(form.encoding)
+    raw = form.header.encode(form.encoding) if form is not None and form.header is not None else b""
+    if form is None:  # planned by a version that kept no header
+        raw = _head_of(files_of(plan), storage, reading, dialect_of(dataset))
+    if raw and dataset.csv.header:
         return read_header(raw, dataset, dialect_of(dataset), f"{base['file']} (its header as it was)")
     same = form is not None and list(form.columns) == list(dataset.columns)
     if same or _is_same(base, dataset):
@@ -318,9 +321,18 @@ def _header(base: dict[str, Any], dataset: Dataset, storage: Storage, reading: U
     if not dataset.csv.header and plan["fields"] == len(dataset.columns):
         return Header(len(dataset.columns), tuple(range(len(dataset.columns))))
     raise ReplayRefused(
-        f"the columns of {dataset.name} were changed since run {base['run_id']}, and the ledger has no header of its"
-        " files: ingest them again"
+        f"{dataset.name} was changed since run {base['run_id']}, and neither the ledger nor the file, which is gone or"
+        " was changed, has the header of these records: ingest the files again"
     )
+
+
+def _head_of(files: Sequence[File], storage: Storage, reading: UUID, dialect: Dialect) -> bytes:
+    """The header record of the first file, empty where it is not the file that was read."""
+    source = Files(storage, files, reading, dialect)
+    try:
+        return source.head(files[0].path)
+    finally:
+        source.close()
 
 
 def _is_same(base: dict[str, Any], dataset: Dataset) -> bool:

@@ -75,7 +75,7 @@ def all_of_it(found: tuple[Any, ...]) -> bool:
     """Whether the replay is done, once."""
     table, states, runs, again, staged = found
     whole = table[0] == 1_000 + ROWS - STILL_BAD - 100 and states == [("replayed", False, ROWS)] and staged == []
-    return whole and runs == DONE and again == (STILL_BAD,) * 3
+    return bool(whole and runs == DONE and again == (STILL_BAD,) * 3)
 
 
 def test_killed_at_any_moment(warehouse: Warehouse, dsn: str, first: Account, relaxed: Path) -> None:
