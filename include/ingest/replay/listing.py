@@ -59,7 +59,8 @@ class RuleCount:
     dismissed: int
 
 
-# A lateral part takes the first rows of one run in one state, so nothing is sorted but what may be shown.
+# A lateral part takes the first rows of one run in one state, so nothing is sorted but what may be shown. Its order is
+# that of two indexes (migration 13), which are on `id + 0`.
 _PAGE: LiteralString = """
 SELECT r.dataset, r.version, j.*
 FROM millrace.ingest_run AS r
@@ -67,8 +68,8 @@ CROSS JOIN unnest(%(states)s::text[]) AS s (state)
 CROSS JOIN LATERAL (
     SELECT * FROM millrace.rejected_row AS j
     WHERE j.run_id = r.run_id AND j.state = s.state AND {rule}
-        AND j.id > CASE WHEN r.run_id = %(last_run)s THEN %(after)s ELSE 0 END
-    ORDER BY j.id LIMIT %(limit)s
+        AND j.id + 0 > CASE WHEN r.run_id = %(last_run)s THEN %(after)s ELSE 0 END
+    ORDER BY j.id + 0 LIMIT %(limit)s
 ) AS j
 WHERE {runs} AND coalesce(r.rejected > 0, true)
     AND (%(last_start)s::timestamptz IS NULL OR (r.started_at, r.run_id) <= (%(last_start)s, %(last_run)s::uuid))
