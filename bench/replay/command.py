@@ -136,7 +136,7 @@ def figures_of_replay(found: Found | None) -> list[Figure]:
     """The promise."""
     rows, corrected = (found["rows"], found["corrected"]) if found else (36_000_000, 10_000)
     name = f"replay of {corrected:,} corrected rows into {rows:,}, s"
-    return [Figure(name, rounded(found and found["replay, s"], 3), 10.0, 3.0, unit="s", full_size=True)]
+    return [Figure(name, rounded(found["replay, s"] if found else None, 3), 10.0, 3.0, unit="s", full_size=True)]
 
 
 def measure_pages(bench: harness.Bench) -> Found:
