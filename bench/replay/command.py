@@ -30,7 +30,7 @@ from include.ingest.plan import Order
 from include.ingest.replay.corrections import correct
 from include.ingest.replay.download import as_csv
 from include.ingest.replay.listing import RejectedRow, count_by_rule, rejected
-from include.ingest.replay.replay import replay
+from include.ingest.replay.replay_run import replay
 from include.ingest.run import run
 from samples.orders import Shape, write
 from stack import databases

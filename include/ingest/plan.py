@@ -20,9 +20,8 @@ from include.ingest import ledger
 from include.ingest.cast.clean_hook import code_of, load_hook
 from include.ingest.cast.rows import Reader
 from include.ingest.csv.grammar import Dialect
-from include.ingest.csv.kept_record import keep
 from include.ingest.csv.records import Chunk
-from include.ingest.csv.text_form import TextForm, form_of
+from include.ingest.csv.text_form import TextForm, form_for, form_of
 from include.ingest.dataset.definition import Dataset, fingerprint
 from include.ingest.errors import SourceChanged, SourceMissing
 from include.ingest.files import find_files
@@ -130,7 +129,7 @@ def _plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Pla
     found = find_files(order.storage, path, order.run_id, dataset, dialect_of(dataset), seed)
     idle = Plan(
         order.run_id, dataset.name, path, found.size, found.files, *found.header, "merge", (), True,
-        storage=order.storage, text_form=text_form_of(dataset, found.head),
+        storage=order.storage, text_form=form_for(dataset, found.head),
     )  # fmt: skip
     values = {
         **_first_values(dataset, order),
@@ -242,14 +241,6 @@ def dialect_of(dataset: Dataset) -> Dialect:
     return Dialect(
         csv.delimiter.encode(), csv.quote.encode() if csv.quote else None, escape.encode() if escape else None
     )
-
-
-def text_form_of(dataset: Dataset, head: bytes) -> TextForm:
-    """How the dataset's files are written; `head` is their header record, empty where they have none."""
-    csv, kept = dataset.csv, keep(head, dataset.csv.encoding, dialect_of(dataset).escape)
-    header = kept.raw if head and kept.whole and kept.record is None else None
-    escape = None if csv.escape in (None, csv.quote) else csv.escape
-    return TextForm(csv.encoding, csv.delimiter, csv.quote, escape, header, tuple(dataset.columns))
 
 
 def reader_for(dataset: Dataset, plan: Plan) -> Reader:

@@ -154,7 +154,7 @@ def _pools(command: str) -> None:
 RULES = (
     Rule(r"git clone ", "the stack of the tests is a copy of this clone", _is_here),
     Rule(r"\./run (demo|down)", "tests/stack/test_demo.py and test_run.py run them", _stack),
-    Rule(r"\./run ingest (rejected|replay) ", "takes ids of rows; tests/ingest/replay/test_command.py has some", _ingest),
+    Rule(r"\./run ingest (rejected|replay) ", "takes ids; tests/ingest/replay/test_command.py has some", _ingest),
     Rule(r"sudo \./run cluster ", "takes root and minutes; tests/stack/test_cluster.py runs one", _stack),
     Rule(r"(sudo )?\./run bench ", "takes an hour", _bench),
     Rule(r"\./run fuzz", "takes minutes; tests/fuzz runs a bounded part", _fuzz),

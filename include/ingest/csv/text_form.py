@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from include.ingest.csv.grammar import Dialect
+from include.ingest.csv.kept_record import keep
+
+if TYPE_CHECKING:
+    from include.ingest.csv.grammar import Dialect
+    from include.ingest.dataset.definition import Dataset
 
 
 class TextForm(NamedTuple):
@@ -20,8 +24,19 @@ class TextForm(NamedTuple):
     @property
     def dialect(self) -> Dialect:
         """The dialect in the scanner's terms."""
+        from include.ingest.csv.grammar import Dialect  # compiled, for who reads files; pages only show records
+
         quote, escape = (mark.encode() if mark else None for mark in (self.quote, self.escape))
         return Dialect(self.delimiter.encode(), quote, escape)
+
+
+def form_for(dataset: Dataset, head: bytes = b"") -> TextForm:
+    """How the dataset's files are written by now; `head` is their header record, empty where it is of no use."""
+    csv = dataset.csv
+    escape = None if csv.escape in (None, csv.quote) else csv.escape
+    kept = keep(head, csv.encoding, escape.encode() if escape else None)
+    header = kept.raw if head and kept.whole and kept.record is None else None
+    return TextForm(csv.encoding, csv.delimiter, csv.quote, escape, header, tuple(dataset.columns))
 
 
 def form_of(plan: dict[str, Any]) -> TextForm | None:

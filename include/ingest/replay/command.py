@@ -23,7 +23,7 @@ from include.ingest.errors import DatasetError, IngestError, RejectLimitExceeded
 from include.ingest.replay.corrections import correct, dismiss, reopen
 from include.ingest.replay.download import as_csv
 from include.ingest.replay.listing import STATES, RejectedRow, count_by_rule, rejected
-from include.ingest.replay.replay import replay
+from include.ingest.replay.replay_run import replay
 from include.ingest.source.storage import Storage, scratch_of
 from include.warehouse import migrate
 

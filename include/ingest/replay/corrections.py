@@ -13,12 +13,11 @@ from psycopg import Connection, Cursor
 from psycopg.rows import class_row, dict_row
 
 from include.ingest.csv.kept_record import bytes_of, readable
-from include.ingest.csv.text_form import TextForm, form_of
+from include.ingest.csv.text_form import TextForm, form_for, form_of
 from include.ingest.dataset.definition import Dataset
 from include.ingest.errors import CorrectionRefused
-from include.ingest.plan import text_form_of
 from include.ingest.replay.fields import joined, split
-from include.ingest.replay.kept import Files, kept_bytes
+from include.ingest.replay.kept import kept_bytes
 from include.ingest.source import files_of
 from include.ingest.source.storage import LOCAL, Storage
 
@@ -52,9 +51,11 @@ def correct(
     """
     with connection.transaction(), connection.cursor() as cursor:
         row = _locked(cursor, rejected_id)
+        if row["dataset"] != dataset.name:
+            raise CorrectionRefused(f"rejected row {rejected_id} is of dataset {row['dataset']}, not of {dataset.name}")
         if row["state"] != "open":
             raise CorrectionRefused(f"rejected row {rejected_id} is {row['state']}: only an open one can be corrected")
-        form = text_form_of(dataset, b"")
+        form = form_for(dataset)
         if row["corrected_record"] is not None:
             before = bytes(row["corrected_record"])
         else:
@@ -118,7 +119,7 @@ def _locked(cursor: Cursor[Any], rejected_id: int) -> dict[str, Any]:
     row = (
         cursor.connection.cursor(row_factory=dict_row)
         .execute(
-            "SELECT j.*, r.plan FROM millrace.rejected_row j JOIN millrace.ingest_run r USING (run_id)"
+            "SELECT j.*, r.plan, r.dataset FROM millrace.rejected_row j JOIN millrace.ingest_run r USING (run_id)"
             " WHERE j.id = %s FOR UPDATE OF j",
             [rejected_id],
         )
@@ -135,6 +136,8 @@ def _original(row: dict[str, Any], form: TextForm, storage: Storage) -> bytes | 
     record = kept_bytes(row, then.encoding)
     if record is not None:
         return record
+    from include.ingest.replay.files import Files  # with the compiled scanner, which pages seldom need
+
     files = Files(storage, files_of(row["plan"]), uuid4(), then.dialect)
     try:
         return files.record(row["file"], row["byte_offset"], row["line_number"])
@@ -165,8 +168,10 @@ def _edited(text: str, form: TextForm, row: dict[str, Any], fields: Mapping[str,
     """The record with some fields replaced, the others with the values that they had."""
     if not fields:
         raise CorrectionRefused("give the columns to change, or the whole record")
-    cut, positions = split(text, form), row["plan"]["positions"]
-    columns = (form_of(row["plan"]) or form).columns
+    then = form_of(row["plan"])
+    if then is None:
+        raise CorrectionRefused("the run is of a version that did not keep which field is which: give the whole record")
+    cut, positions, columns = split(text, form), row["plan"]["positions"], then.columns
     places = dict(zip(columns, positions, strict=False))
     unknown = [name for name in fields if name not in places]
     if unknown:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, LiteralString
+from typing import TYPE_CHECKING, Any, LiteralString
 from uuid import UUID
 
 from psycopg import Connection
 from psycopg.rows import dict_row
 
-from include.ingest.csv.text_form import TextForm, form_of
-from include.ingest.dataset.definition import Dataset
-from include.ingest.plan import text_form_of
+from include.ingest.csv.text_form import TextForm, form_for, form_of
 from include.ingest.replay.fields import joined
 from include.ingest.replay.kept import kept_bytes
+
+if TYPE_CHECKING:
+    from include.ingest.dataset.definition import Dataset
 
 FETCH_ROWS = 2_000  # a part of the download
 EXTRA = (
@@ -35,7 +36,7 @@ def as_csv(
     Each record stands behind the columns of EXTRA byte for byte, a corrected one as it is now. The header is that of
     the newest run. Of a record that is not kept whole there is the beginning. Only the first part may raise.
     """
-    form = text_form_of(dataset, b"")
+    form = form_for(dataset)
     conditions: LiteralString = ""
     for condition, value in (
         (" AND j.run_id = %(run_id)s", run_id), (" AND j.rule = %(rule)s", rule), (" AND j.state = %(state)s", state),

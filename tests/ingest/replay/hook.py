@@ -9,3 +9,8 @@ def clean(frame: pd.DataFrame) -> pd.DataFrame:
     """Labels in capitals."""
     frame["label"] = frame["label"].str.upper()
     return frame
+
+
+def broken(frame: pd.DataFrame) -> pd.DataFrame:
+    """No frame at all."""
+    raise ValueError(f"{len(frame)} rows")

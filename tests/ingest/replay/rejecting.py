@@ -11,7 +11,7 @@ from include.ingest.dataset.definition import Dataset
 from include.ingest.ledger import Account
 from include.ingest.replay.corrections import correct
 from include.ingest.replay.listing import RejectedRow, rejected
-from include.ingest.replay.replay import replay
+from include.ingest.replay.replay_run import replay
 
 WHO = "eve"
 

@@ -10,7 +10,7 @@ import psycopg
 
 from include.ingest.dataset_file import load_dataset
 from include.ingest.plan import Order
-from include.ingest.replay.replay import replay
+from include.ingest.replay.replay_run import replay
 from include.ingest.run import run
 
 

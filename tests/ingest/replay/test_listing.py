@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +20,7 @@ from include.ingest.ledger import Account
 from include.ingest.replay.corrections import correct, dismiss
 from include.ingest.replay.download import EXTRA, as_csv
 from include.ingest.replay.listing import RejectedRow, RuleCount, count_by_rule, one, rejected
-from include.ingest.replay.replay import replay
+from include.ingest.replay.replay_run import replay
 from include.warehouse import roles
 from stack.postgres import PostgresServer
 from tests.ingest.loading import DAY, HEADER, ITEMS, ingest, make_dataset
@@ -104,7 +106,10 @@ def test_a_page_reads_no_more_than_it_shows(warehouse: Warehouse, runs: list[Acc
         [runs[2].run_id],
     )
     warehouse.execute("ANALYZE millrace.rejected_row")
-    for chosen in ({}, {"rule": "many"}, {"rule": "min"}, {"state": "dismissed"}, {"dataset": "others"}):
+    choices: list[dict[str, Any]] = [
+        {}, {"rule": "many"}, {"rule": "min"}, {"state": "dismissed"}, {"dataset": "others"},
+    ]  # fmt: skip
+    for chosen in choices:
         warehouse.execute("SELECT pg_stat_force_next_flush()")
         before = _read(warehouse)
         rejected(warehouse, **chosen)
@@ -173,3 +178,13 @@ def test_pages_may_read_and_not_write(postgres: PostgresServer, warehouse: Wareh
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 act()
     assert {one.state for one in rejects(warehouse, first)} == {"open"}
+
+
+def test_what_a_page_imports_is_light() -> None:
+    """The server of pages has no use for the compiled scanner, nor for Arrow."""
+    code = (
+        "import sys\nimport include.ingest.replay.listing, include.ingest.replay.download\n"
+        "sys.exit(' '.join({'numba', 'llvmlite', 'pyarrow', 'pandas', 'numpy'} & sys.modules.keys()) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

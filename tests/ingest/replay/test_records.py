@@ -20,7 +20,7 @@ from include.ingest.errors import CorrectionRefused, ReplayRefused
 from include.ingest.plan import Order
 from include.ingest.replay.corrections import correct
 from include.ingest.replay.fields import joined, split
-from include.ingest.replay.replay import replay
+from include.ingest.replay.replay_run import replay
 from include.ingest.run import run
 from tests.ingest.loading import DAY, ITEMS, counts, ingest, make_dataset, rows
 from tests.ingest.replay.rejecting import WHO, rejects, replayed
@@ -88,6 +88,8 @@ def test_a_correction_is_a_record_of_the_encoding(warehouse: Warehouse, tmp_path
     assert "has no column weight; it has id, label, price" in refused(odd.id, fields={"weight": "1"})
     assert "2 fields instead of 3" in refused(short.id, fields={"price": "1"})
     assert "give the columns to change" in refused(odd.id)
+    with pytest.raises(CorrectionRefused, match="is of dataset items, not of others"):
+        correct(warehouse, dataset.model_copy(update={"name": "others"}), odd.id, who=WHO, raw="1,a,1")
     assert "there is no rejected row 999" in refused(999, raw="1,a,1")
     assert correct(warehouse, dataset, odd.id, who=WHO, fields={"price": "3", "label": "ä, ß"}) == '1,"ä, ß",3'
     assert correct(warehouse, dataset, short.id, who=WHO, raw='2,"two\nlines",4') == '2,"two\nlines",4'
@@ -150,6 +152,8 @@ def test_rows_of_before_are_read_as_far_as_they_are_certain(warehouse: Warehouse
     warehouse.execute("UPDATE millrace.rejected_row SET whole = NULL")
     warehouse.execute("UPDATE millrace.ingest_run SET plan = plan - 'text_form'")
     assert [(row.whole, row.marks, row.fields) for row in rejects(warehouse, first)] == [(False, (), ())] * 3
+    with pytest.raises(CorrectionRefused, match="did not keep which field is which"):
+        correct(warehouse, dataset, rejects(warehouse, first)[0].id, who=WHO, fields={"price": "1"})
     assert counts(replayed(warehouse, dataset, first)) == {"read": 3, "inserted": 3}
     second = run(warehouse, make_dataset(tmp_path), Order(uuid4(), file, DAY, force=True))
     warehouse.execute("UPDATE millrace.ingest_run SET plan = plan - 'text_form'")

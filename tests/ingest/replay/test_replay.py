@@ -12,10 +12,10 @@ import psycopg
 import pytest
 
 from include.ingest.dataset.definition import RejectLimit
-from include.ingest.errors import IngestError, RejectLimitExceeded, ReplayRefused
+from include.ingest.errors import HookError, IngestError, RejectLimitExceeded, ReplayRefused, TargetRefused
 from include.ingest.plan import Order
 from include.ingest.replay.corrections import changes, correct, dismiss, reopen
-from include.ingest.replay.replay import replay
+from include.ingest.replay.replay_run import replay
 from include.ingest.run import run
 from tests.ingest.loading import DAY, HEADER, ITEMS, counts, ingest, make_dataset, rows, staging_tables
 from tests.ingest.replay.rejecting import WHO, rejects, replayed, states
@@ -284,9 +284,25 @@ def test_a_clean_hook_and_the_servers_own_limits(warehouse: Warehouse, tmp_path:
     (again,) = rejects(warehouse, done)
     assert (again.line_number, again.rule, again.edited) == (3, "size", True)
     hooked = dataset.model_copy(update={"clean": "tests.ingest.replay.hook:clean"})
+    broken = dataset.model_copy(update={"clean": "tests.ingest.replay.hook:broken"})
+    with pytest.raises(HookError, match=r"raised ValueError .* 1 rows \(lines are counted among the replayed\)"):
+        replayed(warehouse, broken, done, {3: {"label": "dirty"}})
     cleaned = replayed(warehouse, hooked, done, {3: {"label": "dirty"}})
     assert counts(cleaned) == {"read": 1, "inserted": 1}
     assert rows(warehouse, "id, label") == [(1, "a"), (2, "DIRTY"), (3, "c")]
+
+
+def test_a_constraint_of_the_table_refuses_all_of_it(warehouse: Warehouse, tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path)
+    first = ingest(warehouse, dataset, HEADER + "1,a,1\n2,b,x\n3,c,x\n", tmp_path)
+    warehouse.execute("ALTER TABLE items ADD CHECK (price <> 13)")
+    with pytest.raises(
+        TargetRefused, match=r"target public.items refused a row of .*\(replay\): .*Nothing was changed"
+    ):
+        replayed(warehouse, dataset, first, {3: {"price": "2"}, 4: {"price": "13"}})
+    assert set(states(warehouse, first).values()) == {"open"}
+    assert rows(warehouse, "id") == [(1,)]
+    assert staging_tables(warehouse) == []
 
 
 Records = list[tuple[int, int | None]]  # key and price; a negative one breaks the rule that is relaxed later, None any

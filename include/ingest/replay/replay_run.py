@@ -23,15 +23,16 @@ from include.ingest import ledger
 from include.ingest.cast.clean_hook import code_of, load_hook
 from include.ingest.cast.rows import FILE_SHIFT, Header, Losers, read_header
 from include.ingest.csv.grammar import Dialect
-from include.ingest.csv.text_form import TextForm, form_of
+from include.ingest.csv.text_form import TextForm, form_for, form_of
 from include.ingest.dataset.definition import Dataset, RejectLimit, fingerprint
-from include.ingest.errors import IngestError, RejectLimitExceeded, ReplayRefused
+from include.ingest.errors import HookError, IngestError, RejectLimitExceeded, ReplayRefused
 from include.ingest.keys.duplicates import read_keys
 from include.ingest.ledger import Account
 from include.ingest.load import load_chunk
 from include.ingest.merge import merge_here
-from include.ingest.plan import Plan, Replay, dialect_of, reader_for, text_form_of
-from include.ingest.replay.kept import Files, kept_bytes
+from include.ingest.plan import Plan, Replay, dialect_of, reader_for
+from include.ingest.replay.files import Files
+from include.ingest.replay.kept import kept_bytes
 from include.ingest.replay.spool import Record, Spool, spooled
 from include.ingest.source import File, files_of
 from include.ingest.source.storage import LOCAL, Storage
@@ -83,6 +84,8 @@ def replay(
             except REFUSALS:
                 if probed:
                     raise
+            except HookError as error:
+                raise HookError(f"replay of run {run_id}: {error} (lines are counted among the replayed)") from error
     except Exception as error:
         with suppress(OperationalError):
             _note_failure(connection, dataset, run_id, new, who, str(error) or type(error).__name__)
@@ -122,7 +125,7 @@ class _Replay:
     def _records(self, base: dict[str, Any]) -> Iterator[Record]:
         """The chosen rows that are open, in the order of the files, with their bytes. Nobody else can change them."""
         files = files_of(base["plan"])
-        then = form_of(base["plan"]) or text_form_of(self.dataset, b"")
+        then = form_of(base["plan"]) or form_for(self.dataset)
         # Where records end was found with the dialect of then; what they hold is read with that of now.
         source = Files(self.storage, files, self.new, then.dialect)
         numbers = {file.path: number for number, file in enumerate(files)}
@@ -185,7 +188,7 @@ class _Replay:
         """The run's row in the ledger. Its plan names the files that the records came from."""
         kept = {**base["plan"], "chunks": [], "run_id": str(self.new), "base": None}
         if plan is not None:
-            now = text_form_of(self.dataset, b"")._replace(header=(form_of(base["plan"]) or _NO_FORM).header)
+            now = form_for(self.dataset)._replace(header=(form_of(base["plan"]) or _NO_FORM).header)
             places = {"fields": plan.fields, "positions": plan.positions, "ignored": plan.ignored}
             kept |= places | {"text_form": now, "replay": plan.replay}
         target = targets.describe(self.cursor, self.dataset)
