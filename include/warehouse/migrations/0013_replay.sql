@@ -17,15 +17,15 @@ ADD COLUMN record bytea,
 ADD COLUMN whole boolean,
 ADD COLUMN corrected text,
 ADD COLUMN corrected_record bytea,
-ADD COLUMN edited boolean NOT NULL DEFAULT false,
+ADD COLUMN edited boolean NOT NULL DEFAULT FALSE,
 ADD COLUMN replay_run uuid,
 ADD COLUMN earlier bigint,
 ADD CHECK ((corrected IS NULL) = (corrected_record IS NULL)),
 ADD CHECK ((state = 'replayed') = (replay_run IS NOT NULL));
 
 CREATE UNIQUE INDEX rejected_row_by_id ON millrace.rejected_row (id);
--- A page of any choice of run, rule and state is the first entries of some ranges of these two. Of id + 0, as the planner
--- would take the index on id alone for an order by id, and pass over all rows of other runs.
+-- A page of any choice of run, rule and state is the first entries of some ranges of these two. They are of id + 0: for
+-- an order by id alone the planner would take the index above, and pass over all rows of other runs.
 CREATE INDEX rejected_row_by_state ON millrace.rejected_row (run_id, state, (id + 0));
 CREATE INDEX rejected_row_by_rule ON millrace.rejected_row (run_id, rule, state, (id + 0));
 
