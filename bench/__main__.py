@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("ingest", "images", "memory", "scale", "share")
+NAMES = ("ingest", "images", "memory", "scale", "share", "replay")
 
 
 def main(arguments: list[str]) -> int:

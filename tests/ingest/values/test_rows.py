@@ -44,7 +44,7 @@ def parse(
     reader = Reader(dataset, dialect, len(dataset.columns), tuple(range(len(dataset.columns))))
     good: list[tuple[int, tuple[Any, ...]]] = []
     bad: list[Reject] = []
-    for chunk in scan_file(LocalFile(file), dialect, header=dataset.csv.header, chunk_bytes=chunk_bytes).chunks:
+    for chunk in scan_file(LocalFile(file), dialect, header=bool(dataset.csv.header), chunk_bytes=chunk_bytes).chunks:
         for block in read_blocks(LocalFile(file), dialect, chunk, block_bytes=block_bytes):
             found = read_rows(block, reader)
             good += zip(found.lines.tolist(), (tuple(row.values()) for row in found.table.to_pylist()), strict=True)
