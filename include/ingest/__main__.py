@@ -9,7 +9,7 @@ import argparse
 import sys
 from typing import Protocol
 
-from include.ingest.commands import check, preview, run
+from include.ingest.commands import check, preview, rejected, replay, run
 from include.ingest.commands.options import Subparsers
 from include.ingest.infer import command as init
 
@@ -25,7 +25,14 @@ class Command(Protocol):
 
 
 # In the order in which --help shows them.
-COMMANDS: dict[str, Command] = {"init": init, "check": check, "preview": preview, "run": run}
+COMMANDS: dict[str, Command] = {
+    "init": init,
+    "check": check,
+    "preview": preview,
+    "run": run,
+    "rejected": rejected,
+    "replay": replay,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -87,3 +87,11 @@ class ScratchFull(IngestError):
     """The scratch folder has no room for the unpacked file."""
 
     retryable = True
+
+
+class ReplayRefused(IngestError):
+    """Rejected rows can't be replayed: their run, their table or their bytes are not there. Nothing was changed."""
+
+
+class CorrectionRefused(IngestError):
+    """A correction of a rejected row is no record, or the row is not open any more. Nothing was changed."""

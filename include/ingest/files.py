@@ -13,7 +13,7 @@ import xxhash
 
 from include.ingest.cast.header import Header, HeaderPlace, header_names, match_header
 from include.ingest.csv.grammar import Dialect
-from include.ingest.csv.names import LOOK_BYTES
+from include.ingest.csv.names import LOOK_BYTES, one_record
 from include.ingest.csv.preamble import Start, find_header, start_of
 from include.ingest.csv.records import Chunk
 from include.ingest.csv.scan import Layout, scan_file, step_for
@@ -36,6 +36,7 @@ class Found(NamedTuple):
     chunks: tuple[Chunk, ...]
     header: Header
     digest: str
+    head: bytes = b""  # the header of the first file, as one record; empty: it has none
 
     @property
     def size(self) -> int:
@@ -64,7 +65,25 @@ def find_files(storage: Storage, path: str, run_id: UUID, dataset: Dataset, dial
         files.append(File(name, mark, layout.digest, offset, layout.size, first.offset, first.first_line, layout.end))
         offset += layout.size
     header, digest = _one_header(dataset, files, layouts, headers), _digest(files, seed)
-    return Found(tuple(files), _chunks(files, layouts, step), header, digest)
+    head = _head(texts[0], layouts[0], dialect, dataset.csv.encoding)
+    return Found(tuple(files), _chunks(files, layouts, step), header, digest, head)
+
+
+def _head(text: Source, layout: Layout, dialect: Dialect, encoding: str) -> bytes:
+    """The header as it stands there; one of several records as the one record that names the same fields."""
+    raws = _header_records(text, layout)
+    if len(raws) <= 1:
+        return b"".join(raws)
+    try:
+        b"".join(raws).decode(encoding)
+    except UnicodeDecodeError:  # then the names are not quite those of the file
+        return b""
+    return one_record(header_names(raws, dialect, encoding), dialect, encoding)
+
+
+def _header_records(text: Source, layout: Layout) -> list[bytes]:
+    with text.open() as opened:
+        return [opened.read(record.offset, record.length) for record in layout.header]
 
 
 def _size(text: Source) -> int:
@@ -127,9 +146,9 @@ def _header(dataset: Dataset, dialect: Dialect, text: Source, layout: Layout) ->
             f"{text}:{line}: the file holds {len(layout.header)} records, and the header alone has {csv.header_lines}"
             " (`csv.header_lines`). Deliver it whole, or correct `csv.header_lines`"
         )
+    names = header_names(_header_records(text, layout), dialect, csv.encoding)
     with text.open() as opened:
-        raws = [opened.read(record.offset, record.length) for record in layout.header]
-        return match_header(header_names(raws, dialect, csv.encoding), dataset, dialect, _place(text, opened, line))
+        return match_header(names, dataset, dialect, _place(text, opened, line))
 
 
 def _one_header(

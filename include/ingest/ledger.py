@@ -341,7 +341,7 @@ def save_rejects(cursor: Cursor, run_id: UUID, source: Source, chunk: int, rejec
     """Copy rejected rows into `millrace.rejected_row`, each with its file and the place in it."""
     with cursor.copy(
         "COPY millrace.rejected_row (run_id, file, line_number, byte_offset, column_name, value, rule, reason, raw,"
-        " chunk) FROM STDIN"
+        " record, whole, chunk) FROM STDIN"
     ) as copy:
         for reject in rejects:
             file, offset = source.where(reject.byte_offset)

@@ -199,7 +199,7 @@ class _Loader:
         rows = read_rows(block, self._reader, self._losers)
         self._odd = []
         if self._probe:
-            rows = without(rows, block, self._probe.refused(rows.table))
+            rows = without(rows, block, self._probe.refused(rows.table), self._reader)
         self._loaded.read += rows.read
         self._loaded.rejected += len(rows.rejects)
         self._loaded.superseded += rows.superseded

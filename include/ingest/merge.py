@@ -27,10 +27,10 @@ from include.ingest.keys.confirmed_keys import (
     thin_out,
 )
 from include.ingest.keys.known_records import can_be_base
-from include.ingest.keys.newer_files import withdraw_confirmed
+from include.ingest.keys.newer_files import withdraw_confirmed, withdraw_ties
 from include.ingest.ledger import Account
 from include.ingest.load import load_chunk, rejected_rows_hint, unstaged, why_rejected
-from include.ingest.plan import Plan, check_unchanged, reader_for
+from include.ingest.plan import Plan, Replay, check_unchanged, reader_for
 from include.ingest.table import comparison, promotion, staging
 from include.ingest.table import target as targets
 from include.ingest.table.key_gap import find_gap
@@ -88,6 +88,18 @@ def merge(connection: psycopg.Connection, dataset: Dataset, plan: Plan) -> Accou
     plan.storage.forget(plan.run_id)
     with connection.cursor() as cursor:
         return ledger.account(cursor, plan.run_id)
+
+
+def merge_here(cursor: Cursor, dataset: Dataset, plan: Plan) -> None:
+    """Merge a loaded run in the caller's transaction, which is then all of it: nothing of it stands if that fails.
+
+    Raises as `merge` does. Nothing is loaded again.
+    """
+    dataset = plan.shape(dataset)
+    try:
+        _merge(cursor, dataset, plan)
+    except (psycopg.errors.IntegrityError, psycopg.errors.RaiseException) as error:
+        raise _refused(dataset, plan, error) from error
 
 
 class _Touched(Exception):
@@ -241,8 +253,11 @@ def _apply_rows(cursor: Cursor, dataset: Dataset, plan: Plan, staged: int, known
     _run(cursor, sql.SQL("ANALYZE {}").format(statements.changes))
     if newest is not None and newest > version and targets.SOURCE_VERSION in targets.system_columns(dataset):
         withdraw_confirmed(cursor, dataset, plan.run_id, plan.path, target.oid, version)
+    if plan.replay and targets.SOURCE_VERSION in targets.system_columns(dataset):
+        withdraw_ties(cursor, dataset, plan.run_id, target.oid, version)
     kinds: dict[str, int] = dict(cursor.execute(statements.count_changes()).fetchall())
-    absent = _check_absent(cursor, dataset, plan, statements) if dataset.mode == "replace" else 0
+    whole = dataset.mode == "replace" and not plan.replay  # else the file may hold what the run does not
+    absent = _check_absent(cursor, dataset, plan, statements) if whole else 0
     applied = Applied(
         inserted=_run(cursor, statements.insert_surely_new()) + _run(cursor, statements.insert_new()),
         updated=_update(cursor, statements),
@@ -321,6 +336,8 @@ class _Statements:
 
     def __init__(self, dataset: Dataset, plan: Plan) -> None:
         self.dataset = dataset
+        self.replay = plan.replay
+        self.asis = staging.asis_table(plan.run_id)
         self.rows = staging.rows_table(plan.run_id)
         self.rejected = staging.rejected_table(plan.run_id)
         self.changes = staging.change_table(plan.run_id)
@@ -370,9 +387,28 @@ class _Statements:
             target=self.target,
             same_key=self.same_key,
             surely_new=self.surely_new,
-            stale=comparison.stale(self.dataset, self.system.get(targets.SOURCE_VERSION, sql.SQL("NULL"))),
+            stale=self._stale(),
             differs=comparison.differs(self.dataset),
         )
+
+    def _stale(self) -> sql.Composable:
+        older = comparison.stale(self.dataset, self.system.get(targets.SOURCE_VERSION, sql.SQL("NULL")))
+        if self.replay is None:
+            return older
+        as_is = sql.SQL("EXISTS (SELECT FROM {} a WHERE {})").format(self.asis, comparison.same_key(self.dataset, "a"))
+        return sql.SQL("({} OR {} AND {})").format(older, self._tied(self.replay), as_is)
+
+    def _tied(self, replay: Replay) -> sql.Composable:
+        """Target row `t` is as new as what is replayed: of the same file, or of another one of its version."""
+        if self.dataset.mode == "replace":  # where rows have no version
+            return sql.SQL("coalesce(t.{} >= {}::timestamptz, false)").format(
+                sql.Identifier(targets.PROCESSED_AT), sql.Literal(replay.began)
+            )
+        if self.dataset.version == "data_interval":
+            return sql.SQL("coalesce(t.{0} = {1}, false)").format(
+                sql.Identifier(targets.SOURCE_VERSION), self.system[targets.SOURCE_VERSION]
+            )
+        return sql.SQL("coalesce(t.{0} = s.{0}, false)").format(sql.Identifier(self.dataset.version))
 
     def count_changes(self) -> sql.Composed:
         return sql.SQL(

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import numpy as np
@@ -21,6 +21,7 @@ from include.ingest.cast.clean_hook import code_of, load_hook
 from include.ingest.cast.rows import Reader
 from include.ingest.csv.grammar import Dialect
 from include.ingest.csv.records import Chunk
+from include.ingest.csv.text_form import TextForm, form_for, form_of
 from include.ingest.dataset.definition import Dataset, fingerprint
 from include.ingest.drift.added_columns import added_before, check_added
 from include.ingest.drift.shape import Drift, drift_of, positions_of, shaped
@@ -39,6 +40,13 @@ from include.ingest.table import target as targets
 SMALL_BYTES = 16 << 20  # loaded and merged in less time than a task takes to start
 
 
+class Replay(NamedTuple):
+    """What is special about a run of records that were rejected before (decision 19)."""
+
+    files: list[str]  # that the records came from, where there are several
+    began: str  # when the run of these files began, ISO 8601: a row that was written since may be of them
+
+
 @dataclass(frozen=True)
 class Plan:
     """Where the work is: what every later step needs, as plain values."""
@@ -55,6 +63,8 @@ class Plan:
     skipped: bool
     base: UUID | None = None  # the run that this one builds on, see `known_records`
     drift: Drift = field(default_factory=Drift)
+    text_form: TextForm | None = None  # None: planned by a version that kept none
+    replay: Replay | None = None  # set: the records were rejected before
     storage: Storage = field(default=LOCAL, compare=False, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
@@ -76,6 +86,8 @@ class Plan:
                 "chunks": tuple(Chunk(**chunk) for chunk in values["chunks"]),
                 "base": UUID(values["base"]) if values.get("base") else None,
                 "drift": Drift.from_dict(values["drift"]) if "drift" in values else Drift(),
+                "text_form": form_of(values),
+                "replay": Replay(*values["replay"]) if values.get("replay") else None,
             }
         )
 
@@ -129,11 +141,11 @@ def _plan(connection: psycopg.Connection, dataset: Dataset, order: Order) -> Pla
         last_header = ledger.last_header(cursor, dataset, order.run_id)
     found = find_files(order.storage, path, order.run_id, dataset, dialect_of(dataset), seed)
     drift = drift_of(dataset, found.header, earlier)
+    positions, dataset = positions_of(dataset, found.header, drift), shaped(dataset, drift)
     idle = Plan(
-        order.run_id, dataset.name, path, found.size, found.files, found.header.fields,
-        positions_of(dataset, found.header, drift), "merge", (), True, storage=order.storage, drift=drift,
+        order.run_id, dataset.name, path, found.size, found.files, found.header.fields, positions, "merge", (), True,
+        storage=order.storage, drift=drift, text_form=form_for(dataset, found.head),
     )  # fmt: skip
-    dataset = shaped(dataset, drift)
     values = {
         **_first_values(dataset, order),
         **ledger.column_values(drift, last_header),
@@ -250,8 +262,10 @@ def dialect_of(dataset: Dataset) -> Dialect:
 def reader_for(dataset: Dataset, plan: Plan) -> Reader:
     """How to read the planned file."""
     names = tuple(file.path for file in plan.files) if len(plan.files) > 1 else ()
-    clean, rescued = load_hook(dataset.clean), plan.drift.rescued
-    return Reader(plan.shape(dataset), dialect_of(dataset), plan.fields, plan.positions, clean, names, rescued)
+    dialect, clean = dialect_of(dataset), load_hook(dataset.clean)
+    if plan.replay:  # nothing but records: one that begins as a comment does was corrected so
+        names, dialect = tuple(plan.replay.files), replace(dialect, comment=None)
+    return Reader(plan.shape(dataset), dialect, plan.fields, plan.positions, clean, names, plan.drift.rescued)
 
 
 def check_unchanged(plan: Plan) -> None:

@@ -16,7 +16,7 @@ from stack.settings import REPOSITORY, Settings, state_folder
 
 # Airflow's command line wants graphviz for pictures only, and says so at each call. The text is matched from its start.
 QUIET = "ignore:Could not import graphviz:UserWarning"
-INGEST = ("run", "preview", "check", "init", "replay")  # its subcommands; anything else is a dataset's name
+INGEST = ("run", "preview", "check", "init", "rejected", "replay")  # its subcommands; anything else is a dataset's name
 ALONE = ("init", "-h", "--help")  # they need no warehouse
 
 

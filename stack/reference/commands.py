@@ -23,8 +23,10 @@ def write(stack: argparse.ArgumentParser) -> str:
 
 def _of_ingest() -> Iterator[tuple[str, argparse.ArgumentParser]]:
     """What loads stands behind `./run ingest`, what only looks behind `./run dataset`."""
-    for title, parser in _of(ingest._parser(), "./run dataset"):
-        yield ("./run ingest" if title.endswith(" run") else title), parser
+    for name, parser in _of(ingest._parser(), ""):
+        kind = name.strip()
+        ways = {"run": "./run ingest", "rejected": "./run ingest rejected", "replay": "./run ingest replay"}
+        yield ways.get(kind, f"./run dataset {kind}"), parser
 
 
 def _usage() -> str:

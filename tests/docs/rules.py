@@ -16,13 +16,14 @@ import yaml
 from bench import __main__ as bench
 from campaign import __main__ as campaign
 from fuzz import __main__ as fuzz
+from include.ingest import __main__ as ingest
 from stack import __main__ as stack
 from stack.reference import settings
 from tests.docs.fences import REPOSITORY, words
 
 COMPOSE = yaml.safe_load((REPOSITORY / "docker-compose.yaml").read_text())
 RUNS = (
-    r"\./run (up|status|secrets|dataset|ingest|psql|airflow) ?",
+    r"\./run (up|status|secrets|dataset|ingest(?! rejected| replay)|psql|airflow) ?",
     r"\.venv/bin/python -m include\.ingest (check|init|preview|run) ",
     r"(cat|printf|sed|mkdir|mv) ",
     r"(URL|PASSWORD|TOKEN)=",
@@ -59,6 +60,10 @@ def _is_here(command: str) -> None:
 def _stack(command: str) -> None:
     arguments = words(command.removeprefix("sudo "))[1:]
     stack._parser().parse_args(arguments)
+
+
+def _ingest(command: str) -> None:
+    ingest._parser().parse_args(words(command.partition(" > ")[0])[2:])
 
 
 def _bench(command: str) -> None:
@@ -154,6 +159,7 @@ def _is_run_elsewhere(command: str) -> None:
 RULES = (
     Rule(r"git clone ", "the stack of the tests is a copy of this clone", _is_here),
     Rule(r"\./run (demo|down)", "tests/stack/test_demo.py and test_run.py run them", _stack),
+    Rule(r"\./run ingest (rejected|replay) ", "takes ids; tests/ingest/replay/test_command.py has some", _ingest),
     Rule(r"sudo \./run cluster ", "takes root and minutes; tests/stack/test_cluster.py runs one", _stack),
     Rule(r"(sudo )?\./run bench ", "takes an hour", _bench),
     Rule(r"\./run fuzz", "takes minutes; tests/fuzz runs a bounded part", _fuzz),

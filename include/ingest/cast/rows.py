@@ -22,6 +22,7 @@ import pyarrow.csv as pacsv
 from include.ingest.cast import cast_column
 from include.ingest.cast.printed import printed
 from include.ingest.csv.grammar import Dialect
+from include.ingest.csv.kept_record import keep, readable
 from include.ingest.csv.names import python_reader
 from include.ingest.csv.records import Block
 from include.ingest.drift.matching import ABSENT
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from include.ingest.dataset.columns import Column
     from include.ingest.dataset.definition import Dataset
 
-RAW_LIMIT = 64 << 10  # characters of a rejected record that are kept; the byte offset finds the rest
 VALUE_LIMIT = 1 << 10  # characters of a rejected cell, which may be as long as its record
 FILE_SHIFT = 40  # there are fewer lines than that
 
@@ -49,6 +49,8 @@ class Reject:
     rule: str
     reason: str
     raw: str
+    record: bytes | None = None  # the bytes, where `raw` does not give them
+    whole: bool = True  # whether `raw` is all of it
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ class Reader:
 
 def read_rows(block: Block, reader: Reader, losers: Losers = NO_LOSERS) -> Rows:
     """Parse, cast and check one block. No record is lost: it is a row, a reject, or superseded as `losers` say."""
-    records = _Records(block)
+    records = _Records(block, reader)
     cells, kept, rejects = _cells(records, reader)
     columns, bad = _values(cells, reader, len(kept))
     rejects += [
@@ -248,12 +250,14 @@ def _repeated(
     ]
 
 
-def without(rows: Rows, block: Block, refused: Mapping[int, tuple[str | None, str | None, str, str]]) -> Rows:
+def without(
+    rows: Rows, block: Block, refused: Mapping[int, tuple[str | None, str | None, str, str]], reader: Reader
+) -> Rows:
     """The block's rows without some, by number, each rejected with column, value, rule and reason.
 
     Copies that lost to one of these stay superseded: which of a key's records wins is settled before the load.
     """
-    records, numbers = _Records(block), np.fromiter(sorted(refused), np.int64, len(refused))
+    records, numbers = _Records(block, reader), np.fromiter(sorted(refused), np.int64, len(refused))
     places = np.searchsorted(block.offsets, rows.offsets[numbers])
     rejects = list(rows.rejects)
     for row, place in zip(numbers.tolist(), places.tolist(), strict=True):
@@ -276,7 +280,8 @@ def _first_at(reader: Reader, line: int) -> str:
 class _Records:
     """The records of a block by number: bounds, line, and how to reject one."""
 
-    def __init__(self, block: Block) -> None:
+    def __init__(self, block: Block, reader: Reader) -> None:
+        self.encoding, self.escape = reader.dataset.csv.encoding, reader.dialect.escape
         self.data = block.data
         self.offsets = block.offsets
         self.starts = block.starts
@@ -287,14 +292,13 @@ class _Records:
         return bytes(self.data[self.starts[number] : self.ends[number]])
 
     def reject(self, number: int, column: str | None, value: str | None, rule: str, reason: str) -> Reject:
-        raw = readable(self.raw(number).rstrip(b"\r\n"))[:RAW_LIMIT]
-        where = int(self.offsets[number])
-        return Reject(int(self.lines[number]), where, column, value, rule, reason, raw)
+        where, kept = int(self.offsets[number]), keep(self.raw(number), self.encoding, self.escape)
+        return Reject(int(self.lines[number]), where, column, value, rule, reason, *kept)
 
 
 def raw_cells(block: Block, reader: Reader) -> dict[str, pa.Array]:
     """The dataset's columns that the file holds, as bytes, without the records of a wrong width."""
-    cells = _cells(_Records(block), reader)[0]
+    cells = _cells(_Records(block, reader), reader)[0]
     held = zip(reader.dataset.columns, reader.positions, strict=True)
     return {name: cells[place] for name, place in held if place != ABSENT}
 
@@ -432,8 +436,3 @@ def _transcode(data: bytes | memoryview, encoding: str) -> bytes | memoryview:
 def storable_text(text: str) -> str:
     """Text fit for a PostgreSQL text column: of a message that quotes a file, or its name, in part."""
     return readable(text.encode(errors="backslashreplace"))
-
-
-def readable(raw: bytes) -> str:
-    """Readable text of any bytes, fit for a PostgreSQL text column."""
-    return raw.decode(errors="backslashreplace").replace("\0", "\\x00")

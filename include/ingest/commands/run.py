@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from uuid import UUID
 
@@ -11,6 +10,7 @@ import psycopg
 
 from include.ingest import ledger
 from include.ingest.commands import options as shared
+from include.ingest.commands.account import show
 from include.ingest.dataset.definition import Dataset
 from include.ingest.errors import DatasetError, DeleteLimitExceeded, IngestError, RejectLimitExceeded
 from include.ingest.ledger import Account
@@ -52,10 +52,10 @@ def _run(connection: psycopg.Connection, dataset: Dataset, order: Order, *, as_j
     except IngestError as error:
         failed = _failed_account(connection, order.run_id)
         if failed is not None:
-            _show(failed, as_json=as_json)
+            show(failed, as_json=as_json)
         print(error, file=sys.stderr)
         return 3 if isinstance(error, RejectLimitExceeded | DeleteLimitExceeded) else 1
-    _show(account, as_json=as_json)
+    show(account, as_json=as_json)
     if account.warning():
         print(f"warning: {account.warning()}", file=sys.stderr)
     return 0
@@ -64,21 +64,3 @@ def _run(connection: psycopg.Connection, dataset: Dataset, order: Order, *, as_j
 def _failed_account(connection: psycopg.Connection, run_id: UUID) -> Account | None:
     with connection.cursor() as cursor:
         return ledger.account(cursor, run_id) if ledger.status_of(cursor, run_id) else None
-
-
-def _show(account: Account, *, as_json: bool) -> None:
-    values = account.as_dict()
-    if as_json:
-        print(json.dumps(values))
-    else:
-        for name, value in values.items():
-            if value not in ([], {}):
-                print(f"{name:>10}  {_readable(value)}")
-
-
-def _readable(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} as {held}" for name, held in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, zip_longest
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from include.ingest.csv.grammar import Dialect
 
@@ -23,20 +24,33 @@ class Names(NamedTuple):
 
 def python_reader(lines: Iterable[str], dialect: Dialect) -> Iterator[list[str]]:
     """Python's reader of that dialect. It takes no line more than a row needs."""
-    return csv.reader(
-        lines,
-        delimiter=dialect.delimiter.decode(),
-        quotechar=dialect.quote.decode() if dialect.quote else None,
-        quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
-        doublequote=dialect.escape is None,
-        escapechar=dialect.escape.decode() if dialect.escape else None,
-    )
+    return csv.reader(lines, **_options(dialect))
+
+
+def _options(dialect: Dialect) -> dict[str, Any]:
+    return {
+        "delimiter": dialect.delimiter.decode(),
+        "quotechar": dialect.quote.decode() if dialect.quote else None,
+        "quoting": csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
+        "doublequote": dialect.escape is None,
+        "escapechar": dialect.escape.decode() if dialect.escape else None,
+    }
 
 
 def joined_names(records: Sequence[Sequence[str]]) -> list[str]:
     """The name of each field: the texts that stand above each other, joined by a space where both are some."""
     stripped = ([text.strip() for text in record] for record in records)
     return [" ".join(filter(None, texts)) for texts in zip_longest(*stripped, fillvalue="")]
+
+
+def one_record(names: Sequence[str], dialect: Dialect, encoding: str) -> bytes:
+    """A header of one record with these names; empty where that can't be written."""
+    out = io.StringIO(newline="")
+    try:
+        csv.writer(out, **_options(dialect)).writerow(names)
+        return out.getvalue().encode(encoding)
+    except (csv.Error, UnicodeEncodeError):
+        return b""
 
 
 def names_by_line(head: bytes, dialect: Dialect, encoding: str, records: int) -> Iterator[Names]:

@@ -130,8 +130,9 @@ def _record(cursor: Cursor, dataset: Dataset, earlier: dict[str, Any], values: d
     ledger.start_run(cursor, {**values, **confirmed})
     names = [[file.path for file in files_of(plan)] for plan in (earlier["plan"], values["plan"].obj)]
     cursor.execute(
-        "INSERT INTO millrace.rejected_row"
-        " SELECT %s, later, line_number, byte_offset, column_name, value, rule, reason, raw, chunk"
+        "INSERT INTO millrace.rejected_row (run_id, file, line_number, byte_offset, column_name, value, rule, reason,"
+        "  raw, record, whole, chunk)"
+        " SELECT %s, later, line_number, byte_offset, column_name, value, rule, reason, raw, record, whole, chunk"
         " FROM millrace.rejected_row JOIN unnest(%s::text[], %s::text[]) AS f (before, later) ON file = before"
         " WHERE run_id = %s",
         [values["run_id"], *names, earlier["run_id"]],

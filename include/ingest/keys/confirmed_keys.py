@@ -177,6 +177,11 @@ def newer_hashes(cursor: Cursor, dataset: Dataset, oid: int, version: object) ->
     return np.unique(np.concatenate([empty, *_hashes(cursor, dataset, oid, [one for one, _ in found])])), others
 
 
+def held_at(cursor: Cursor, dataset: Dataset, oid: int, version: object) -> np.ndarray:
+    """All keys (ascending) that files of this very version confirmed."""
+    return np.unique(np.concatenate([np.empty(0, held_kind(dataset)), *_hashes(cursor, dataset, oid, [version])]))
+
+
 def _hashes(cursor: Cursor, dataset: Dataset, oid: int, versions: list[object]) -> Iterator[np.ndarray]:
     """The parts of these versions, one in memory at a time."""
     which = "target_oid = %s AND version = %s AND key_shape = %s"

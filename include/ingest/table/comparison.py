@@ -13,9 +13,12 @@ from include.ingest.dataset.definition import Dataset
 from include.ingest.table import target as targets
 
 
-def same_key(dataset: Dataset) -> sql.Composed:
-    """Whether the two have one key."""
-    return _joined(" AND ", (sql.SQL("t.{0} = s.{0}").format(sql.Identifier(name)) for name in dataset.key))
+def same_key(dataset: Dataset, other: str = "t") -> sql.Composed:
+    """Whether the two have one key; or the row of the file and one of the alias `other`."""
+    return _joined(
+        " AND ",
+        (sql.SQL("{} = s.{}").format(sql.Identifier(other, name), sql.Identifier(name)) for name in dataset.key),
+    )
 
 
 def differs(dataset: Dataset, lacking: Collection[str] = ()) -> sql.Composable:

@@ -51,6 +51,11 @@ def rejected_table(run_id: UUID) -> TableName:
     return TableName(SCHEMA, f"rejected_{run_id.hex}")
 
 
+def asis_table(run_id: UUID) -> TableName:
+    """Keys of records that are replayed as they were, without a correction. In a replay only."""
+    return TableName(SCHEMA, f"asis_{run_id.hex}")
+
+
 def change_table(run_id: UUID) -> TableName:
     """The rows that differ from the target. Lives inside the merge's transaction only."""
     return TableName(SCHEMA, f"changes_{run_id.hex}")
@@ -90,6 +95,17 @@ def create(cursor: Cursor, run_id: UUID, dataset: Dataset, form: Form, version: 
         sql.SQL("CREATE UNLOGGED TABLE {} (chunk integer PRIMARY KEY, bits bytea, hashes bytea)").format(known)
     )
     cursor.execute(sql.SQL("ALTER TABLE {} ALTER COLUMN hashes SET STORAGE EXTERNAL").format(known))
+
+
+def note_as_is(cursor: Cursor, run_id: UUID, dataset: Dataset) -> None:
+    """The rows that are staged so far are replayed as they were, and what is staged from now on was corrected."""
+    names = sql.SQL(", ").join(map(sql.Identifier, dataset.key))
+    cursor.execute(
+        sql.SQL("CREATE UNLOGGED TABLE {} WITH (autovacuum_enabled = off) AS SELECT {} FROM {}").format(
+            asis_table(run_id), names, rows_table(run_id)
+        )
+    )
+    cursor.execute(sql.SQL("ANALYZE {}").format(asis_table(run_id)))
 
 
 def _create_bare(
@@ -174,7 +190,7 @@ def _create_like_target(cursor: Cursor, rows: TableName, dataset: Dataset, versi
 
 def drop(cursor: Cursor, run_id: UUID) -> None:
     """Drop whatever there is of a run's tables."""
-    for name in (rows_table, chunk_table, known_table, rejected_table, change_table):
+    for name in (rows_table, chunk_table, known_table, rejected_table, asis_table, change_table):
         table = name(run_id)
         cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
 
