@@ -41,7 +41,7 @@ SMALL_BYTES = 16 << 20  # loaded and merged in less time than a task takes to st
 
 
 class Replay(NamedTuple):
-    """What is special about a run of records that were rejected before (decision 19)."""
+    """What is special about a run of records that were rejected before (decision 20)."""
 
     files: list[str]  # that the records came from, where there are several
     began: str  # when the run of these files began, ISO 8601: a row that was written since may be of them

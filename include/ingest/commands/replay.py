@@ -1,4 +1,4 @@
-"""`replay`: rejected rows of a run are loaded once more, through the same checks, as a run of their own (decision 19).
+"""`replay`: rejected rows of a run are loaded once more, through the same checks, as a run of their own (decision 20).
 
 Exit code: 0 done, 3 over the reject limit, 2 bad usage or a wrong dataset file, 1 anything else.
 """

@@ -1,4 +1,4 @@
-"""Rejected rows after their run: found, corrected, dismissed, and replayed through the same checks (decision 19).
+"""Rejected rows after their run: found, corrected, dismissed, and replayed through the same checks (decision 20).
 
 | module | what it does | role of the connection |
 | --- | --- | --- |

@@ -1,4 +1,4 @@
-"""Replay: rejected rows of a run once more, through the same checks into the same table (decision 19).
+"""Replay: rejected rows of a run once more, through the same checks into the same table (decision 20).
 
 All of it is one transaction: killed at any moment, it has done nothing. It begins with its place in the queue for the
 target, so that no two replays and no merge of a file work on the table at once. Readers wait for nothing.
