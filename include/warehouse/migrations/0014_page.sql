@@ -1,6 +1,6 @@
 -- What the page Ingest asks for.
 -- By rule and column within a run: to count a million rejected rows takes this index alone.
-CREATE INDEX rejected_row_by_rule ON millrace.rejected_row (run_id, rule, column_name);
+CREATE INDEX rejected_row_by_column ON millrace.rejected_row (run_id, rule, column_name);
 -- From a run of Airflow to the ledger's.
 CREATE INDEX ingest_run_by_airflow_run ON millrace.ingest_run (airflow_run);
 -- What waits or loads now, of which there are few.

@@ -154,7 +154,7 @@ def test_init_then_run(dsn: str, tmp_path: Path) -> None:
 def test_the_guide_shows_what_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (fence,) = (fence for fence in written_in("sh") if "./run dataset init" in fence.text)
+    (fence,) = (fence for fence in written_in("sh") if "run dataset init" in fence.text and "bills" in fence.text)
     make, init = fence.text.split("./run dataset ")
     (tmp_path / "include" / "datasets").mkdir(parents=True)
     subprocess.run(["bash", "-c", make], cwd=tmp_path, check=True)
