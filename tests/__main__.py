@@ -22,12 +22,13 @@ from pathlib import Path
 import psutil
 
 from stack.ports import scratch_folder
+from tests.runner.slow import ELSEWHERE
 
 ROOT = Path(__file__).parents[1]
 # Two files at a time, in this order: what has a real Airflow waits most of the time.
 PARALLEL = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
 WHOLE = ["tests/dags", "tests/stack", "tests"]
-QUICK = "not airflow and not browser and not hosts and not prometheus and not redis and not faults and not slow"
+QUICK = " and ".join(f"not {marker}" for marker in (*ELSEWHERE, "slow"))
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 FINISH_SECONDS = 60.0  # for fixtures to end what they started, after an interrupt
 END_SECONDS = 10.0

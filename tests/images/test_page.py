@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 
 import psycopg
 import pytest
-import uvicorn
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from include.images import api, pages
-from stack.ports import free_port
 from tests.images import pictures
 from tests.images.places import Place
 from tests.images.test_api import Here
+from tests.served import served
 
 pytestmark = pytest.mark.browser
 PICTURES = 10_000
@@ -33,17 +31,8 @@ def here(dsn: str, place: Place) -> Here:
 @pytest.fixture
 def url(here: Here) -> Iterator[str]:
     """The page on a real server."""
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(here.app, host="127.0.0.1", port=port, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            thread.join(0.01)
-        yield f"http://127.0.0.1:{port}/images.html"
-    finally:
-        server.should_exit = True
-        thread.join()
+    with served(here.app) as address:
+        yield f"{address}/images.html"
 
 
 def uploaded(browser: Browser, url: str, here: Here, width: int = 1280, theme: str = "light") -> Page:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-import uvicorn
 from axe_playwright_python.sync_playwright import Axe
 from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, expect
@@ -16,8 +14,8 @@ from psycopg import Connection
 from psycopg_pool import AsyncConnectionPool
 
 from include.memory import api, pages
-from stack.ports import free_port
 from tests.memory import story
+from tests.served import served
 
 pytestmark = pytest.mark.browser
 FIRST_PAINT_SECONDS = 1.0
@@ -38,17 +36,8 @@ def url(dsn: str) -> Iterator[str]:
     service = api.Service(pool)
     app.include_router(api.router(lambda: service, lambda: None), prefix="/millrace")
     app.include_router(pages.router(lambda: None), prefix="/millrace")
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            thread.join(0.01)
-        yield f"http://127.0.0.1:{port}/millrace/memory/memory.html"
-    finally:
-        server.should_exit = True
-        thread.join()
+    with served(app) as address:
+        yield f"{address}/millrace/memory/memory.html"
 
 
 def opened(browser: Browser, url: str, width: int = 1280, theme: str = "light") -> Page:

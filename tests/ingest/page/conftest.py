@@ -14,7 +14,8 @@ from playwright.sync_api import Browser, Page
 from psycopg import Connection
 
 from tests.ingest.page import story
-from tests.ingest.page.serving import Airflow, application, guards, served
+from tests.ingest.page.serving import Airflow, application, guards
+from tests.served import served
 
 SCREENSHOTS = os.environ.get("MILLRACE_SCREENSHOTS")  # a folder to keep the pictures in
 SECOND = 1000

@@ -6,14 +6,12 @@ own models, and keep it.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from airflow.api_fastapi.core_api.datamodels.dag_run import DAGRunClearBody, TriggerDAGRunPostBody
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import HTMLResponse
@@ -21,7 +19,6 @@ from psycopg_pool import AsyncConnectionPool
 
 from include.ingest import api, pages
 from include.ingest.report.catalogue import Catalogue
-from stack.ports import free_port
 
 ALL: Callable[[str], bool] = lambda name: True  # noqa: E731
 
@@ -92,19 +89,3 @@ class Airflow:
             )
 
         return routes
-
-
-@contextmanager
-def served(app: FastAPI) -> Iterator[str]:
-    """The address of the application while it runs."""
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            thread.join(0.01)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join()

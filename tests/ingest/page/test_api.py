@@ -25,7 +25,8 @@ from include.warehouse.roles import ensure_role, let_read
 from stack.postgres import PostgresServer
 from tests.ingest.loading import HEADER, ingest, make_dataset
 from tests.ingest.page import story
-from tests.ingest.page.serving import application, guards, served
+from tests.ingest.page.serving import application, guards
+from tests.served import served
 
 Get = Callable[..., httpx.Response]
 UNKNOWN = UUID(int=99)
