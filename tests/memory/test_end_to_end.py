@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,7 +14,7 @@ from bench.memory.programs import INNOCENT, LEAKS, NATIVE, running
 from include.memory.errors import MemoryAuditError
 from include.memory.verdict.assemble import bound_in, series_of
 from include.memory.verdict.series import Judgement
-from include.memory.verdict.time_lapse import audit
+from include.memory.verdict.time_lapse import Watched, audit
 from include.memory.watcher.sample import sample
 
 pytestmark = pytest.mark.slow  # all share one fixture, which takes as long as the slowest program
@@ -30,9 +31,10 @@ def audited(body: str, folder: Path, *, profile: bool = False) -> Judgement:
 def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Judgement]:
     """The verdicts on all programs, which run side by side."""
     bodies = {**LEAKS, "native": NATIVE, **INNOCENT}
+    folders = {name: tmp_path_factory.mktemp(name) for name in bodies}  # pytest's factory is not for threads
 
     def one(name: str) -> Judgement:
-        return audited(bodies[name], tmp_path_factory.mktemp(name), profile=name == "bounded_cache")
+        return audited(bodies[name], folders[name], profile=name == "bounded_cache")
 
     with ThreadPoolExecutor(len(bodies)) as pool:
         return dict(zip(bodies, pool.map(one, bodies), strict=True))
@@ -56,6 +58,23 @@ def test_a_cache_that_will_be_full_one_day_is_watched(said: dict[str, Judgement]
     found = said["bounded_cache"]
     assert (found.verdict, found.kind) == ("growing (watch)", "cache"), found
     assert "lru_cache of price" in found.why
+
+
+def test_an_answer_that_is_read_late_is_of_the_time_when_it_was_counted() -> None:
+    """On a busy machine: 1,000 steps a second, each keeps a block, and answers are read up to a second late."""
+    found, base, draw = Watched(), sample(1), random.Random(7)
+    began = now = base.taken_at
+    for _ in range(60):
+        found.samples.append(replace(base, taken_at=now, age_seconds=base.age_seconds + now - began))
+        found.clock.append((now, round(1000 * (now - began))))
+        counters = {"taken_at": now + 0.001, "blocks": round(1e6 + 1000 * (now + 0.001 - began)), "collected": True}
+        found.answers.append({"counters": {**dict.fromkeys(("objects", "heap_bytes", "free_bytes")), **counters}})
+        now += draw.random()
+        found.clock.append((now, round(1000 * (now - began))))
+        now += 0.05
+    looks = found.series().looks
+    blocks_an_hour = (looks.blocks - looks.blocks[0])[1:] / (looks.hours - looks.hours[0])[1:]
+    assert blocks_an_hour == pytest.approx([(looks.blocks[-1] - looks.blocks[0]) / 5.0] * 59, rel=0.05)
 
 
 def test_a_series_is_of_one_incarnation() -> None:

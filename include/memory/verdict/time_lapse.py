@@ -34,22 +34,25 @@ class Program:
 
 @dataclass(frozen=True)
 class Watched:
-    """Samples and answers, and how many steps the program had done at each."""
+    """Samples and answers, and readings of the program's clock: when, in seconds since 1970, and its steps by then."""
 
     samples: list[Sample] = field(default_factory=list)
     answers: list[dict[str, Any]] = field(default_factory=list)
-    at_samples: list[int] = field(default_factory=list)
-    at_answers: list[int] = field(default_factory=list)
+    clock: list[tuple[float, int]] = field(default_factory=list)
 
     def series(self) -> Series:
         """As if it had taken hours. The program's steps are the clock: a busy machine slows it down."""
         plain = series_of(self.samples, self.answers)
-        first, last = self.at_samples[0], self.at_samples[-1]
+        read_at, steps = np.array(self.clock, dtype=float).T
+        born = self.samples[0].taken_at - self.samples[0].age_seconds
+        scale = HOURS / (steps[-1] - steps[0])
 
-        def hours(steps: list[int]) -> Floats:
-            return 1.0 + (np.array(steps, dtype=float) - first) * HOURS / (last - first)
+        def lapsed(hours: Floats) -> Floats:
+            # Between two readings, as an answer is read some milliseconds after it was counted, on a busy machine
+            # many: enough to make a straight line of growth look like noise.
+            return np.asarray(1.0 + (np.interp(born + hours * 3600, read_at, steps) - steps[0]) * scale)
 
-        return replace(plain, hours=hours(self.at_samples), looks=replace(plain.looks, hours=hours(self.at_answers)))
+        return replace(plain, hours=lapsed(plain.hours), looks=replace(plain.looks, hours=lapsed(plain.looks.hours)))
 
 
 @dataclass(frozen=True)
@@ -68,13 +71,14 @@ def watch(program: Program, seconds: float = SECONDS) -> Watched:
         len(found.answers) < LEAST_LOOKS and passed < MOST_SECONDS
     ):
         done = program.done()
-        if found.at_samples and done == found.at_samples[-1]:
+        if found.clock and done == found.clock[-1][1]:
             time.sleep(0.005)
             continue
-        found.at_samples.append(done)
+        found.clock.append((time.time(), done))
         found.samples.append(sample(program.incarnation.pid))
+        found.clock.append((time.time(), program.done()))
         found.answers.append(probe.count(program.incarnation, folder=program.folder))
-        found.at_answers.append(program.done())
+        found.clock.append((time.time(), program.done()))
         time.sleep(PAUSE_SECONDS)
     return found
 
