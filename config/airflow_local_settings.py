@@ -29,6 +29,7 @@ if {"scheduler", "dag-processor", "worker"} & set(sys.argv[1:3]):
     import pydantic  # noqa: F401
     import xxhash  # noqa: F401
     import yaml  # noqa: F401
+    from airflow.sdk.definitions import decorators  # noqa: F401, TID251 (what `@task` loads)
 
     if {"scheduler", "worker"} & set(sys.argv[1:3]):
         import s3fs  # noqa: F401 (0.5 s for each task that reads an object)

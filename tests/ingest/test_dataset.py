@@ -12,8 +12,9 @@ import yaml
 from pydantic import ValidationError
 
 from include.ingest import dataset_file as module
-from include.ingest.dataset.columns import CsvFormat, usable_encoding
+from include.ingest.dataset.columns import CsvFormat
 from include.ingest.dataset.definition import Dataset, RejectLimit, fingerprint
+from include.ingest.dataset.encodings import _keeps_ascii, _tried, usable_encoding
 from include.ingest.dataset_file import load_dataset
 from include.ingest.errors import DatasetError
 
@@ -227,6 +228,11 @@ def test_bounds_and_allowed_values_have_the_columns_type(load: Callable[[str], D
 )
 def test_encodings_that_keep_ascii_are_accepted(name: str) -> None:
     assert "é".encode(usable_encoding(name), "replace")
+
+
+@pytest.mark.parametrize("name", ["cp1252", "iso8859-15", "mac-roman", "cp037", "cp1026", "hp-roman8"])
+def test_a_table_of_characters_says_what_a_trial_says(name: str) -> None:
+    assert _keeps_ascii(name) is _tried(name)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 import warnings
 from collections.abc import Iterator
 from datetime import date, datetime
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -15,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from include.ingest.dataset.encodings import usable_encoding
 from include.ingest.dataset.sql_types import FLOATS, MOMENTS, NUMBERS, TEXTS, SqlType, ValueFault, read_value
 
-NOT_TEXT = ("idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined")
 Path_ = tuple[str | int, ...]
 
 
@@ -118,46 +117,6 @@ class CsvFormat(Model):
         if faults:
             raise CrossFaults(faults)
         return self
-
-
-@lru_cache
-def usable_encoding(name: str) -> str:
-    """The codec's own name. Raises ValueError unless its bytes below 0x80 are always ASCII and whole characters."""
-    try:
-        codec = codecs.lookup(name)
-        "".encode(name)
-    except LookupError:
-        raise ValueError(f"{name} is not a known encoding") from None
-    if codec.name == "utf-8-sig":
-        return "utf-8"
-    if codec.name != "utf-8" and (codec.name in NOT_TEXT or not _keeps_ascii(codec.name)):
-        raise ValueError(
-            f"in {name}, a byte below 0x80 may be part of another character, so a file can't be cut safely;"
-            f" convert it first: iconv -f {name} -t utf-8"
-        )
-    return codec.name
-
-
-_FILLER = "A" * 8  # longer than the longest sequence of any codec, so that none is cut short by the end
-
-
-def _keeps_ascii(codec: str) -> bool:
-    """Try it: every ASCII byte alone, and after every lead of one or two high bytes."""
-    high = [bytes([lead]) for lead in range(0x80, 0x100)]
-    pairs = [first + second for first in high for second in high]
-    every = [chr(code) for code in range(0x80)]
-
-    def survives(lead: bytes, letter: str) -> bool:
-        return (lead + (letter + _FILLER).encode()).decode(codec, "replace").endswith(letter + _FILLER)
-
-    try:
-        return (
-            all(letter.encode().decode(codec) == letter for letter in every)
-            and all(survives(lead, letter) for lead in high for letter in every)
-            and all(survives(lead, letter) for lead in pairs for letter in '\n",')
-        )
-    except (UnicodeError, LookupError):
-        return False
 
 
 class Column(Model):
