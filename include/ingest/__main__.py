@@ -9,8 +9,11 @@ import argparse
 import sys
 from typing import Protocol
 
+import psycopg
+
 from include.ingest.commands import check, preview, rejected, replay, run
 from include.ingest.commands.options import Subparsers
+from include.ingest.errors import DatasetError, DeleteLimitExceeded, IngestError, RejectLimitExceeded
 from include.ingest.infer import command as init
 
 
@@ -38,7 +41,24 @@ COMMANDS: dict[str, Command] = {
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     options = _parser().parse_args(arguments)
-    return COMMANDS[options.command].run(options)
+    try:
+        return COMMANDS[options.command].run(options)
+    except IngestError as error:
+        print(error, file=sys.stderr)
+        return _exit_code(error)
+    except psycopg.OperationalError as error:
+        otherwise = ", or say --no-database" if "no_database" in options else ""
+        print(
+            f"the warehouse can't be reached: {error}. Give --dsn or set PGHOST and PGDATABASE{otherwise}.",
+            file=sys.stderr,
+        )
+        return 1
+
+
+def _exit_code(error: IngestError) -> int:
+    if isinstance(error, DatasetError):
+        return 2
+    return 3 if isinstance(error, RejectLimitExceeded | DeleteLimitExceeded) else 1
 
 
 def _parser() -> argparse.ArgumentParser:

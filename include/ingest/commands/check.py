@@ -46,9 +46,6 @@ def run(options: argparse.Namespace) -> int:
         check_together(found)
         if options.dsn is not None:
             _check_targets(options.dsn, found)
-    except DatasetError as error:
-        print(error, file=sys.stderr)
-        return 2
     except psycopg.OperationalError as error:
         print(f"the warehouse can't be reached: {error}", file=sys.stderr)
         return 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import sys
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -15,7 +14,6 @@ from include.ingest.commands import options as shared
 from include.ingest.dataset import places
 from include.ingest.dataset.definition import Dataset
 from include.ingest.dataset_file import load_dataset
-from include.ingest.errors import DatasetError, IngestError, RejectLimitExceeded
 from include.warehouse import migrate
 
 Act = Callable[[psycopg.Connection[Any], Dataset, argparse.Namespace], None]
@@ -37,20 +35,10 @@ def add_choice(command: argparse.ArgumentParser, *, run_needed: bool) -> None:
 
 def act(what: Act, options: argparse.Namespace) -> int:
     """Do it with the dataset on the warehouse, and return the exit code."""
-    try:
-        dataset = load_dataset(places.named(options.dataset))
-        with psycopg.connect(options.dsn, autocommit=True) as connection:
-            migrate.apply(connection)
-            what(connection, dataset, options)
-    except DatasetError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except IngestError as error:
-        print(error, file=sys.stderr)
-        return 3 if isinstance(error, RejectLimitExceeded) else 1
-    except psycopg.OperationalError as error:
-        print(f"the warehouse can't be reached: {error}. Give --dsn or set PGHOST and PGDATABASE.", file=sys.stderr)
-        return 1
+    dataset = load_dataset(places.named(options.dataset))
+    with psycopg.connect(options.dsn, autocommit=True) as connection:
+        migrate.apply(connection)
+        what(connection, dataset, options)
     return 0
 
 

@@ -12,7 +12,7 @@ from include.ingest import ledger
 from include.ingest.commands import options as shared
 from include.ingest.commands.account import show
 from include.ingest.dataset.definition import Dataset
-from include.ingest.errors import DatasetError, DeleteLimitExceeded, IngestError, RejectLimitExceeded
+from include.ingest.errors import IngestError
 from include.ingest.ledger import Account
 from include.ingest.plan import Order
 from include.ingest.run import run as run_order
@@ -28,37 +28,25 @@ def add_parser(kinds: shared.Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the subcommand and return its exit code."""
-    try:
-        dataset = shared.dataset_of(options)
-    except DatasetError as error:
-        print(error, file=sys.stderr)
-        return 2
-    try:
-        order = shared.order_of(options, dataset)
-        with psycopg.connect(options.dsn, autocommit=True) as connection:
-            migrate.apply(connection)
-            return _run(connection, dataset, order, as_json=options.json)
-    except IngestError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except psycopg.OperationalError as error:
-        print(f"the warehouse can't be reached: {error}. Give --dsn or set PGHOST and PGDATABASE.", file=sys.stderr)
-        return 1
-
-
-def _run(connection: psycopg.Connection, dataset: Dataset, order: Order, *, as_json: bool) -> int:
-    try:
-        account = run_order(connection, dataset, order)
-    except IngestError as error:
-        failed = _failed_account(connection, order.run_id)
-        if failed is not None:
-            show(failed, as_json=as_json)
-        print(error, file=sys.stderr)
-        return 3 if isinstance(error, RejectLimitExceeded | DeleteLimitExceeded) else 1
-    show(account, as_json=as_json)
+    dataset = shared.dataset_of(options)
+    order = shared.order_of(options, dataset)
+    with psycopg.connect(options.dsn, autocommit=True) as connection:
+        migrate.apply(connection)
+        account = _run(connection, dataset, order, as_json=options.json)
+    show(account, as_json=options.json)
     if account.warning():
         print(f"warning: {account.warning()}", file=sys.stderr)
     return 0
+
+
+def _run(connection: psycopg.Connection, dataset: Dataset, order: Order, *, as_json: bool) -> Account:
+    try:
+        return run_order(connection, dataset, order)
+    except IngestError:
+        failed = _failed_account(connection, order.run_id)
+        if failed is not None:
+            show(failed, as_json=as_json)
+        raise
 
 
 def _failed_account(connection: psycopg.Connection, run_id: UUID) -> Account | None:
