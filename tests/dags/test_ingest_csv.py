@@ -282,6 +282,7 @@ def test_an_ingest_that_has_no_slot_left_holds_nobody_else_up(airflow: Airflow) 
 def test_a_wrong_dataset_file_names_file_line_and_field(airflow: Airflow) -> None:
     file = airflow.folder / "include" / "datasets" / "broken.yaml"
     file.write_text(BROKEN)
+    airflow.read_again()
 
     def errors() -> list[dict[str, Any]]:
         return list(airflow.api.get("importErrors")["import_errors"])
@@ -293,4 +294,5 @@ def test_a_wrong_dataset_file_names_file_line_and_field(airflow: Airflow) -> Non
         assert airflow.api.get("dags/ingest_orders")["has_import_errors"] is False
     finally:
         file.unlink()
+        airflow.read_again()
     until(lambda: not errors(), "the import error to go")
