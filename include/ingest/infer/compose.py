@@ -74,7 +74,8 @@ def _head(found: Found, name: str, source: str, shown: str) -> Iterator[str]:
 def _key(found: Found) -> Iterator[str]:
     key = found.key
     for remark in key.remarks:
-        yield from _comment(remark[:1].upper() + remark[1:])
+        named = remark.startswith(tuple(f"{name} " for name in found.names))
+        yield from _comment(remark if named else remark[:1].upper() + remark[1:])
     if not key.columns:
         if not key.remarks or not found.rows:
             yield from _comment("No column, and no two of them, identify a row")

@@ -221,9 +221,8 @@ def _key(found: Found, asked: Sequence[int]) -> Key:
     if pairs:
         return Key(pairs[0], tuple(pairs[1:4]), (*remarks, "no column alone is unique; these two together are"))
     for number in nearly[:1]:
-        twice = seen.hashes.twice(number)
         remarks.append(
-            f"{names[number]} is nearly unique: {twice or 0:,} rows repeat one. If a later row corrects an earlier one,"
+            f"{names[number]} is nearly unique: {_repeats(found, number)}. If a later row corrects an earlier one,"
             f" set key: [{names[number]}] and mode: upsert"
         )
     if singles:
@@ -244,6 +243,11 @@ def _nearly(found: Found, number: int) -> bool:
     return count > 0.9 * found.rows
 
 
+def _repeats(found: Found, number: int) -> str:
+    twice = found.profile.hashes.twice(number) or 0
+    return "1 row repeats another" if twice == 1 else f"{twice:,} rows repeat another"
+
+
 def _asked_key(found: Found, asked: Sequence[int]) -> Key:
     doubts = []
     for number in asked:
@@ -253,8 +257,5 @@ def _asked_key(found: Found, asked: Sequence[int]) -> Key:
     if unique is False and len(asked) == 2:
         doubts.append("--key: the two columns together are not unique: where they repeat, the last row wins")
     elif unique is False:
-        twice = found.profile.hashes.twice(asked[0])
-        doubts.append(
-            f"--key: {found.names[asked[0]]} is not unique: {twice or 0:,} rows repeat one, and the last one wins"
-        )
+        doubts.append(f"--key: {found.names[asked[0]]} is not unique: {_repeats(found, asked[0])}, and the last one wins")
     return Key(tuple(asked), (), ("as asked for",), tuple(doubts))

@@ -157,13 +157,14 @@ def test_a_null_or_a_repeated_value_anywhere_in_the_file_is_seen(tmp_path: Path)
     assert key_of(tmp_path, "\n".join([*lines[:-2], ",no id", ""])) == ()
     twice = look_at(tmp_path, "\n".join([*lines[:-2], "5,twice", ""]))
     assert not twice.key.columns
-    assert twice.key.remarks[0].startswith("id is nearly unique: 1 rows repeat one")
+    assert twice.key.remarks[0].startswith("id is nearly unique: 1 row repeats another")
+    assert "\n# id is nearly unique: 1 row repeats another" in compose(twice, "file", "x.csv", "file.csv")
 
 
 def test_a_key_that_was_asked_for_and_is_none_is_doubted(tmp_path: Path) -> None:
     text = table(("kind", ["a", "b"] * 100), AMOUNTS)
     found = look_at(tmp_path, text, ["kind"])
-    assert doubts_of(found) == ["--key: kind is not unique: 198 rows repeat one, and the last one wins"]
+    assert doubts_of(found) == ["--key: kind is not unique: 198 rows repeat another, and the last one wins"]
     with pytest.raises(IngestError, match="--key: kid is none of the columns: kind, amount"):
         look_at(tmp_path, text, ["kid"])
 
