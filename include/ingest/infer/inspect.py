@@ -257,5 +257,7 @@ def _asked_key(found: Found, asked: Sequence[int]) -> Key:
     if unique is False and len(asked) == 2:
         doubts.append("--key: the two columns together are not unique: where they repeat, the last row wins")
     elif unique is False:
-        doubts.append(f"--key: {found.names[asked[0]]} is not unique: {_repeats(found, asked[0])}, and the last one wins")
+        doubts.append(
+            f"--key: {found.names[asked[0]]} is not unique: {_repeats(found, asked[0])}, and the last one wins"
+        )
     return Key(tuple(asked), (), ("as asked for",), tuple(doubts))
