@@ -147,9 +147,13 @@ class Airflow:
         """A connection to the warehouse."""
         return psycopg.connect(self.settings.database_url("warehouse"), autocommit=True)
 
+    def run(self, *arguments: str) -> str:
+        """Run `./run …` and return what it prints."""
+        return _stack(self.folder, *arguments)
+
     def command(self, *arguments: str) -> str:
         """Run `./run airflow …` and return what it prints."""
-        return _stack(self.folder, "airflow", *arguments)
+        return self.run("airflow", *arguments)
 
     def kill_tasks(self) -> None:
         """Kill the processes that run tasks now: children of the scheduler's workers."""
@@ -288,7 +292,7 @@ def page(browser: Browser, airflow: Airflow) -> Iterator[Page]:
     context.close()
 
 
-def keep(page: Page, name: str) -> None:
+def keep(page: Page, name: str, *, whole: bool = False) -> None:
     """Take a picture of the page, if somebody wants to see it."""
     if SCREENSHOTS:
-        page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png")
+        page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png", full_page=whole)

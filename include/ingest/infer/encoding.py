@@ -56,9 +56,15 @@ def encoding_of(sample: bytes) -> Encoding:
     text = data.decode(best, errors="replace")
     word = next((word for word in text.split() if not word.isascii()), "")
     close = [name for name in CANDIDATES if name != best and scores[name] >= scores[best] - 0.02]
+    if not _controls(text):  # nobody writes these: one € decides for windows-1252, however many ä read alike
+        close = [name for name in close if not _controls(data.decode(name, errors="ignore"))]
     same = [name for name in close if data.decode(name, errors="replace") == text]
     others = tuple(name for name in close if name not in same)
     return Encoding(best, not others and scores[best] > 0.5, word, others)
+
+
+def _controls(text: str) -> bool:
+    return any("\x80" <= letter < "\xa0" for letter in text)
 
 
 def _is_damaged_utf8(sample: bytes) -> bool:

@@ -88,6 +88,12 @@ def test_encodings(tmp_path: Path, encoding: str, word: str) -> None:
     assert csv_of(tmp_path, text.encode(encoding))["encoding"] == encoding
 
 
+def test_one_sign_decides_where_all_letters_read_alike(tmp_path: Path) -> None:
+    lines = "".join(f"Müller {n};{n}\n" for n in range(40))
+    found = look_at(tmp_path, ("name;price in €\n" + lines).encode("cp1252"))
+    assert (found.encoding.name, found.encoding.others, doubts_of(found)) == ("cp1252", (), [])
+
+
 def test_an_encoding_that_shows_late_is_found(tmp_path: Path) -> None:
     text = "id;text\n" + "".join(f"{n};plain words that fill a line of the file {n}\n" for n in range(60_000))
     data = text.encode() + "60000;Größe und Straße\n".encode("cp1252")
