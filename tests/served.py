@@ -14,7 +14,6 @@ from playwright.sync_api import Page
 
 from stack.ports import free_port
 
-
 SCREENSHOTS = os.environ.get("MILLRACE_SCREENSHOTS")  # a folder to keep the pictures in
 
 
