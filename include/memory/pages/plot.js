@@ -216,7 +216,7 @@ function hoursTicks(since, until, width) {
 
 /** Milliseconds from a moment's time in Airflow's zone to UTC. */
 function offset(at) {
-  return Math.round((at - Date.parse(`${moment(at).replace(" ", "T")}Z`)) / 60000) * 60000;
+  return Math.floor((at - Date.parse(`${moment(at).replace(" ", "T")}Z`)) / 60000) * 60000;
 }
 
 function nearest(times, at) {
