@@ -139,7 +139,7 @@ def test_a_plot_shows_the_time_that_has_looks(browser: Browser, url: str, wareho
     expect(page.locator("#one .facts")).to_contain_text(row[0])
     page.goto(f"{url}#/processes/airflow-1/4711/9000000")
     expect(page.locator("#one h1")).to_contain_text("4711")
-    ticks = page.locator(".plot svg").first.locator("text.tick[text-anchor=middle]").all_inner_texts()
+    ticks = page.locator(".plot svg").first.locator("text.tick[text-anchor=middle]").all_text_contents()
     assert len(ticks) > 3
     assert [tick for tick in ticks if not re.fullmatch(r"\d\d:00|\d\d-\d\d", tick)] == []
     kinds = page.locator(".plot svg").first.evaluate("(svg) => [...svg.children].map((one) => one.classList[0])")
