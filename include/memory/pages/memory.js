@@ -9,7 +9,7 @@ import { HOURS, VERDICTS, ZONE, address, lasting, left, moment, rate, span, why 
 const LOOK_MS = 60000;
 const UNJUDGED = [undefined, null, "not enough data", "warming up"];
 const unfolded = new Set(); // keys of groups
-let groups = [];
+let groups = [], picked = null; // the hours that the reader chose
 let hours = 48, ended = false, last = null, fitted = false;
 
 /** The row of a group, and where it is unfolded, those of its processes. */
@@ -82,7 +82,7 @@ function emptyState() {
 
 function tools() {
   const shown = make("button", { type: "button", textContent: "Show ended processes", attributes: { "aria-pressed": String(ended) }, onclick: () => { ended = !ended; refresh(); } });
-  return [hoursButtons(hours, (chosen) => { hours = chosen; refresh(); }), shown,
+  return [hoursButtons(hours, pick), shown,
     make("a", { className: "json", href: `processes?hours=${hours}&ended=${ended}`, download: "memory-processes.json", textContent: "JSON" }),
     airflowLink("dags/audit_memory", "How it works, run the audit")];
 }
@@ -127,13 +127,15 @@ async function drawTasks() {
   by("tasks").hidden = false;
 }
 
+function pick(chosen) { hours = picked = chosen; refresh(); }
+
 async function refresh() {
   const chosen = /^#\/(processes\/[^/]+\/\d+\/\d+)$/.exec(location.hash)?.[1];
   by("list").hidden = Boolean(chosen);
   by("one").hidden = !chosen;
   by("notes").replaceChildren();
   try {
-    if (chosen) await showProcess(by("one"), chosen, hours, (wanted) => { hours = wanted; refresh(); });
+    if (chosen) await showProcess(by("one"), chosen, picked, pick);
     else { by("one").replaceChildren(); await drawList(); await drawTasks(); }
   } catch (fault) {
     if (chosen) by("one").replaceChildren(make("p", {}, make("a", { href: "#", textContent: "← All processes" })), make("p", { className: "fault", textContent: fault.message }));

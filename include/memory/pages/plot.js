@@ -168,12 +168,14 @@ function laned(spans) {
   return { spans: found, rows: ends.length };
 }
 
+/** Stretches without a gap: more than three steps, or three times what lies between two looks here. */
 function pieces(curve, step) {
-  const found = [];
+  const found = [], apart = curve.at.slice(1).map((at, n) => at - curve.at[n]).sort((one, other) => one - other);
+  const gap = 3 * Math.max(step, apart[Math.floor(apart.length / 2)] ?? 0);
   curve.at.forEach((at, n) => {
     if (curve.value[n] === null) return;
     const last = found.at(-1);
-    if (last && at - curve.at[last.at(-1)] <= 3 * step) last.push(n);
+    if (last && at - curve.at[last.at(-1)] <= gap) last.push(n);
     else found.push([n]);
   });
   return found;

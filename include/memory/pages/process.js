@@ -5,11 +5,11 @@ import { profileSection } from "./profile.js";
 import { taskSection } from "./tasks.js";
 import { HOURS, VERDICTS, count, left, moment, rate, short, span, why, ZONE } from "./words.js";
 
-const GREEDIEST = 5, LEAST_MS = 10 * 60000, EDGE = 0.04; // of the time shown: a mark at its begin stands clear of the axis
+const GREEDIEST = 5, LONGEST = 48, LEAST_MS = 10 * 60000, EDGE = 0.04; // of the time shown: a mark at its begin stands clear of the axis
 
 /** Fill an element with the process at a path of the interface. */
-export async function showProcess(place, path, hours, choose) {
-  const story = await call(`${path}?hours=${hours}`), process = story.process;
+export async function showProcess(place, path, chosen, choose) {
+  const story = await fitting(path, chosen), process = story.process, { hours } = story;
   const title = make("h1", { textContent: `${process.role} ${process.pid} on ${process.host}`, tabIndex: -1 });
   const verdict = process.verdict ?? "not judged yet";
   const ago = process.ended ? Math.ceil((Date.now() - Date.parse(process.seen_at)) / 3.6e6) : 0; // as the plot ends there
@@ -30,6 +30,13 @@ export async function showProcess(place, path, hours, choose) {
   profiles.replaceChildren(...(await profileSection(path, story.profiles, story.order)));
 }
 
+/** The story of a process over the hours that were chosen, or where none were, over its life as far as that is shown. */
+async function fitting(path, chosen) {
+  const story = await call(`${path}?hours=${chosen ?? LONGEST}`);
+  const life = (Date.parse(story.until) - Date.parse(story.process.started_at)) / 3.6e6, fit = HOURS.find((one) => one >= life) ?? LONGEST;
+  return chosen === null && fit < LONGEST ? call(`${path}?hours=${fit}`) : story;
+}
+
 /** A button for each stretch of time that can be shown. */
 export function hoursButtons(chosen, choose) {
   return make("span", { className: "hours", attributes: { role: "group", "aria-label": "How far to look back" } },
@@ -43,7 +50,7 @@ function facts(process) {
     ["Growth", process.rate === null ? "–" : `${rate(process.rate, "+")} MB/h`, process.rate === null ? "" : `95 % confidence: ${rate(process.rate_low)} to ${rate(process.rate_high)}`],
     ["Time left", process.ended ? "ended" : time ?? "–", process.limit_bytes === null ? (time ? "until its limit" : "no limit is known") : `until its limit of ${bytes(process.limit_bytes)}`],
     [process.ended ? "Lived" : "Started", moment(process.started_at), process.ended ? `until ${moment(process.seen_at)}` : process.release ? `release ${process.release}` : ""],
-    ...(process.flagged_at ? [["Flagged", moment(process.flagged_at), "the alert went out"]] : []),
+    ...(process.flagged_at ? [["Flagged", moment(process.flagged_at), process.flagged_by === "fast motion" ? "no alert, as it is a demo" : "the alert went out"]] : []),
   ];
   return make("dl", { className: "facts" }, ...known.map(([name, value, more]) => make("div", {},
     make("dt", { textContent: name }), make("dd", {}, make("b", { textContent: value }), make("small", { textContent: more })))));

@@ -32,7 +32,8 @@ WITH RECURSIVE known AS (
 ONE = """
 WITH known AS (SELECT %(host)s::text AS host, %(pid)s::integer AS pid, %(start_ticks)s::bigint AS start_ticks)"""
 JUDGED = """
-SELECT p.*, f.judged_at, f.verdict, f.kind, f.why, f.rate, f.rate_low, f.rate_high, f.hours_left, f.flagged_at
+SELECT p.*, f.judged_at, f.verdict, f.kind, f.why, f.rate, f.rate_low, f.rate_high, f.hours_left, f.flagged_at,
+    f.flagged_by
 FROM process p LEFT JOIN millrace.memory_finding f USING (host, pid, start_ticks)"""
 SEEN = """
 WHERE p.seen_at > now() - %(hours)s * interval '1 hour' AND (%(ended)s OR NOT p.ended OR f.verdict = 'leaking')"""
