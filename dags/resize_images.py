@@ -5,7 +5,7 @@ watcher listens to PostgreSQL), once for many uploads, and sweeps the folder `im
 
 | task | what it does |
 | --- | --- |
-| `claim` | takes in the folder of the form, or on a daily run the inbox; shares what waits among the tasks to come; a daily run also removes what deleted pictures and dead processes left |
+| `claim` | takes in the folder of the form, or on a daily run the inbox; shares what waits among the tasks to come; removes what was deleted over ten minutes ago, and on a daily run what dead processes left |
 | `resize` | one mapped task a batch: in a child process with limits, all renditions of one decode; continues with what comes in meanwhile |
 | `account` | calls back who asked for it, counts done, failed and waiting |
 
@@ -51,7 +51,8 @@ def resize(batch: dict[str, Any]) -> dict[str, Any]:
     bridge.label(f"batch {batch['number']} of {batch['batches']}")
     with images.warehouse() as connection:
         counts = resize_batch(connection, images.store(), load_recipes(), UUID(batch["id"]),
-                              lanes_free=batch["batches"] < images.lanes())  # fmt: skip
+                              lanes_free=batch["batches"] < images.lanes(),
+                              task=images.task(batch["number"]))  # fmt: skip
     bridge.report("resized", batch=batch["id"], **counts)
     return counts
 

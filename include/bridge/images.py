@@ -23,6 +23,7 @@ from include.images.doorbell import rings
 from include.images.store import FolderStore, Store
 
 if TYPE_CHECKING:
+    from include.images.inbox import Task
     from include.images.objects import Objects
 
 CALLBACKS = "image_callbacks"
@@ -90,10 +91,10 @@ def warehouse() -> AbstractContextManager[psycopg.Connection]:
 def take_in(connection: psycopg.Connection) -> dict[str, int]:
     """Take in the form's folder, or on a daily run the inbox; mark stored pictures for new recipes. Returns counts.
 
-    A daily run also removes files that nobody needs any more.
+    What was deleted and can't be restored any more goes; on a daily run, files that nobody needs too.
     """
     from include.images import inbox as list_of_work
-    from include.images import tidy
+    from include.images import tidy, undo
     from include.images.recipes import load_recipes
     from include.images.upload import sweep
 
@@ -103,6 +104,8 @@ def take_in(connection: psycopg.Connection) -> dict[str, int]:
     if params["path"] and isinstance(place, Path) and not place.is_dir():
         raise reasons.stop(f"there is no folder {place}: trigger the run again with another path")
     counts = sweep.sweep(connection, store(), place, owner="sweep") if place else {}
+    if gone := undo.expire(connection, store()):
+        counts["removed"] = gone
     if daily:
         counts |= tidy.tidy(connection, store())
     if params["everything"]:
@@ -114,8 +117,20 @@ def share(connection: psycopg.Connection) -> list[dict[str, Any]]:
     """What waits, shared among the mapped tasks: the batch's id, its number, and how many there are."""
     from include.images import inbox as list_of_work
 
-    found = list_of_work.open_batches(connection, lanes())
+    found = list_of_work.open_batches(connection, lanes(), run_id())
     return [{"id": str(batch), "number": n, "batches": len(found)} for n, batch in enumerate(found, start=1)]
+
+
+def run_id() -> str:
+    """Which run this is."""
+    return str(get_current_context()["run_id"])
+
+
+def task(number: int) -> Task:
+    """The mapped task of that number, from 1 on, in this run."""
+    from include.images.inbox import Task
+
+    return Task(run_id(), number - 1)
 
 
 def _scratch() -> Path:

@@ -12,7 +12,7 @@ from psycopg_pool import AsyncConnectionPool
 from include.bridge import images
 from include.images import api, pages
 
-DAG = "resize_images"
+DAG = api.DAG
 CONNECTIONS = api.CONNECTIONS
 
 
@@ -29,5 +29,5 @@ GUARDS = api.Guards(
 
 def routers(pool: AsyncConnectionPool[Any], reading: AsyncConnectionPool[Any]) -> list[APIRouter]:
     """The routes and the page. Uploads write, by `pool`."""
-    service = api.Service(pool, images.store(), callbacks=images.callbacks(), reading=reading)
+    service = api.Service(pool, images.store(), callbacks=images.callbacks, reading=reading)
     return [api.router(lambda: service, GUARDS), pages.router(GUARDS)]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
@@ -20,9 +20,10 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse
 from psycopg_pool import AsyncConnectionPool
 
-from include.images import catalogue
+from include.images import catalogue, undo
 from include.images.callbacks import Callbacks
 from include.images.doorbell import CHANNEL
+from include.images.errors import FINAL
 from include.images.inbox import HOLD
 from include.images.limits import LIMITS, Limits
 from include.images.serve import send
@@ -30,7 +31,8 @@ from include.images.store import NotStored, Store, StoreFault, StoreFull
 from include.images.upload.checked_file import Intake, Refused
 from include.images.upload.request_files import Receiver, receive
 
-NOWHERE = Callbacks()
+DAG = "resize_images"
+Name = Annotated[str | None, Query(max_length=255, pattern=r"^[^\x00]*$", description="A part of the file name")]
 RETRY_SECONDS = 30
 CONNECTIONS, STORING = 8, 5  # connections of the pool, and how many of them uploads may hold
 LOAD_SECONDS = 5.0  # for so long the answer to "is there room?" is used again
@@ -45,7 +47,7 @@ class Service:
     pool: AsyncConnectionPool[Any]
     store: Store
     limits: Limits = LIMITS
-    callbacks: Callbacks = NOWHERE
+    callbacks: Callable[[], Callbacks] = Callbacks  # asked when needed, as the Connection may change; blocks
     reading: AsyncConnectionPool[Any] | None = None
     _load: dict[str, tuple[float, int, int]] = field(default_factory=dict)
     # Who stores holds a connection, perhaps for long: others must find one meanwhile.
@@ -91,18 +93,19 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
     async def upload(request: Request, owner: str = named, callback_url: str | None = None) -> JSONResponse:
         """Take in one picture as the body, or several as multipart/form-data."""
         here = service()
-        check_callback(here, callback_url)
+        await check_callback(here, callback_url)
         await here.check_room(owner)
         return await _upload(request, here, owner, callback_url)
 
     @routes.get("/images", dependencies=may_read)
     async def list_images(
         request: Request, state: Annotated[str | None, Query(pattern="^(accepted|resizing|done|failed)$")] = None,
-        after: str | None = None, limit: Annotated[int, Query(ge=1, le=catalogue.LARGEST_PAGE)] = catalogue.PAGE,
+        name: Name = None, after: str | None = None,
+        limit: Annotated[int, Query(ge=1, le=catalogue.LARGEST_PAGE)] = catalogue.PAGE,
     ) -> dict[str, Any]:  # fmt: skip
-        """Pictures, the newest first; `next` leads to the page after this one."""
+        """Pictures, the newest first; `name` is a part of the file name. `next` leads to the page after this one."""
         async with service().reader.connection() as connection:
-            found = await catalogue.page(connection, after=_place(after), state=state, limit=limit)
+            found = await catalogue.page(connection, after=_place(after), state=state, name=name, limit=limit)
         shown = [show(request, row) for row in found[:limit]]
         more = (
             f"{found[limit - 1]['created_at'].isoformat()}_{found[limit - 1]['image_id']}"
@@ -136,10 +139,21 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
             raise HTTPException(404, f"image {image_id} has no rendition {file}")
         return await _file(request, here.store, row, v)
 
+    @routes.delete("/images", dependencies=may_write)
+    async def delete_failed(state: Literal["failed"], name: Name = None) -> dict[str, Any]:
+        """Delete all failed pictures, or those with `name` in the file name; `undo` restores them for ten minutes."""
+        async with service().pool.connection() as connection:
+            return (await undo.delete_failed(connection, name)).told()
+
     @routes.delete("/images/{image_id}", status_code=204, dependencies=may_write)
-    async def delete_image(image_id: UUID) -> Response:
-        """Delete a picture and its renditions, unless somebody else uploaded the same."""
+    async def delete_image(image_id: UUID, undo: bool = False) -> Response:
+        """Delete a picture and its renditions, unless somebody else uploaded the same.
+
+        With `undo`, the answer is 200 and has what restores it for ten minutes; then it goes for good.
+        """
         here = service()
+        if undo:
+            return await _delete_for_now(here, image_id)
         async with here.pool.connection() as connection, connection.transaction():
             gone, digest = await catalogue.delete(connection, image_id)
             if digest is not None:
@@ -157,6 +171,26 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
                 return JSONResponse({"detail": "it is deleted; the daily run removes its files from the store"}, 202)
         return Response(status_code=204)
 
+    @routes.post("/undo/{deletion}", dependencies=may_write)
+    async def undo_deletion(deletion: UUID) -> dict[str, int]:
+        """Restore what was deleted with `undo`."""
+        async with service().pool.connection() as connection:
+            images = await undo.restore(connection, deletion)
+        if not images:
+            raise HTTPException(404, "it is too late to undo this: what was deleted is gone for good")
+        return {"images": images}
+
+    @routes.post("/images/retry", status_code=202, dependencies=may_write)
+    async def retry_failed(name: Name = None) -> dict[str, int]:
+        """Try all failed pictures again, or those with `name` in the file name.
+
+        `left` counts those whose bytes would fail the same way again; each of them can be retried alone.
+        """
+        async with service().pool.connection() as connection, connection.transaction():
+            again, left = await catalogue.retry_all(connection, name)
+            await connection.execute("SELECT pg_notify(%s, '')", [CHANNEL])
+        return {"again": again, "left": left}
+
     @routes.post("/images/{image_id}/retry", status_code=202, dependencies=may_write)
     async def retry_image(request: Request, image_id: UUID) -> dict[str, Any]:
         """Try a failed picture again."""
@@ -171,6 +205,14 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
         return show(request, row)
 
     return routes
+
+
+async def _delete_for_now(here: Service, image_id: UUID) -> Response:
+    async with here.pool.connection() as connection:
+        deleted = await undo.delete(connection, image_id)
+    if not deleted.images:
+        raise HTTPException(404, f"there is no image {image_id}")
+    return JSONResponse(deleted.told())
 
 
 async def _upload(request: Request, here: Service, owner: str, callback_url: str | None) -> JSONResponse:
@@ -224,10 +266,13 @@ async def lock(connection: Any, digests: list[str]) -> None:
         await connection.execute(HOLD, [digest])
 
 
-def check_callback(here: Service, url: str | None) -> None:
+async def check_callback(here: Service, url: str | None) -> None:
     """Answer 422 for a callback to a host that is not allowed."""
-    if url is not None and not here.callbacks.allows(url):
-        allowed = ", ".join(here.callbacks.origins) or "none: set the Connection image_callbacks"
+    if url is None:
+        return
+    callbacks = await asyncio.to_thread(here.callbacks)
+    if not callbacks.allows(url):
+        allowed = ", ".join(callbacks.origins) or "none: set the Connection image_callbacks"
         raise HTTPException(422, f"callback_url must begin with one of: {allowed}")
 
 
@@ -253,17 +298,30 @@ def show(request: Request, row: dict[str, Any]) -> dict[str, Any]:
     return {
         "id": str(row["image_id"]),
         "state": row["state"],
-        **({"code": row["code"], "reason": row["reason"]} if row["state"] == "failed" else {}),
+        **(_failure(row) if row["state"] == "failed" else {}),
         "file_name": row["file_name"],
         "owner": row["owner"],
         "created_at": row["created_at"].isoformat(),
         "finished_at": row["finished_at"].isoformat() if row["finished_at"] else None,
         "source": {name: row[name] for name in ("digest", "bytes", "format", "width", "height", "frames")},
+        "task": _task(row),
         "only_first_frame": row["still"],
         "placeholder": row["placeholder"],
         "renditions": renditions,
         "srcset": _srcset(renditions),
     }
+
+
+def _failure(row: dict[str, Any]) -> dict[str, Any]:
+    """Why it failed, and whether another try of the same bytes may help."""
+    return {"code": row["code"], "reason": row["reason"], "can_retry": row["code"] not in FINAL}
+
+
+def _task(row: dict[str, Any]) -> dict[str, Any] | None:
+    """The task that had it last; None where none is known."""
+    if row["airflow_run"] is None:
+        return None
+    return {"dag_id": DAG, "run_id": row["airflow_run"], "task_id": "resize", "map_index": row["map_index"]}
 
 
 def _srcset(renditions: list[dict[str, Any]]) -> dict[str, str]:

@@ -89,7 +89,7 @@ def _due(connection: Connection[Any], base_url: str) -> Sequence[Call]:
         "UPDATE millrace.image i SET callback_due = clock_timestamp() + interval '90 seconds'"
         " FROM millrace.image_source s WHERE s.digest = i.digest AND i.image_id IN ("
         "  SELECT image_id FROM millrace.image JOIN millrace.image_source USING (digest)"
-        "  WHERE callback_due <= clock_timestamp() AND state IN ('done', 'failed')"
+        "  WHERE callback_due <= clock_timestamp() AND state IN ('done', 'failed') AND deleted_at IS NULL"
         "  ORDER BY callback_due LIMIT %s FOR UPDATE OF image SKIP LOCKED)"
         " RETURNING i.image_id, i.callback_url, i.callback_attempts, i.file_name, s.state, s.code, s.reason",
         [AT_A_TIME],

@@ -1,4 +1,4 @@
-"""Uploaded pictures: entered, looked up, listed, deleted, tried again."""
+"""Uploaded pictures: entered, looked up, listed, deleted for good, retried. What `undo` deleted is not there."""
 
 from __future__ import annotations
 
@@ -12,17 +12,29 @@ from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
 from include.images.doorbell import CHANNEL
+from include.images.errors import FINAL
 
 STATES = ("accepted", "resizing", "done", "failed")
 PAGE = 50
 LARGEST_PAGE = 200
 _ONE = """
 SELECT i.image_id, i.file_name, i.owner, i.created_at, s.digest, s.bytes, s.state, s.code, s.reason, s.format, s.width,
-    s.height, s.frames, s.still, s.placeholder, s.finished_at,
+    s.height, s.frames, s.still, s.placeholder, s.finished_at, s.airflow_run, s.map_index,
     coalesce((SELECT jsonb_agg(to_jsonb(r) - 'digest' ORDER BY r.width DESC, r.name, r.format)
         FROM millrace.image_rendition r WHERE r.digest = s.digest), '[]') AS renditions
 FROM millrace.image i JOIN millrace.image_source s USING (digest)
+WHERE i.deleted_at IS NULL AND """
+# A source counts while somebody's picture has it. Few are deleted at a time, so those are looked for.
+_COUNTS = """
+SELECT s.state, count(*) FROM millrace.image_source s LEFT JOIN (
+    SELECT DISTINCT i.digest FROM millrace.image i
+    WHERE i.deleted_at IS NOT NULL AND NOT EXISTS (
+        SELECT FROM millrace.image other WHERE other.digest = i.digest AND other.deleted_at IS NULL
+    )
+) gone USING (digest)
+WHERE gone.digest IS NULL GROUP BY s.state
 """
+NAMED = "(%(name)s::text IS NULL OR position(lower(%(name)s) IN lower(i.file_name)) > 0)"
 
 
 class Place(NamedTuple):
@@ -72,20 +84,29 @@ async def accept(connection: AsyncConnection[Any], uploads: Sequence[Upload]) ->
 async def find(connection: AsyncConnection[Any], image_id: UUID) -> dict[str, Any] | None:
     """One picture with its renditions."""
     async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(_ONE + "WHERE i.image_id = %s", [image_id])
+        await cursor.execute(_ONE + "i.image_id = %s", [image_id])
         return await cursor.fetchone()
 
 
 async def page(
-    connection: AsyncConnection[Any], *, after: Place | None, state: str | None, limit: int
+    connection: AsyncConnection[Any], *, after: Place | None, state: str | None, name: str | None = None, limit: int
 ) -> list[dict[str, Any]]:
-    """Pictures, the newest first, from that place on; one more than `limit` where there are more."""
+    """Pictures, the newest first, from that place on; one more than `limit` where there are more.
+
+    `name` is a part of the file name, in any case.
+    """
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(
-            _ONE + "WHERE (%(state)s::text IS NULL OR s.state = %(state)s)"
+            _ONE + f"(%(state)s::text IS NULL OR s.state = %(state)s) AND {NAMED}"
             " AND (%(at)s::timestamptz IS NULL OR (i.created_at, i.image_id) < (%(at)s, %(id)s::uuid))"
             " ORDER BY i.created_at DESC, i.image_id DESC LIMIT %(limit)s",
-            {"state": state, "at": after and after.created_at, "id": after and after.image_id, "limit": limit + 1},
+            {
+                "state": state,
+                "name": name,
+                "at": after and after.created_at,
+                "id": after and after.image_id,
+                "limit": limit + 1,
+            },
         )
         return await cursor.fetchall()
 
@@ -95,19 +116,19 @@ async def rendition(connection: AsyncConnection[Any], image_id: UUID, file: str)
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(
             "SELECT r.* FROM millrace.image_rendition r JOIN millrace.image i USING (digest)"
-            " WHERE i.image_id = %s AND r.file = %s",
+            " WHERE i.image_id = %s AND i.deleted_at IS NULL AND r.file = %s",
             [image_id, file],
         )
         return await cursor.fetchone()
 
 
 async def delete(connection: AsyncConnection[Any], image_id: UUID) -> tuple[bool, str | None]:
-    """Delete an upload: whether it was there, and the digest of its source if nobody else uploaded the same.
+    """Delete an upload for good: whether it was there, and the digest of its source if nobody else uploaded the same.
 
     The caller removes that source from the store once the transaction is committed.
     """
     async with connection.cursor() as cursor:
-        await cursor.execute("SELECT digest FROM millrace.image WHERE image_id = %s", [image_id])
+        await cursor.execute("SELECT digest FROM millrace.image WHERE image_id = %s AND deleted_at IS NULL", [image_id])
         row = await cursor.fetchone()
         if row is None:
             return False, None
@@ -145,16 +166,34 @@ async def retry(connection: AsyncConnection[Any], image_id: UUID) -> bool:
         await cursor.execute(
             "UPDATE millrace.image_source s SET state = 'accepted', attempts = 0, priority = 0,"
             " accepted_at = clock_timestamp() FROM millrace.image i"
-            " WHERE i.digest = s.digest AND i.image_id = %s AND s.state = 'failed'",
+            " WHERE i.digest = s.digest AND i.image_id = %s AND i.deleted_at IS NULL AND s.state = 'failed'",
             [image_id],
         )
         return cursor.rowcount > 0
 
 
+async def retry_all(connection: AsyncConnection[Any], name: str | None = None) -> tuple[int, int]:
+    """Let every failed picture wait again that another try may help. Returns how many, and how many it can't help."""
+    async with connection.cursor() as cursor:
+        await cursor.execute(
+            "WITH failed AS MATERIALIZED ("
+            "  SELECT s.digest, s.code = ANY(%(final)s) AS final FROM millrace.image_source s WHERE s.state = 'failed'"
+            "   AND EXISTS (SELECT FROM millrace.image i"
+            f"    WHERE i.digest = s.digest AND i.deleted_at IS NULL AND {NAMED})"
+            '   ORDER BY s.digest COLLATE "C" FOR NO KEY UPDATE),'  # the order of locks: see `inbox`
+            " again AS (UPDATE millrace.image_source s SET state = 'accepted', attempts = 0, priority = 0,"
+            "  accepted_at = clock_timestamp() FROM failed WHERE s.digest = failed.digest AND NOT failed.final)"
+            " SELECT count(*) FILTER (WHERE NOT final), count(*) FILTER (WHERE final) FROM failed",
+            {"final": list(FINAL), "name": name},
+        )
+        row = await cursor.fetchone()
+    return (0, 0) if row is None else (int(row[0]), int(row[1]))
+
+
 async def counts(connection: AsyncConnection[Any]) -> dict[str, int]:
     """How many sources are in each state."""
     async with connection.cursor() as cursor:
-        await cursor.execute("SELECT state, count(*) FROM millrace.image_source GROUP BY state")
+        await cursor.execute(_COUNTS)
         return {**dict.fromkeys(STATES, 0), **dict(await cursor.fetchall())}
 
 
@@ -164,7 +203,8 @@ async def load(connection: AsyncConnection[Any], owner: str) -> tuple[int, int]:
         await cursor.execute(
             "SELECT (SELECT count(*) FROM millrace.image_source WHERE state IN ('accepted', 'resizing')),"
             " (SELECT coalesce(sum(s.bytes), 0)::bigint"
-            "  FROM millrace.image i JOIN millrace.image_source s USING (digest) WHERE i.owner = %s)",
+            "  FROM millrace.image i JOIN millrace.image_source s USING (digest)"
+            "  WHERE i.owner = %s AND i.deleted_at IS NULL)",
             [owner],
         )
         row = await cursor.fetchone()

@@ -11,19 +11,21 @@ import psycopg
 from psycopg import AsyncConnection
 
 CHANNEL = "millrace_images"
-LOOK_SECONDS = 5.0  # a claim that runs out and a callback that comes due ring no bell
+LOOK_SECONDS = 5.0  # a claim that runs out, a callback and a deletion that come due ring no bell
+UNDO_MINUTES = 10  # so long a deletion can be undone; then a run removes the pictures
 AGAIN_SECONDS = 10.0  # a ring that nobody answered is repeated after this
 LONGEST_PAUSE_SECONDS = 10.0  # so long an upload may wait once a server is back
 # Who resizes now takes what comes in meanwhile; a claim that ran out is nobody's.
-UNATTENDED = """
+UNATTENDED = f"""
 SELECT NOT EXISTS (
         SELECT FROM millrace.image_source WHERE state = 'resizing' AND claimed_until >= clock_timestamp()
     ) AND (
         EXISTS (SELECT FROM millrace.image_source WHERE state IN ('accepted', 'resizing'))
         OR EXISTS (
             SELECT FROM millrace.image JOIN millrace.image_source USING (digest)
-            WHERE callback_due <= clock_timestamp() AND state IN ('done', 'failed')
+            WHERE callback_due <= clock_timestamp() AND state IN ('done', 'failed') AND deleted_at IS NULL
         )
+        OR EXISTS (SELECT FROM millrace.image WHERE deleted_at < clock_timestamp() - interval '{UNDO_MINUTES} minutes')
     )
 """
 

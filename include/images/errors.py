@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# Codes of a failure that the same bytes would bring about again.
+FINAL = ("broken", "too-large", "bomb")
+
 
 class ImageError(Exception):
     """Base of all. `code` is a short word for programs, the text is for people."""

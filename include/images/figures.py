@@ -36,7 +36,7 @@ DAY = Figures(
     {"images_failed_24h": "Pictures that failed in the last 24 hours, by the code of the reason"},
 )
 CALLBACKS = Figures(
-    "SELECT count(*) AS image_callbacks_due FROM millrace.image WHERE callback_due IS NOT NULL",
+    "SELECT count(*) AS image_callbacks_due FROM millrace.image WHERE callback_due IS NOT NULL AND deleted_at IS NULL",
     {"image_callbacks_due": "Callbacks that are still to be delivered, or are waiting for their picture"},
 )
 FIGURES = (BACKLOG, MINUTE, DAY, CALLBACKS)

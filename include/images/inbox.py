@@ -10,7 +10,7 @@ is locked: two statements that take the same rows in two orders end in a deadloc
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID, uuid4
 
 from psycopg import Connection, Cursor
@@ -42,25 +42,35 @@ def waiting(connection: Connection[Any]) -> int:
     return 0 if row is None else int(row[0])
 
 
-def claim(connection: Connection[Any], batch: UUID, *, size: int = BATCH) -> int:
+class Task(NamedTuple):
+    """The task that a batch is for, as the page leads to its log: Airflow's run, and which of the mapped tasks."""
+
+    run: str | None = None
+    map_index: int | None = None
+
+
+NOBODY = Task()
+
+
+def claim(connection: Connection[Any], batch: UUID, *, size: int = BATCH, task: Task = NOBODY) -> int:
     """Claim for this batch up to `size` of what waits: uploads first, the oldest first. Returns how many."""
     # This order is not that of the digests, so a row that is locked is passed over and never waited for.
     return connection.execute(
-        "UPDATE millrace.image_source SET state = 'resizing', batch = %s,"
+        "UPDATE millrace.image_source SET state = 'resizing', batch = %s, airflow_run = %s, map_index = %s,"
         " claimed_until = clock_timestamp() + %s * interval '1 second'"
         " WHERE digest IN (SELECT digest FROM millrace.image_source"
         f"  WHERE {_FREE} ORDER BY priority, accepted_at LIMIT %s FOR UPDATE SKIP LOCKED)",
-        [batch, CLAIM_SECONDS, size],
+        [batch, *task, CLAIM_SECONDS, size],
     ).rowcount
 
 
-def open_batches(connection: Connection[Any], most: int) -> list[UUID]:
-    """Share what waits among up to `most` new batches, each with its first claim."""
+def open_batches(connection: Connection[Any], most: int, run: str | None = None) -> list[UUID]:
+    """Share what waits among up to `most` new batches of a run, each with its first claim."""
     size = max(1, min(BATCH, -(-waiting(connection) // most)))
     found = []
-    for _ in range(most):
+    for number in range(most):
         batch = uuid4()
-        if not claim(connection, batch, size=size):
+        if not claim(connection, batch, size=size, task=Task(run, number)):
             break
         found.append(batch)
     return found

@@ -31,8 +31,9 @@ STALLS = 2  # pictures in a row that the store fails at, before the rest is left
 
 
 def resize_batch(
-    connection: Connection[Any], store: Store, recipes: Recipes, batch: UUID, *, lanes_free: bool = False
-) -> dict[str, Any]:
+    connection: Connection[Any], store: Store, recipes: Recipes, batch: UUID, *, lanes_free: bool = False,
+    task: inbox.Task = inbox.NOBODY,
+) -> dict[str, Any]:  # fmt: skip
     """Make the renditions of a batch, and of what waits meanwhile: further claims go under the same batch.
 
     Safe to run again: what is done is not done twice. With `lanes_free`, more tasks could work than do; it ends after
@@ -47,7 +48,7 @@ def resize_batch(
             work.work_off()
             if time.monotonic() - began > LONGEST_SECONDS or (lanes_free and inbox.waiting(connection) > inbox.BATCH):
                 break
-            if not inbox.claim(connection, batch):
+            if not inbox.claim(connection, batch, task=task):
                 break
     return {**work.counts, "seconds": round(time.monotonic() - began, 3)}
 

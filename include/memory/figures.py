@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from include.memory.report.used import ANONYMOUS
+from include.memory.report.used import ANONYMOUS, GONE
 from include.memory.watcher.sample import ENDED_MINUTES
 from include.warehouse.figures import Figures
 
@@ -11,7 +11,8 @@ LAST = f"""
     WITH last AS (
         SELECT DISTINCT ON (s.host, s.pid) s.host, s.pid, s.start_ticks, s.role, s.resident_bytes, s.limit_bytes,
             {ANONYMOUS} AS anonymous_bytes
-        FROM millrace.memory_sample s WHERE s.taken_at > now() - {ENDED_MINUTES} * interval '1 minute'
+        FROM millrace.memory_sample s
+        WHERE s.taken_at > now() - {ENDED_MINUTES} * interval '1 minute' AND NOT {GONE}
         ORDER BY s.host, s.pid, s.taken_at DESC
     )
 """

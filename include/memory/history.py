@@ -10,6 +10,7 @@ import numpy as np
 from psycopg import Connection
 from psycopg.rows import dict_row
 
+from include.memory.report.used import GONE
 from include.memory.shipping.entries import key_of
 from include.memory.shipping.orders import WANTED_MINUTES
 from include.memory.verdict.assemble import series_of
@@ -26,8 +27,9 @@ def series(connection: Connection[Any], hours: float) -> Iterator[tuple[Incarnat
     One after the other, as the samples of two days take about 5 MB a process.
     """
     seen = connection.execute(
-        "SELECT DISTINCT host, pid, start_ticks FROM millrace.memory_sample"
-        " WHERE taken_at > clock_timestamp() - %s * interval '1 minute' ORDER BY host, pid, start_ticks",
+        "SELECT DISTINCT host, pid, start_ticks FROM millrace.memory_sample s"
+        f" WHERE taken_at > clock_timestamp() - %s * interval '1 minute' AND NOT {GONE}"
+        " ORDER BY host, pid, start_ticks",
         [ENDED_MINUTES],
     ).fetchall()
     for key in seen:
@@ -131,8 +133,10 @@ def proved(connection: Connection[Any], hours: float) -> set[Incarnation]:
 def verdicts(connection: Connection[Any]) -> dict[str, int]:
     """How many processes that have not ended were last said to be what."""
     rows = connection.execute(
-        "SELECT verdict, count(*) FROM millrace.memory_finding"
-        " WHERE judged_at > clock_timestamp() - %s * interval '1 minute' GROUP BY verdict",
+        "SELECT verdict, count(*) FROM millrace.memory_finding f"
+        " WHERE judged_at > clock_timestamp() - %s * interval '1 minute' AND NOT EXISTS ("
+        "  SELECT FROM millrace.memory_ended e WHERE (e.host, e.pid, e.start_ticks) = (f.host, f.pid, f.start_ticks)"
+        "  AND e.ended_at >= f.judged_at) GROUP BY verdict",
         [ENDED_MINUTES],
     )
     return {verdict.partition(" (")[0].replace(" ", "_"): count for verdict, count in rows}
@@ -144,6 +148,7 @@ def forget(connection: Connection[Any], days: int = KEPT_DAYS) -> None:
         ("memory_sample", "taken_at"),
         ("memory_evidence", "taken_at"),
         ("memory_finding", "judged_at"),
+        ("memory_ended", "ended_at"),
         ("memory_order", "ordered_at"),
         ("memory_task", "ended_at"),
     ):

@@ -51,6 +51,11 @@ export function moment(at) {
   return new Date(at).toLocaleString("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: ZONE });
 }
 
+/** A point in time in that zone as Airflow writes it: `2026-11-29 10:22:35`, or to the minute. */
+export function stamp(at, seconds = false) {
+  return new Date(at).toLocaleString("sv-SE", { timeZone: ZONE }).slice(0, seconds ? 19 : 16);
+}
+
 /** A link to one of Airflow's own pages. The frame may not lead its window elsewhere, so a link of that window does. */
 export function airflowLink(path, text) {
   const link = make("a", { href: `${root()}${path}`, textContent: text, target: "_top" });

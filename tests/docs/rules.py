@@ -26,7 +26,7 @@ RUNS = (
     r"\./run (up|status|secrets|dataset|ingest(?! rejected| replay)|psql|airflow) ?",
     r"\.venv/bin/python -m include\.ingest (check|init|preview|run) ",
     r"(cat|printf|sed|mkdir|mv) ",
-    r"(URL|PASSWORD|TOKEN)=",
+    r"(URL|PASSWORD|TOKEN|NEWEST|UNDO)=",
     r"curl ",
 )
 

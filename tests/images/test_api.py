@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import threading
 import time
@@ -10,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import psycopg
@@ -18,8 +20,9 @@ import uvicorn
 from fastapi import FastAPI, Request
 from psycopg_pool import AsyncConnectionPool
 
-from include.images import api, inbox, serve, work
-from include.images.callbacks import Callbacks
+from include.images import api, inbox, serve, undo, work
+from include.images.callbacks import Callbacks, deliver
+from include.images.doorbell import rings
 from include.images.limits import LIMITS
 from include.images.recipes import Recipe, Recipes
 from include.images.store import Name, StoreAway
@@ -43,12 +46,13 @@ class Here:
         self.limits = LIMITS
         self.service: api.Service | None = None
         self.owner = "ann"
+        self.callbacks = Callbacks("secret", ("https://hooks.example",))
         guards = api.Guards(read=lambda: None, write=lambda: None, owner=lambda: self.owner)
 
         @asynccontextmanager
         async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             async with AsyncConnectionPool(dsn, min_size=0, max_size=4, open=False) as pool:
-                self.service = api.Service(pool, self.store, callbacks=Callbacks("secret", ("https://hooks.example",)))
+                self.service = api.Service(pool, self.store, callbacks=lambda: self.callbacks)
                 yield
 
         self.app = FastAPI(lifespan=lifespan)
@@ -337,6 +341,155 @@ def test_a_failed_picture_says_why_and_is_tried_again(client: httpx.Client, here
     assert client.post(f"/images/{image}/retry").json()["state"] == "accepted"
     here.resize()
     assert client.get(f"/images/{image}").json()["state"] == "failed"
+
+
+def deleted_for_minutes(here: Here, minutes: int) -> None:
+    """Let what is deleted have been deleted so long ago."""
+    with psycopg.connect(here.dsn, autocommit=True) as connection:
+        connection.execute("UPDATE millrace.image SET deleted_at = deleted_at - %s * interval '1 minute'", [minutes])
+
+
+def expired(here: Here) -> int:
+    with psycopg.connect(here.dsn, autocommit=True) as connection:
+        return undo.expire(connection, here.store)
+
+
+def failed(client: httpx.Client, here: Here, **names: str) -> None:
+    """Pictures that failed: by file name, the code of the reason."""
+    for number, name in enumerate(names):
+        client.post("/images", content=PHOTO[: 5000 + number], headers={"X-File-Name": f"{name}.jpg"})
+    here.resize()
+    with psycopg.connect(here.dsn, autocommit=True) as connection:
+        for name, code in names.items():
+            connection.execute(
+                "UPDATE millrace.image_source s SET code = %s FROM millrace.image i"
+                " WHERE i.digest = s.digest AND i.file_name = %s",
+                [code, f"{name}.jpg"],
+            )
+
+
+@both_kinds
+def test_a_deletion_is_undone_or_comes_to_its_end(client: httpx.Client, here: Here, kind: str) -> None:
+    image = client.post("/images", content=PHOTO, headers={"X-File-Name": "a.jpg"}).json()["images"][0]["id"]
+    here.resize()
+    whole = client.get(f"/images/{image}").json()
+    before = stored(here)
+    gone = client.delete(f"/images/{image}", params={"undo": True})
+    assert (gone.status_code, gone.json()["images"]) == (200, 1)
+    assert client.get(f"/images/{image}").status_code == 404
+    assert client.get(whole["renditions"][0]["url"]).status_code == 404
+    assert client.get("/images").json()["images"] == []
+    assert client.get("/counts").json()["done"] == 0
+    assert client.delete(f"/images/{image}", params={"undo": True}).status_code == 404
+    deleted_for_minutes(here, 9)
+    assert expired(here) == 0
+    assert stored(here) == before
+    assert client.post(f"/undo/{gone.json()['undo']}").json() == {"images": 1}
+    assert client.get(f"/images/{image}").json() == whole
+    assert client.post(f"/undo/{gone.json()['undo']}").status_code == 404
+    gone = client.delete(f"/images/{image}", params={"undo": True})
+    deleted_for_minutes(here, 11)
+    late = client.post(f"/undo/{gone.json()['undo']}")
+    assert (late.status_code, "too late" in late.json()["detail"]) == (404, True)
+    assert expired(here) == 1
+    assert stored(here) == []
+
+
+def test_the_same_bytes_outlive_a_deletion(client: httpx.Client, here: Here) -> None:
+    image = client.post("/images", content=PHOTO).json()["images"][0]["id"]
+    here.resize()
+    client.delete(f"/images/{image}", params={"undo": True})
+    again = client.post("/images", content=PHOTO).json()["images"][0]["id"]
+    assert client.get("/counts").json()["done"] == 1
+    deleted_for_minutes(here, 11)
+    assert expired(here) == 1
+    assert client.get(f"/images/{again}").json()["state"] == "done"
+    assert client.get("/counts").json()["done"] == 1
+
+
+def test_what_is_deleted_frees_the_share_and_calls_nobody(client: httpx.Client, here: Here) -> None:
+    here.limits = replace(LIMITS, owner_bytes=len(PHOTO))
+    image = client.post("/images", content=PHOTO, params={"callback_url": "https://hooks.example/x"})
+    here.resize()
+    client.delete(f"/images/{image.json()['images'][0]['id']}", params={"undo": True})
+    with psycopg.connect(here.dsn, autocommit=True) as connection:
+        assert deliver(connection, Callbacks(), "http://x") == {"delivered": 0, "failed": 0, "given_up": 0}
+    assert here.service is not None
+    here.service._load.clear()  # it is asked again after some seconds
+    assert client.post("/images", content=PHOTO[:-1]).status_code == 202
+
+
+def test_a_deletion_that_is_due_rings_the_bell(dsn: str, client: httpx.Client, here: Here) -> None:
+    image = client.post("/images", content=PHOTO).json()["images"][0]["id"]
+    here.resize()
+    client.delete(f"/images/{image}", params={"undo": True})
+
+    async def listen() -> None:
+        first = asyncio.ensure_future(anext(rings(dsn)))
+        await asyncio.sleep(0.5)
+        assert not first.done()
+        deleted_for_minutes(here, 11)
+        await asyncio.wait_for(first, 20)
+
+    asyncio.run(listen())
+
+
+def test_all_that_failed_is_deleted_and_restored(client: httpx.Client, here: Here) -> None:
+    client.post("/images", content=PHOTO, headers={"X-File-Name": "whole.jpg"})
+    failed(client, here, river="broken", lake="broken")
+    assert client.delete("/images").status_code == 422
+    assert client.delete("/images", params={"state": "done"}).status_code == 422
+    assert client.delete("/images", params={"state": "failed", "name": "RIV"}).json()["images"] == 1
+    gone = client.delete("/images", params={"state": "failed"}).json()
+    assert gone["images"] == 1
+    assert [one["file_name"] for one in client.get("/images").json()["images"]] == ["whole.jpg"]
+    assert client.post(f"/undo/{gone['undo']}").json() == {"images": 1}
+    assert {one["file_name"] for one in client.get("/images").json()["images"]} == {"lake.jpg", "whole.jpg"}
+
+
+def test_all_that_another_try_may_help_is_tried_again(client: httpx.Client, here: Here) -> None:
+    failed(client, here, river="broken", lake="timeout", sea="memory")
+    can = {one["file_name"]: one["can_retry"] for one in client.get("/images").json()["images"]}
+    assert can == {"river.jpg": False, "lake.jpg": True, "sea.jpg": True}
+    assert client.post("/images/retry", params={"name": "sea"}).json() == {"again": 1, "left": 0}
+    assert client.post("/images/retry").json() == {"again": 1, "left": 1}
+    states = {one["file_name"]: one["state"] for one in client.get("/images").json()["images"]}
+    assert states == {"river.jpg": "failed", "lake.jpg": "accepted", "sea.jpg": "accepted"}
+
+
+def test_pictures_are_found_by_a_part_of_the_name(client: httpx.Client) -> None:
+    for number, name in enumerate(["Alpen_100%.jpg", "alpen.jpg", "see.jpg"]):
+        client.post("/images", content=PHOTO + bytes([number]), headers={"X-File-Name": quote(name)})
+
+    def named(part: str) -> list[str]:
+        return [one["file_name"] for one in client.get("/images", params={"name": part}).json()["images"]]
+
+    assert named("ALP") == ["alpen.jpg", "Alpen_100%.jpg"]
+    assert named("_100%") == ["Alpen_100%.jpg"]
+    assert named("odd") == []
+    first = client.get("/images", params={"name": "alp", "limit": 1}).json()
+    second = client.get("/images", params={"name": "alp", "limit": 1, "after": first["next"]}).json()
+    assert [one["file_name"] for one in second["images"]] == ["Alpen_100%.jpg"]
+
+
+def test_a_picture_names_the_task_that_had_it(client: httpx.Client, here: Here) -> None:
+    image = client.post("/images", content=PHOTO).json()["images"][0]["id"]
+    assert client.get(f"/images/{image}").json()["task"] is None
+    task = {"dag_id": "resize_images", "run_id": "manual__1", "task_id": "resize", "map_index": 0}
+    with psycopg.connect(here.dsn, autocommit=True) as connection:
+        (batch,) = inbox.open_batches(connection, 1, "manual__1")
+        assert client.get(f"/images/{image}").json()["task"] == task
+        later = client.post("/images", content=PHOTO[:-1]).json()["images"][0]["id"]
+        work.resize_batch(connection, here.store, RECIPES, batch, task=inbox.Task("manual__1", 3))
+    assert client.get(f"/images/{image}").json()["task"] == task
+    assert client.get(f"/images/{later}").json()["task"] == {**task, "map_index": 3}
+
+
+def test_a_callback_is_allowed_as_soon_as_the_connection_says_so(client: httpx.Client, here: Here) -> None:
+    where = {"callback_url": "https://late.example/x"}
+    assert client.post("/images", content=PHOTO, params=where).status_code == 422
+    here.callbacks = Callbacks("secret", ("https://late.example",))
+    assert client.post("/images", content=PHOTO, params=where).status_code == 202
 
 
 @pytest.mark.parametrize("callback", [

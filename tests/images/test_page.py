@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import psycopg
@@ -9,11 +10,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, FilePayload, Page, expect
 
-from include.images import api, pages
+from include.images import api, pages, undo
 from tests.images import pictures
 from tests.images.places import Place
 from tests.images.test_api import Here
-from tests.served import served
+from tests.served import keep, served
 
 pytestmark = pytest.mark.browser
 PICTURES = 10_000
@@ -60,9 +61,12 @@ def test_it_asks_before_it_deletes(browser: Browser, url: str, here: Here) -> No
     page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
     expect(torn).to_have_count(1)
     torn.get_by_role("button", name="Delete").click()
-    expect(page.get_by_role("dialog")).to_contain_text("torn.jpg and its renditions are deleted for good.")
+    expect(page.get_by_role("dialog")).to_contain_text("You can undo this for ten minutes.")
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(torn).to_have_count(0)
+    page.locator("#notes").get_by_role("button", name="Undo").click()
+    expect(page.locator("#images > li")).to_have_text([re.compile("torn"), re.compile("river")])  # in its place
+    expect(page.locator("#notes > li")).to_have_count(0)
     text: FilePayload = {"name": "a.txt", "mimeType": "text/plain", "buffer": b"no picture"}
     page.locator("#files").set_input_files([text])
     note = page.locator("#notes > li")
@@ -72,10 +76,63 @@ def test_it_asks_before_it_deletes(browser: Browser, url: str, here: Here) -> No
     page.context.close()
 
 
+def test_failed_pictures_all_at_once(browser: Browser, url: str, here: Here) -> None:
+    page = uploaded(browser, url, here)
+    torn = page.locator("#images > li", has_text="torn.jpg")
+    expect(torn.get_by_role("button", name="Try again")).to_have_count(0)  # the same bytes would fail again
+    expect(page.get_by_role("button", name="Delete all")).to_be_hidden()
+    page.get_by_role("button", name="Failed").click()
+    expect(page.get_by_role("button", name="Delete all")).to_be_visible()
+    expect(page.get_by_role("button", name="Try all again")).to_be_hidden()
+    with psycopg.connect(here.dsn, autocommit=True) as connection:
+        connection.execute("UPDATE millrace.image_source SET code = 'timeout' WHERE state = 'failed'")
+    expect(torn.get_by_role("button", name="Try again")).to_have_count(1)
+    page.get_by_role("button", name="Try all again").click()
+    expect(page.locator("#notes > li")).to_contain_text("1 picture will be tried again.")
+    expect(page.locator("#empty")).to_have_text("No failed pictures.")
+    here.resize()
+    expect(torn).to_have_count(1, timeout=20_000)
+    page.get_by_role("button", name="Delete all").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(torn).to_have_count(0)
+    page.close()  # what was deleted goes all the same
+    with psycopg.connect(here.dsn, autocommit=True) as connection:
+        connection.execute("UPDATE millrace.image SET deleted_at = deleted_at - interval '11 minutes'")
+        assert undo.expire(connection, here.store) == 1
+
+
+def test_names_are_searched_and_the_log_is_one_click_away(browser: Browser, url: str, here: Here) -> None:
+    page = uploaded(browser, url, here)
+    page.get_by_role("searchbox", name="Search by name").fill("TORN")
+    expect(page.locator("#images > li")).to_have_count(1)
+    page.get_by_role("searchbox", name="Search by name").fill("<b>odd")
+    expect(page.locator("#empty")).to_have_text("No pictures with “<b>odd” in the name.")
+    page.get_by_role("searchbox", name="Search by name").fill("")
+    expect(page.locator("#images > li")).to_have_count(2)
+    with psycopg.connect(here.dsn, autocommit=True) as connection:
+        connection.execute("UPDATE millrace.image_source SET airflow_run = 'asset__1+2', map_index = 3")
+    log = page.locator("#images > li", has_text="torn.jpg").get_by_role("link", name="log")
+    expect(log).to_have_attribute("href", re.compile(r"dags/resize_images/runs/asset__1%2B2/tasks/resize/mapped/3$"))
+    at = page.locator("#images time").first
+    expect(at).to_have_text(re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$"))
+    expect(page.locator("#clock")).to_have_text("Times are in UTC.")
+    page.context.close()
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_axe_finds_nothing(browser: Browser, url: str, here: Here, width: int, theme: str) -> None:
     page = uploaded(browser, url, here, width, theme)
+    page.get_by_role("button", name="Failed").click()
+    page.get_by_role("button", name="Delete all").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.locator("#notes").get_by_role("button", name="Undo")).to_be_focused()
+    keep(page, f"images-undo-{width}-{theme}")
+    assert Axe().run(page).violations_count == 0
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="All", exact=True).click()
+    expect(page.locator("#images > li")).to_have_count(2)
+    keep(page, f"images-{width}-{theme}")
     found = Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
     assert page.evaluate("document.documentElement.scrollWidth") <= width

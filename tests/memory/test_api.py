@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,7 +18,8 @@ from psycopg import Connection
 from psycopg_pool import AsyncConnectionPool
 
 from include.memory import api, pages
-from include.memory.report import difference, timeline
+from include.memory.report import difference, due, timeline
+from include.memory.verdict.judge import WARM_UP_HOURS
 from include.memory.watcher.sample import Incarnation
 from tests.memory import story
 from tests.memory.story import BEFORE, HOST, LEAKING, WORKER, Life
@@ -108,6 +110,17 @@ def test_what_ended_is_shown_on_demand_and_last(get: Get) -> None:
     assert [one["ended"] for one in listed] == [False] * 7 + [True] * 2
     assert {one["pid"] for one in listed[7:]} == {8123, BEFORE.pid}
     assert BEFORE.pid not in {one["pid"] for one in get("/processes", hours=24, ended=True).json()["processes"]}
+
+
+def test_when_a_verdict_is_due() -> None:
+    began = datetime(2026, 11, 30, 10, 3, tzinfo=UTC)
+    assert due.due_at(None, began, False) == datetime(2026, 11, 30, 11, 10, tzinfo=UTC)
+    assert due.due_at("warming up", began - timedelta(minutes=3), False) == datetime(2026, 11, 30, 11, 0, tzinfo=UTC)
+    assert due.due_at("steady", began, False) is None
+    assert due.due_at(None, began, True) is None
+    assert due.WARM_UP_MINUTES == 60 * WARM_UP_HOURS
+    schedule = f'schedule="*/{due.AUDIT_MINUTES} * * * *"'
+    assert schedule in (Path(__file__).parents[2] / "dags" / "audit_memory.py").read_text()
 
 
 def test_an_empty_warehouse(dsn: str, warehouse: Connection[Any]) -> None:

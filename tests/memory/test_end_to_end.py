@@ -7,15 +7,22 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from psycopg import Connection
 
 from bench.memory.programs import INNOCENT, LEAKS, NATIVE, running
+from include.memory import fast_motion, history
+from include.memory.audit import judge_all
 from include.memory.errors import MemoryAuditError
 from include.memory.verdict.assemble import bound_in, series_of
 from include.memory.verdict.series import Judgement
 from include.memory.verdict.time_lapse import Watched, audit
+from include.memory.watcher import exchange
 from include.memory.watcher.sample import sample
+from stack.demo.memory import ROLE, started
+from tests.memory.test_api import answers, path
 
 pytestmark = pytest.mark.slow  # all share one fixture, which takes as long as the slowest program
 
@@ -85,3 +92,28 @@ def test_a_series_is_of_one_incarnation() -> None:
     with pytest.raises(MemoryAuditError):
         series_of([])
     assert bound_in([{"holders": []}]) is None
+
+
+def test_the_leak_of_the_demo_is_on_the_page_and_raises_no_alert(
+    dsn: str, warehouse: Connection[Any], tmp_path: Path
+) -> None:
+    exchange.make_private(tmp_path / "agents")
+    with started("leaky", tmp_path / "agents") as leaky:
+        found = audit(leaky, 8.0, 2.0)
+    assert found.said.verdict == "leaking"
+    for _ in range(2):  # a later demo takes the place of an earlier one
+        fast_motion.forget(warehouse, ROLE)
+        fast_motion.keep(warehouse, ROLE, found, 8.0)
+    assert history.flag(warehouse, "scheduled__1") == [], "an alert that nobody can help"
+    assert judge_all(warehouse, 48) == [], "it is not judged as if these had been hours"
+    listing, one = answers(dsn, ["/processes", path(leaky.incarnation)])
+    (shown,) = listing.json()["processes"]
+    assert (shown["role"], shown["verdict"], shown["ended"]) == ("demo", "leaking", True)
+    assert shown["why"].startswith("In fast motion: 8 seconds stand for 5 hours. ")
+    story = one.json()
+    assert story["process"]["flagged_by"] == fast_motion.FLAGGED_BY  # by which the page says that no alert went out
+    assert len(story["points"]["at"]) > 30
+    (profile,) = story["profiles"]
+    evidence = answers(dsn, [path(leaky.incarnation, f"/evidence/{profile['evidence_id']}")])[0].json()["evidence"]
+    assert "samples/workers.py" in evidence["traced"]["lines"][0]["frames"][0]
+    assert history.verdicts(warehouse) == {}

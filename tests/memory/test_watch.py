@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -98,6 +99,21 @@ def test_an_order_is_filled_by_the_watcher(leaker: Program, warehouse_of_watcher
         assert evidence["holders"][0]["chain"][1].startswith(".ORDERS list")
         assert all(len(line["frames"]) <= 5 for line in evidence["traced"]["lines"])
         assert history.proved(warehouse, 1.0) == {leaker.incarnation}
+
+
+def test_a_process_that_died_is_not_listed_as_running(leaker: Program, warehouse_of_watcher: str) -> None:
+    """Also one that went down together with its watcher: the next watcher of the machine finds it out."""
+    watch.look(leaker.folder, 0)
+    with psycopg.connect(warehouse_of_watcher, autocommit=True) as connection:
+        ship.work(connection, leaker.folder)
+        assert len(list(history.series(connection, 48))) == 1
+        os.kill(leaker.incarnation.pid, signal.SIGKILL)
+        leaker.process.wait()
+        ship.work(connection, leaker.folder)
+        assert list(history.series(connection, 48)) == []
+        assert connection.execute("SELECT pid FROM millrace.memory_ended").fetchall() == [(leaker.incarnation.pid,)]
+        connection.execute("UPDATE millrace.memory_sample SET taken_at = taken_at + interval '1 minute'")
+        assert len(list(history.series(connection, 48))) == 1, "who is seen again lives"
 
 
 def test_an_order_for_another_machine_is_left_to_it(

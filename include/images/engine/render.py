@@ -66,7 +66,7 @@ def _render(source: Source, recipes: Recipes, folder: Path, limits: Limits) -> R
     except (Rejected, MemoryError):
         raise
     except Exception as error:  # decoders leak errors of many kinds
-        raise Rejected("broken", f"the pixels can't be read: {type(error).__name__}: {error}"[:300]) from error
+        raise Rejected("broken", f"the pixels can't be read: {error}"[:300]) from error
     return Rendered(source.facts, tuple(made), placeholder, source.facts.frames > 1 and not moving)
 
 

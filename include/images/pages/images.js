@@ -1,14 +1,28 @@
-import { by, bytes, call, make, moment, ZONE } from "./page.js";
+import { airflowLink, by, bytes, call, count, make, stamp, ZONE } from "./page.js";
 
-const LOOK_MS = 1000, IDLE_MS = 5000, PAGE = 50;
+const LOOK_MS = 1000, IDLE_MS = 5000, TYPING_MS = 250, PAGE = 50;
 const shown = new Map(); // id -> {element, json}
-const PLAIN = { broken: "The file is damaged or cut short: upload it again." };
-let state = "", next = null;
+// What a person can do about a failure, by its code.
+const PLAIN = {
+  broken: "The file is damaged or cut short: upload it again.",
+  "too-large": "The picture is too large: upload a smaller one.",
+  bomb: "The picture unpacks to far more than its file: save it again as a plain JPEG or PNG, and upload that.",
+  timeout: "It took too long. Try again when the machine is less busy, or upload a smaller picture.",
+  memory: "It takes more memory than a picture may: upload a smaller one.",
+  killed: "The work on it broke off several times. Try again; if it fails again, upload a smaller picture.",
+  "disk-full": "The image store is full: make room there, then try again.",
+  "store-away": "The image store could not be reached: try again.",
+  missing: "Its file is not in the image store any more: upload it again.",
+  damaged: "Its file in the image store is not what was uploaded: upload it again.",
+};
+const STATES = { "": "pictures", accepted: "pictures that wait", done: "pictures that are done", failed: "failed pictures" };
+let state = "", name = "", next = null, looks = 0;
 
-function note(text) {
+function note(text, ...more) {
   const item = make("li", {}, make("span", { textContent: text }));
-  item.append(make("button", { textContent: "Close", onclick: () => item.remove() }));
+  item.append(make("span", { className: "bar" }, ...more, make("button", { textContent: "Close", onclick: () => item.remove() })));
   by("notes").prepend(item);
+  return item;
 }
 
 function thumbnail(image) {
@@ -23,16 +37,27 @@ function facts(image) {
   const source = image.source, parts = [bytes(source.bytes)];
   if (source.width) parts.unshift(`${source.format} ${source.width} × ${source.height}`);
   if (source.frames > 1) parts.push(image.only_first_frame ? `${source.frames} frames, only the first used` : `${source.frames} frames`);
-  parts.push(`${moment(image.created_at)} ${ZONE}`, image.owner);
-  return parts.join(" · ");
+  return [parts.join(" · "), " · ", make("time", { textContent: stamp(image.created_at, true), dateTime: image.created_at }), ` · ${image.owner}`, ...trail(image.task)];
+}
+
+/** Links to the run and the log of the task that had the picture. */
+function trail(task) {
+  if (!task) return [];
+  const run = `dags/${task.dag_id}/runs/${encodeURIComponent(task.run_id)}`;
+  return [" · ", airflowLink(run, "run"), " · ", airflowLink(`${run}/tasks/${task.task_id}/mapped/${task.map_index}`, "log")];
+}
+
+function reason(image) {
+  const plain = PLAIN[image.code], said = `${image.reason} (${image.code})`;
+  return make("div", { className: "reason" }, ...(plain ? [make("b", { textContent: plain }), make("small", { textContent: said })] : [said]));
 }
 
 function draw(image) {
   const words = { accepted: "waiting", resizing: "resizing", done: "done", failed: "failed" };
   const middle = make("div", {},
     make("div", { className: "name", textContent: image.file_name }),
-    make("div", { className: "facts", textContent: facts(image) }));
-  if (image.reason) middle.append(make("div", { className: "reason" }, ...(PLAIN[image.code] ? [make("b", { textContent: `${PLAIN[image.code]} ` })] : []), `${image.reason} (${image.code})`));
+    make("div", { className: "facts" }, ...facts(image)));
+  if (image.reason) middle.append(reason(image));
   if (image.renditions.length) {
     middle.append(make("div", { className: "renditions" }, ...image.renditions.map((one) => make("a", {
       href: one.url, onclick: (event) => { event.preventDefault(); enlarge(image, one); },
@@ -40,7 +65,7 @@ function draw(image) {
   }
   const actions = make("div", { className: "actions" },
     make("span", { className: `state ${image.state}`, textContent: words[image.state] }));
-  if (image.state === "failed") {
+  if (image.can_retry) {
     actions.append(make("button", { textContent: "Try again", onclick: () => act(`images/${image.id}/retry`, "POST") }));
   }
   actions.append(make("button", { textContent: "Delete", onclick: () => remove(image) }));
@@ -56,17 +81,58 @@ function enlarge(image, one) {
   by("large").showModal();
 }
 
-/** Delete a picture when the user says yes. Airflow's frame lets no page open the browser's own question. */
-function remove(image) {
-  by("ask-text").textContent = `${image.file_name} and its renditions are deleted for good.`;
-  by("ask-yes").onclick = () => { by("ask").close(); act(`images/${image.id}`, "DELETE"); };
+const remove = (image) => ask("Delete the picture?", `${image.file_name} and its renditions are deleted.`, `images/${image.id}?undo=true`);
+
+function removeAll() {
+  const which = name ? `All failed pictures with “${name}” in their name` : "All failed pictures";
+  ask("Delete all failed pictures?", `${which} are deleted.`, `images?${asked()}`);
+}
+
+/** Delete when the user says yes. Airflow's frame lets no page open the browser's own question. */
+function ask(title, text, path) {
+  by("ask-title").textContent = title;
+  by("ask-text").textContent = `${text} You can undo this for ten minutes.`;
+  by("ask-yes").onclick = async () => {
+    by("ask").close();
+    const done = await act(path, "DELETE");
+    if (done) undoable(done);
+  };
   by("ask").showModal();
   by("ask-no").focus();
 }
 
+/** Say what was deleted, with a button that restores it for as long as the server can. */
+function undoable({ images, undo, until }) {
+  if (!images) return;
+  const item = note(`${counted(images)} deleted.`, make("button", { textContent: "Undo", onclick: async () => {
+    item.remove();
+    await act(`undo/${undo}`, "POST");
+    anew(); // each comes back to its place
+    by("counts").focus();
+  } }));
+  item.className = "none";
+  item.querySelector("button").focus();
+  setTimeout(() => item.remove(), Math.max(0, new Date(until) - Date.now()));
+}
+
+async function retryAll() {
+  const done = await act(`images/retry?${asked()}`, "POST");
+  if (!done) return;
+  const left = done.left ? ` ${counted(done.left)} left as they are: the same bytes would fail in the same way.` : "";
+  note(`${counted(done.again)} will be tried again.${left}`).className = "none";
+}
+
+const counted = (n) => `${count(n)} ${n === 1 ? "picture" : "pictures"}`;
+
+/** What is listed, as the interface asks for it. */
+const asked = () => new URLSearchParams({ ...(state && { state }), ...(name && { name }) });
+
+/** Do it and look again; the server's answer, or null after a note of why not. */
 async function act(path, method) {
-  try { await call(path, { method }); } catch (fault) { note(fault.message); }
-  await look();
+  let done = null;
+  try { done = await call(path, { method }); } catch (fault) { note(fault.message); }
+  await look().catch(() => {}); // `watch` tells of it
+  return done;
 }
 
 function put(images, where) {
@@ -81,8 +147,10 @@ function put(images, where) {
 }
 
 async function look() {
-  const query = new URLSearchParams({ limit: PAGE, ...(state && { state }) });
+  const mine = ++looks, query = asked();
+  query.set("limit", PAGE);
   const [page, counts] = await Promise.all([call(`images?${query}`), call("counts")]);
+  if (mine !== looks) return false; // another one has begun since, perhaps with another filter
   const ids = new Set(page.images.map((image) => image.id)), oldest = page.images.at(-1);
   for (const [id, entry] of shown) {
     const image = JSON.parse(entry.json);
@@ -93,10 +161,19 @@ async function look() {
   put(page.images, "append");
   if (next === null) { next = page.next; by("more").hidden = !next; }
   by("empty").hidden = shown.size > 0;
+  by("empty").textContent = name ? `No ${STATES[state]} with “${name}” in the name.` : state ? `No ${STATES[state]}.` : "No pictures here yet. Drop some above: their renditions are here some seconds later.";
+  by("all").hidden = state !== "failed" || !shown.size;
+  by("retry-all").hidden = !next && ![...shown.values()].some((one) => JSON.parse(one.json).can_retry);
   by("counts").textContent =
     `${counts.accepted + counts.resizing} waiting, ${counts.done} done, ${counts.failed} failed`;
   performance.mark("shown");
   return counts.accepted + counts.resizing > 0;
+}
+
+/** Begin the list again, as something else is to be listed. */
+function anew() {
+  by("images").replaceChildren(); shown.clear(); next = null;
+  look().catch((fault) => note(fault.message));
 }
 
 async function watch() {
@@ -126,16 +203,27 @@ by("drop").addEventListener("drop", (event) => { event.preventDefault(); upload(
 by("filter").addEventListener("click", (event) => {
   if (event.target.dataset.state === undefined) return;
   state = event.target.dataset.state;
-  for (const button of by("filter").children) button.setAttribute("aria-pressed", String(button === event.target));
-  by("images").replaceChildren(); shown.clear(); next = null;
-  look().catch((fault) => note(fault.message));
+  for (const button of by("filter").querySelectorAll("[data-state]")) button.setAttribute("aria-pressed", String(button === event.target));
+  anew();
 });
+let typing;
+by("search").addEventListener("input", () => {
+  clearTimeout(typing);
+  typing = setTimeout(() => { name = by("search").value.trim(); anew(); }, TYPING_MS);
+});
+by("filter").addEventListener("submit", (event) => event.preventDefault());
+by("retry-all").addEventListener("click", retryAll);
+by("delete-all").addEventListener("click", removeAll);
 by("more").addEventListener("click", async () => {
-  const page = await call(`images?${new URLSearchParams({ limit: PAGE, after: next, ...(state && { state }) })}`);
+  const query = asked();
+  query.set("limit", PAGE); query.set("after", next);
+  const page = await call(`images?${query}`);
   put(page.images, "append");
   next = page.next; by("more").hidden = !next;
 });
 by("files").disabled = false;
+by("clock").textContent = `Times are in ${ZONE}.`;
+by("links").append(airflowLink("dags/resize_images", "How it works"), airflowLink("millrace/docs", "API"));
 by("ask-no").addEventListener("click", () => by("ask").close());
 by("close").addEventListener("click", () => by("large").close());
 by("large").addEventListener("click", (event) => { if (event.target === by("large")) by("large").close(); });

@@ -11,8 +11,8 @@ from fastapi import APIRouter
 from include import pages
 
 FILES = (
-    "memory.html", "memory.css", "memory.js", "process.js", "profile.js", "tasks.js", "plot.js", "words.js",
-    "memory.svg", "memory-dark.svg",
+    "memory.html", "memory.css", "memory.js", "process.js", "profile.js", "tasks.js", "plot.js", "groups.js",
+    "words.js", "memory.svg", "memory-dark.svg",
 )  # fmt: skip
 
 

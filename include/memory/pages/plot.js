@@ -91,7 +91,7 @@ function drawing({ since, until, step, curves, limit, marks, spans, height, word
     box.append(svg("line", { class: "grid", x1: x(at), x2: x(at), y1: lowest, y2: lowest + 4 }),
       svg("text", { class: "tick", x: x(at), y: lowest + 17, "text-anchor": "middle" }, text));
   }
-  for (const mark of labels) box.append(...drawnMark(mark, top, lowest, width));
+  const texts = labels.map((mark) => drawnMark(box, mark, lowest, width));
   for (const curve of [...curves].reverse()) box.append(...drawnCurve(curve, x, y, step));
   if (shown !== null) {
     box.append(svg("line", { class: "limit", x1: EDGE.left, x2: width - EDGE.right, y1: y(shown), y2: y(shown) }),
@@ -104,6 +104,7 @@ function drawing({ since, until, step, curves, limit, marks, spans, height, word
       svg("title", {}, one.text)));
     if (one.rank) box.append(svg("text", { class: "rank", x: Math.min(end + 3, width - 8), y: at + 10 }, String(one.rank)));
   }
+  box.append(...texts); // above every line, as a mark's line may cross another's text
   for (const n of [...state.kept, ...(state.at === null ? [] : [state.at])]) {
     const at = x(curves[0].at[n]);
     box.append(svg("line", { class: "cursor", x1: at, x2: at, y1: top, y2: lowest }),
@@ -124,10 +125,11 @@ function drawnCurve(curve, x, y, step) {
   return drawn;
 }
 
-function drawnMark(mark, top, lowest, width) {
+/** Draws a mark's line, and returns its text. */
+function drawnMark(box, mark, lowest, width) {
   const right = mark.x > width * 0.75, y = 12 + mark.row * LABEL;
-  return [svg("line", { class: `mark ${mark.kind}`, x1: mark.x, x2: mark.x, y1: y - 8, y2: lowest }),
-    svg("text", { class: `mark-text ${mark.kind}`, x: mark.x + (right ? -5 : 5), y, "text-anchor": right ? "end" : "start" }, mark.text)];
+  box.append(svg("line", { class: `mark ${mark.kind}`, x1: mark.x, x2: mark.x, y1: y - 8, y2: lowest }));
+  return svg("text", { class: `mark-text ${mark.kind}`, x: mark.x + (right ? -5 : 5), y, "text-anchor": right ? "end" : "start" }, mark.text);
 }
 
 /** Marks of one kind that would stand on each other become one. */
@@ -166,12 +168,14 @@ function laned(spans) {
   return { spans: found, rows: ends.length };
 }
 
+/** Stretches without a gap: more than three steps, or three times what lies between two looks here. */
 function pieces(curve, step) {
-  const found = [];
+  const found = [], apart = curve.at.slice(1).map((at, n) => at - curve.at[n]).sort((one, other) => one - other);
+  const gap = 3 * Math.max(step, apart[Math.floor(apart.length / 2)] ?? 0);
   curve.at.forEach((at, n) => {
     if (curve.value[n] === null) return;
     const last = found.at(-1);
-    if (last && at - curve.at[last.at(-1)] <= 3 * step) last.push(n);
+    if (last && at - curve.at[last.at(-1)] <= gap) last.push(n);
     else found.push([n]);
   });
   return found;
@@ -202,15 +206,19 @@ function scale(least, most, ticks) {
 }
 
 function hoursTicks(since, until, width) {
-  const steps = [0.25, 0.5, 1, 2, 3, 6, 12, 24, 48, 168], hours = (until - since) / 3.6e6;
-  const step = (steps.find((one) => hours / one <= width / 90) ?? 168) * 3.6e6, zone = new Date(until).getTimezoneOffset() * 60000;
+  const steps = [1 / 12, 0.25, 0.5, 1, 2, 3, 6, 12, 24, 48, 168], hours = (until - since) / 3.6e6;
+  const step = (steps.find((one) => hours / one <= width / 90) ?? 168) * 3.6e6, zone = offset(until);
   const found = [];
   for (let at = Math.ceil((since - zone) / step) * step + zone; at <= until; at += step) {
-    const date = new Date(at), day = step >= 8.64e7 || date.getHours() + date.getMinutes() === 0;
-    found.push([at, day ? date.toLocaleDateString("en", { day: "numeric", month: "short" })
-      : date.toLocaleTimeString("en", { hour: "2-digit", minute: "2-digit", hourCycle: "h23" })]);
+    const [date, time] = moment(at).split(" ");
+    found.push([at, step >= 8.64e7 || time === "00:00" ? date.slice(5) : time]);
   }
   return found;
+}
+
+/** Milliseconds from a moment's time in Airflow's zone to UTC. */
+function offset(at) {
+  return Math.floor((at - Date.parse(`${moment(at).replace(" ", "T")}Z`)) / 60000) * 60000;
 }
 
 function nearest(times, at) {

@@ -1,9 +1,10 @@
 // Figures in words, the same everywhere on the page.
-import { bytes, count, lasting } from "./page.js";
+import { bytes, count, lasting, stamp as moment, ZONE } from "./page.js";
 
-export { count, lasting };
+export { count, lasting, moment, ZONE };
 
 export const HOURS = [1, 6, 24, 48, 168];
+const LATE_MS = 15 * 60000; // more than a run of the audit takes
 export const VERDICTS = { leaking: "bad", "growing (watch)": "warn", steady: "good" };
 
 export const span = (hours) => (hours < 168 ? `${hours} h` : `${hours / 24} d`);
@@ -29,8 +30,12 @@ export function left(process) {
   return lasting(hours * 3600);
 }
 
-export function moment(at) {
-  return new Date(at).toLocaleString("en", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+/** Why a process has its verdict, or when it can have one. */
+export function why(process) {
+  const said = process.why ?? (process.ended ? "It ended before it was judged." : "It has been sampled.");
+  if (!process.due_at) return said;
+  const late = Date.now() - new Date(process.due_at) > LATE_MS, at = moment(process.due_at);
+  return late ? `${said} Its verdict was due at ${at}: is the DAG audit_memory paused?` : `${said} Its verdict is due at ${at}; a very fast leak is told before.`;
 }
 
 export function address(process) {

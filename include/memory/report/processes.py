@@ -9,7 +9,8 @@ from typing import Any
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
-from include.memory.report.used import ANONYMOUS, SHARE, UNIQUE, forks
+from include.memory.report.due import due_at
+from include.memory.report.used import ANONYMOUS, GONE, SHARE, UNIQUE, forks
 from include.memory.watcher.sample import ENDED_MINUTES, Incarnation
 
 SPARK_POINTS = 60
@@ -31,10 +32,11 @@ WITH RECURSIVE known AS (
 ONE = """
 WITH known AS (SELECT %(host)s::text AS host, %(pid)s::integer AS pid, %(start_ticks)s::bigint AS start_ticks)"""
 JUDGED = """
-SELECT p.*, f.judged_at, f.verdict, f.kind, f.why, f.rate, f.rate_low, f.rate_high, f.hours_left, f.flagged_at
+SELECT p.*, f.judged_at, f.verdict, f.kind, f.why, f.rate, f.rate_low, f.rate_high, f.hours_left, f.flagged_at,
+    f.flagged_by
 FROM process p LEFT JOIN millrace.memory_finding f USING (host, pid, start_ticks)"""
 SEEN = """
-WHERE p.seen_at > now() - %(hours)s * interval '1 hour' AND (%(ended)s OR NOT p.ended)"""
+WHERE p.seen_at > now() - %(hours)s * interval '1 hour' AND (%(ended)s OR NOT p.ended OR f.verdict = 'leaking')"""
 SPARKS = f"""
 SELECT p.host, p.pid, p.start_ticks, array_agg(part.unique_bytes ORDER BY step.n) AS unique_bytes,
     array_agg(part.anonymous_bytes ORDER BY step.n) AS anonymous_bytes,
@@ -64,7 +66,7 @@ def last(of: str = "known") -> str:
         SELECT s.host, s.pid, s.start_ticks, s.role, s.release, s.limit_bytes, s.taken_at AS seen_at,
             s.resident_bytes, {UNIQUE} AS unique_bytes, {ANONYMOUS} AS anonymous_bytes,
             s.taken_at - s.age_seconds * interval '1 second' AS started_at,
-            s.taken_at < now() - {ENDED_MINUTES} * interval '1 minute' AS ended
+            s.taken_at < now() - {ENDED_MINUTES} * interval '1 minute' OR {GONE} AS ended
         FROM millrace.memory_sample s
         WHERE (s.host, s.pid, s.start_ticks) = (known.host, known.pid, known.start_ticks)
         ORDER BY s.taken_at DESC LIMIT 1
@@ -76,7 +78,7 @@ async def processes(connection: AsyncConnection[Any], hours: float, ended: bool 
     """The processes seen in the last hours: leaks first, then what is watched, then the others by growth.
 
     `spark` is the last look in each of sixty stretches of that time; None where there is none. With `ended`, those
-    that live no more too.
+    that live no more too; one that leaked is there in any case.
     """
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(ALL + last() + JUDGED + SEEN, {"hours": hours, "ended": ended})
@@ -99,6 +101,7 @@ def measured(one: dict[str, Any], by_anonymous: bool) -> dict[str, Any]:
     """The process with the figure that is its memory, and which that is."""
     name = "anonymous_bytes" if by_anonymous else "unique_bytes"
     rest = {key: value for key, value in one.items() if key not in ("anonymous_bytes", "unique_bytes")}
+    rest["due_at"] = due_at(one["verdict"], one["started_at"], one["ended"])
     return {**rest, "used_bytes": one[name], "measure": name.removesuffix("_bytes")}
 
 

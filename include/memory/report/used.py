@@ -12,6 +12,11 @@ from include.memory.watcher.sample import FORKS
 
 UNIQUE = "COALESCE(s.unique_bytes, s.anonymous_bytes) + s.swap_bytes"
 ANONYMOUS = "s.anonymous_bytes + s.swap_bytes"
+# Its host had the process no more after that look: told by the watcher's child, as it takes minutes to be missed.
+GONE = (
+    "EXISTS (SELECT FROM millrace.memory_ended e WHERE (e.host, e.pid, e.start_ticks) = (s.host, s.pid, s.start_ticks)"
+    " AND e.ended_at >= s.taken_at)"
+)
 SHARE = f"({UNIQUE}) / greatest({ANONYMOUS}, 1)::double precision"
 
 

@@ -5,14 +5,15 @@ It starts every few minutes, so this imports nothing that `history.py` needs to 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
-from include.memory.watcher.sample import Incarnation
+from include.memory.report.used import GONE
+from include.memory.watcher.sample import ENDED_MINUTES, Incarnation
 
 _COLUMNS = (
     "role", "limit_bytes", "age_seconds", "resident_bytes", "anonymous_bytes", "swap_bytes", "unique_bytes",
@@ -40,6 +41,31 @@ def add_evidence(connection: Connection[Any], process: Incarnation, evidence: Ma
     connection.execute(
         "INSERT INTO millrace.memory_evidence (host, pid, start_ticks, evidence) VALUES (%s, %s, %s, %s)",
         [*key_of(process), Jsonb(dict(evidence))],
+    )
+
+
+def note_ended(connection: Connection[Any], host: str, lives: Callable[[Incarnation], bool]) -> int:
+    """Enter which processes of this host, of those that were seen of late, live no more. Returns how many.
+
+    It is asked and not told: whoever was killed together with the watcher is found by the next one.
+    """
+    seen = connection.execute(
+        "SELECT DISTINCT host, pid, start_ticks FROM millrace.memory_sample s WHERE host = %s"
+        f" AND taken_at > clock_timestamp() - %s * interval '1 minute' AND NOT {GONE}",
+        [host, ENDED_MINUTES],
+    ).fetchall()
+    gone = [process for process in (Incarnation(*row) for row in seen) if not lives(process)]
+    for process in gone:
+        end(connection, process)
+    return len(gone)
+
+
+def end(connection: Connection[Any], process: Incarnation) -> None:
+    """Enter that a process has ended."""
+    connection.execute(
+        "INSERT INTO millrace.memory_ended (host, pid, start_ticks) VALUES (%s, %s, %s)"
+        " ON CONFLICT (host, pid, start_ticks) DO UPDATE SET ended_at = clock_timestamp()",
+        key_of(process),
     )
 
 

@@ -21,7 +21,7 @@ from include.memory.errors import MemoryAuditError
 from include.memory.shipping import entries, orders, task_rows
 from include.memory.shipping.orders import Order
 from include.memory.watcher import exchange, probe, spool, suspects
-from include.memory.watcher.sample import host, incarnation_of
+from include.memory.watcher.sample import host, incarnation_of, lives
 from include.warehouse.address import conninfo
 
 CONNECTION, APPLICATION = "AIRFLOW_CONN_WAREHOUSE", "millrace-watch"
@@ -47,6 +47,7 @@ def main() -> int:
 def work(connection: psycopg.Connection[Any], folder: Path) -> None:
     """One visit."""
     bring(connection, folder)
+    entries.note_ended(connection, host(), lives)
     suspects.write(folder, entries.suspects(connection))
     while order := orders.take(connection, host()):
         fill(order, folder)

@@ -57,10 +57,11 @@ class Watched:
 
 @dataclass(frozen=True)
 class Audit:
-    """The verdict on a program, and its deep profile if one was taken."""
+    """The verdict on a program, its deep profile if one was taken, and what it was judged by."""
 
     said: Judgement
     profile: dict[str, Any] | None
+    watched: Watched
 
 
 def watch(program: Program, seconds: float = SECONDS) -> Watched:
@@ -85,9 +86,10 @@ def watch(program: Program, seconds: float = SECONDS) -> Watched:
 
 def audit(program: Program, seconds: float = SECONDS, profile_seconds: float | None = None) -> Audit:
     """Watch a program and judge it. With `profile_seconds`, a suspect is profiled, and judged anew with its bound."""
-    series = watch(program, seconds).series()
+    watched = watch(program, seconds)
+    series = watched.series()
     said = judge(series)
     if profile_seconds is None or not said.suspect:
-        return Audit(said, None)
+        return Audit(said, None, watched)
     profile = probe.profile(program.incarnation, folder=program.folder, seconds=profile_seconds)
-    return Audit(judge(replace(series, bound=bound_in([profile]))), profile)
+    return Audit(judge(replace(series, bound=bound_in([profile]))), profile, watched)

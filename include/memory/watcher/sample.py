@@ -93,6 +93,14 @@ def incarnation_of(pid: int, proc: Path = PROC) -> Incarnation:
     return Incarnation(host(), pid, int(_stat(pid, proc)[19]))
 
 
+def lives(process: Incarnation) -> bool:
+    """Whether this machine has that process now."""
+    try:
+        return incarnation_of(process.pid) == process
+    except ProcessGone:
+        return False
+
+
 def parent_of(pid: int, proc: Path = PROC) -> int:
     """The id of a process's parent. Raises ProcessGone when there is no such process."""
     return int(_stat(pid, proc)[1])
