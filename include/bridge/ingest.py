@@ -20,8 +20,9 @@ from include.ingest import ledger
 from include.ingest.dataset import interval
 from include.ingest.dataset.definition import Dataset, DeleteLimit, RejectLimit
 from include.ingest.dataset.interval import Interval
-from include.ingest.dataset.rendering import INBOX, dates
+from include.ingest.dataset.rendering import dates
 from include.ingest.errors import IngestError, SourceLate, SourceMissing, SourceUnnamed
+from include.own_folders import inbox
 
 if TYPE_CHECKING:
     from include.ingest.plan import Order, Plan
@@ -90,7 +91,7 @@ def _rendered(dataset: Dataset, found: Interval) -> str:
     """The source for an interval, by Airflow's own templates."""
     context: dict[str, Any] = dict(get_current_context())
     try:
-        return str(context["task"].render_template(dataset.source, {**context, **dates(found), "inbox": _inbox()}))
+        return str(context["task"].render_template(dataset.source, {**context, **dates(found), "inbox": inbox()}))
     except Exception as error:
         if not _is_final(error):
             raise
@@ -101,11 +102,7 @@ def _rendered(dataset: Dataset, found: Interval) -> str:
 
 def shown_source(dataset: Dataset) -> str:
     """The dataset's source with the real folder in it, for the trigger form."""
-    return re.sub(r"\{\{\s*inbox\s*\}\}", lambda _: _inbox(), dataset.source)
-
-
-def _inbox() -> str:
-    return os.environ.get("MILLRACE_INBOX") or INBOX
+    return re.sub(r"\{\{\s*inbox\s*\}\}", lambda _: inbox(), dataset.source)
 
 
 def _is_final(error: Exception) -> bool:
