@@ -18,18 +18,15 @@ _LETTERS = str.maketrans(
 )
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z]+\b)")
 # PostgreSQL's reserved key words: as names they would have to be quoted in each statement.
-_KEY_WORDS = frozenset(
-    """
-    all analyse analyze and any array as asc asymmetric both case cast check collate column constraint create
-    current_catalog current_date current_role current_time current_timestamp current_user default deferrable
-    desc distinct do else end except false fetch for foreign from grant group having in initially intersect
-    into lateral leading limit localtime localtimestamp not null offset on only or order placing primary
-    references returning select session_user some symmetric system_user table then to trailing true union
-    unique user using variadic when where window with authorization binary collation concurrently cross
-    current_schema freeze full ilike inner is isnull join left like natural notnull outer overlaps right
-    similar tablesample verbose
-    """.split()
-)
+_KEY_WORDS = """
+all analyse analyze and any array as asc asymmetric both case cast check collate column constraint create
+current_catalog current_date current_role current_time current_timestamp current_user default deferrable desc
+distinct do else end except false fetch for foreign from grant group having in initially intersect into lateral
+leading limit localtime localtimestamp not null offset on only or order placing primary references returning select
+session_user some symmetric system_user table then to trailing true union unique user using variadic when where
+window with authorization binary collation concurrently cross current_schema freeze full ilike inner is isnull join
+left like natural notnull outer overlaps right similar tablesample verbose
+"""
 
 
 def identifier_of(name: str) -> str:
@@ -40,7 +37,7 @@ def identifier_of(name: str) -> str:
     found = plain_name(name)
     if found.startswith("millrace_"):
         return f"c_{found}"[:LONGEST_NAME]
-    return f"{found}_"[:LONGEST_NAME] if is_reserved(found) or found in _KEY_WORDS else found
+    return f"{found}_"[:LONGEST_NAME] if is_reserved(found) or found in _KEY_WORDS.split() else found
 
 
 def plain_name(text: str) -> str:
