@@ -28,9 +28,14 @@ def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     command.add_argument("--name", help="the dataset's name (default: the file's, without dates)")
     command.add_argument("--key", default="", metavar="COLUMN[,COLUMN]", help="the columns that identify a row")
     command.add_argument(
-        "--dates", choices=[f"{first}-first" for first in ORDERS], help="how dates are read that can be read both ways"
+        "--dates",
+        choices=[f"{first}-first" for first in ORDERS],
+        metavar="FIRST",
+        help="how dates are read that can be read both ways: day-first, month-first or year-first",
     )
-    command.add_argument("--decimal-mark", choices=MARKS, help="of numbers that can be read both ways")
+    command.add_argument(
+        "--decimal-mark", choices=MARKS, metavar="MARK", help="of numbers that can be read both ways: . or ,"
+    )
     command.add_argument(
         "--output",
         type=Path,
