@@ -45,7 +45,7 @@ from include import bridge, slots
 from include.bridge import clock, ingest, new_file, reasons
 
 
-@task.short_circuit
+@task.short_circuit(on_success_callback=new_file.say)
 def describe() -> bool:
     return new_file.describe()
 
@@ -63,7 +63,7 @@ def load() -> None:
 
 
 # After `load`, however it ended, but not where `describe` failed: then its reason is the run's.
-@task(trigger_rule="all_done_min_one_success", outlets=[new_file.loaded])
+@task(trigger_rule="all_done_min_one_success", outlets=[new_file.loaded], on_success_callback=new_file.say)
 def account() -> dict[str, Any]:
     from include.ingest.run import close
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, AssetAlias, get_current_context
 
@@ -65,10 +65,12 @@ def describe() -> bool:
     with _stopping():
         wanted = asked()
         found = draft(wanted, ingest.storage(), inbox())
-        _say(f"The dataset file, as it would be {found.dataset.name}.yaml:", "", found.text)
+        # One entry of the log, so that it can be copied without the times that stand before each.
+        log.info("%s.yaml, the dataset file of what was found:\n\n%s", found.dataset.name, found.text)
         with connected(found.dataset.postgres_conn_id, "millrace") as connection:
             shown = preview(connection, found.dataset, order(wanted, found.dataset))
-            _say(page(shown), "", *told.findings(wanted, found, shown))
+            for line in (*page(shown).splitlines(), "", *told.findings(wanted, found, shown)):
+                log.info(line)
             file = None
             if action() != LOOK:
                 creation.check(connection, found, shown, wanted)
@@ -81,7 +83,6 @@ def _tell(wanted: Asked, found: Draft, shown: Preview, file: Path | None) -> Non
     from include.ingest.new_dataset import creation, told
 
     other = creation.existing(found, own_folders())
-    _say(*told.next_steps(found, file, other))
     task = get_current_context()["ti"]
     task.xcom_push("found", told.values(found, shown, file))
     task.xcom_push(reasons.TOLD, told.note(wanted, found, shown, file, other))
@@ -110,9 +111,12 @@ def publish(account: Account) -> None:
     events.add(Asset(f"{WAREHOUSE}.{target}"), extra={"dataset": dataset, **account.as_dict()})
 
 
-def _say(*texts: str) -> None:
-    """Each line as one of the log."""
-    for line in "\n".join(texts).splitlines():
+def say(context: Any) -> None:
+    """Log the note once more, below everything that Airflow says of the end. An `on_success_callback`."""
+    task = context["ti"]
+    note = task.xcom_pull(key=reasons.TOLD, task_ids=task.task_id)
+    log.info("::endgroup::")  # else it would be folded away
+    for line in reasons.readable(str(note)):
         log.info(line)
 
 

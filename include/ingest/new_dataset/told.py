@@ -11,6 +11,7 @@ from include.ingest.new_dataset.draft import Asked, Draft
 from include.ingest.preview.result import Preview, RuleRejects
 
 FEW = 3  # ambiguities that the note names
+WHERE = "The dataset file and the first rows are in the log of task `describe`."
 
 
 def values(draft: Draft, preview: Preview, file: Path | None) -> dict[str, Any]:
@@ -81,6 +82,4 @@ def note(asked: Asked, draft: Draft, preview: Preview, file: Path | None, other:
     if len(more) > FEW:
         shown.append(f"- and {len(more) - FEW:,} more")
     steps = list(next_steps(draft, file, other))
-    return "\n".join(
-        [found, *shown, "", *steps, "", "The dataset file and the first rows are in the log of task `describe`."]
-    )
+    return "\n".join([found, *shown, "", *steps, "", WHERE])

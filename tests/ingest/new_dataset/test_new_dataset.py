@@ -204,7 +204,12 @@ def _killed_at(step: str, dsn: str, wanted: Asked, folder: Path) -> None:
 
     owner, name = {"write": (os, "fsync"), "link": (Path, "hardlink_to"), "tidy": (Path, "hardlink_to")}[step]
     really = getattr(owner, name)
-    setattr(owner, name, (lambda *given: (really(*given), die())) if step == "tidy" else die)
+
+    def late(*given: Any) -> None:
+        really(*given)
+        die()
+
+    setattr(owner, name, late if step == "tidy" else die)
     _create(dsn, wanted, folder)
 
 
