@@ -106,9 +106,8 @@ def publish(account: Account) -> None:
     from include.ingest.new_dataset import told
 
     get_current_context()["ti"].xcom_push(reasons.TOLD, told.loaded(account))
-    dataset, target = account.dataset, account.target
-    events = get_current_context()["outlet_events"][loaded]
-    events.add(Asset(f"{WAREHOUSE}.{target}"), extra={"dataset": dataset, **account.as_dict()})
+    table = Asset(f"{WAREHOUSE}.{account.target}")  # that of the table's own DAG
+    get_current_context()["outlet_events"][loaded].add(table, extra=account.as_dict())
 
 
 def say(context: Any) -> None:
