@@ -54,7 +54,8 @@ def next_steps(draft: Draft, file: Path | None, other: Path | None) -> Iterator[
     """What was made, and what to do now."""
     name = draft.dataset.name
     if file is None:
-        yield "Nothing was written. Trigger the DAG again with `action` create or ingest to make the dataset."
+        yield "Nothing was written."
+        yield "To make the dataset, trigger the DAG again with `action` create or ingest."
         if other is not None:
             yield f"There is a dataset {name} already, which will not be overwritten ({other}): give another `name`."
         return

@@ -67,7 +67,7 @@ def test_a_look_writes_nothing_and_says_what_to_do(warehouse: Connection, tmp_pa
     assert list(told.findings(wanted, found, shown)) == [
         "items_2026-03-01.csv: 49 rows, 3 columns, key id; dataset items into public.items"
     ]
-    assert "Nothing was written. Trigger the DAG again with `action` create" in told.note(
+    assert "Nothing was written.\nTo make the dataset, trigger the DAG again with `action` create" in told.note(
         wanted, found, shown, None, creation.existing(found, [folder])
     )
     assert found.dataset.source == f"{tmp_path}/items_{{{{ ds }}}}.csv", "where it really lies"
