@@ -154,8 +154,9 @@ def _which_file(dataset: Dataset) -> str:
         "the logical date itself"
     )  # fmt: skip
     return (
-        f"Path or URL of a file. Empty: {ingest.shown_source(dataset)}, with the dates of {held}. Its rows have the"
-        " version of that interval in any case, so files of newer intervals win over them"
+        f"Path or URL of a file. Empty: {ingest.shown_source(dataset)}, with the dates of {held}."
+        f" {ingest.shown_example(dataset)} A path changes the file, not the version, and rows of newer versions win."
+        " Without a logical date, give a path: its rows have the version of the last complete interval"
     )
 
 

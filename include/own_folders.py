@@ -1,4 +1,6 @@
-"""The user's own folders: $MILLRACE_DATASETS names one or several, separated as PATH is, outside of the clone.
+"""The user's own folders: the inbox, and those of datasets.
+
+$MILLRACE_DATASETS names one or several, separated as PATH is, outside of the clone.
 
 Each may hold dataset files, a `recipes.yaml` for pictures, and Python modules of `clean` hooks. Where the variable is
 not set, `include/datasets` is the only folder.
@@ -13,6 +15,7 @@ from pathlib import Path
 
 VARIABLE = "MILLRACE_DATASETS"
 BUILT_IN = Path(__file__).resolve().parent / "datasets"
+INBOX = "/var/lib/millrace/inbox"
 RECIPES = "recipes.yaml"  # of pictures: no dataset
 
 
@@ -21,6 +24,11 @@ def own_folders(environment: Mapping[str, str] | None = None) -> tuple[Path, ...
     named = (os.environ if environment is None else environment).get(VARIABLE, "")
     folders = [Path(part).expanduser().absolute() for part in named.split(os.pathsep) if part.strip()]
     return tuple(dict.fromkeys(folders)) or (BUILT_IN,)
+
+
+def inbox(environment: Mapping[str, str] | None = None) -> str:
+    """The folder into which files are delivered: $MILLRACE_INBOX."""
+    return (os.environ if environment is None else environment).get("MILLRACE_INBOX") or INBOX
 
 
 def make_importable() -> None:

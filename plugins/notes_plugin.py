@@ -1,4 +1,4 @@
-"""The reason of a failed run in the notes that Airflow's pages show.
+"""The reason of a failed run, and what `ingest_file` found, in the notes that Airflow's pages show.
 
 Every process of Airflow runs this file; the hooks do something where a run ends, which is in the scheduler.
 """
@@ -25,6 +25,7 @@ class RunListener:
         from include.bridge import notes
 
         notes.remove(dag_run)
+        notes.tell(dag_run)
 
 
 class NotesPlugin(AirflowPlugin):

@@ -12,7 +12,7 @@ from include.ingest.infer.command import look
 def tell(path: Path) -> Told:
     """Of one file."""
     try:
-        found = look(str(path), [])
+        found = look(str(path))
     except IngestError as error:
         return Told(error=str(error))
     widths = found.profile.tally.widths

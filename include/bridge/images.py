@@ -16,7 +16,7 @@ from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
-from include import slots
+from include import own_folders, slots
 from include.bridge import WAREHOUSE, connected, dsn, reasons
 from include.images.callbacks import Callbacks
 from include.images.doorbell import rings
@@ -45,7 +45,7 @@ def store() -> Store:
 def inbox() -> Path | Objects:
     """What the daily run sweeps: $MILLRACE_IMAGES_INBOX, a folder or a URL, or `images` in $MILLRACE_INBOX."""
     chosen = os.environ.get("MILLRACE_IMAGES_INBOX")
-    return folder(chosen) if chosen else Path(os.environ.get("MILLRACE_INBOX", "/var/lib/millrace/inbox")) / "images"
+    return folder(chosen) if chosen else Path(own_folders.inbox()) / "images"
 
 
 def folder(place: str) -> Path | Objects:

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -20,8 +20,9 @@ from include.ingest import ledger
 from include.ingest.dataset import interval
 from include.ingest.dataset.definition import Dataset, DeleteLimit, RejectLimit
 from include.ingest.dataset.interval import Interval
-from include.ingest.dataset.rendering import INBOX, dates
+from include.ingest.dataset.rendering import dates, rendered
 from include.ingest.errors import IngestError, SourceLate, SourceMissing, SourceUnnamed
+from include.own_folders import inbox
 
 if TYPE_CHECKING:
     from include.ingest.plan import Order, Plan
@@ -90,7 +91,7 @@ def _rendered(dataset: Dataset, found: Interval) -> str:
     """The source for an interval, by Airflow's own templates."""
     context: dict[str, Any] = dict(get_current_context())
     try:
-        return str(context["task"].render_template(dataset.source, {**context, **dates(found), "inbox": _inbox()}))
+        return str(context["task"].render_template(dataset.source, {**context, **dates(found), "inbox": inbox()}))
     except Exception as error:
         if not _is_final(error):
             raise
@@ -101,11 +102,21 @@ def _rendered(dataset: Dataset, found: Interval) -> str:
 
 def shown_source(dataset: Dataset) -> str:
     """The dataset's source with the real folder in it, for the trigger form."""
-    return re.sub(r"\{\{\s*inbox\s*\}\}", lambda _: _inbox(), dataset.source)
+    return re.sub(r"\{\{\s*inbox\s*\}\}", lambda _: inbox(), dataset.source)
 
 
-def _inbox() -> str:
-    return os.environ.get("MILLRACE_INBOX") or INBOX
+def shown_example(dataset: Dataset) -> str:
+    """Which file and version a run for one date has, for the trigger form: noon of the day on which the DAG begins.
+
+    A date that moves on would change the DAG, and so make a new version of it, every day.
+    """
+    noon = datetime.combine(dataset.start_date, time(12), UTC)
+    found = interval.holding(dataset.schedule, noon)
+    try:
+        file = f"takes {rendered(dataset, found)} and "
+    except SourceUnnamed:  # what only Airflow knows is in it
+        file = ""
+    return f"So a run for {noon:%Y-%m-%d %H:%M} UTC {file}has version {found.start:%Y-%m-%d %H:%M} UTC."
 
 
 def _is_final(error: Exception) -> bool:

@@ -1,6 +1,6 @@
-"""The reason of a failed run as its note and its tasks' notes, which Airflow's pages show. Runs in the scheduler.
+"""Why a run failed, or what it found, as its note, which Airflow's pages show. Runs in the scheduler.
 
-`reasons.py` has put the reason into an XCom, as a task has no other way to Airflow's database. Nothing else is asked
+The task has put it into an XCom (see `reasons.py`), as it has no other way to Airflow's database. Nothing else is asked
 here, above all not the warehouse: the scheduler would wait for it.
 """
 
@@ -11,9 +11,10 @@ from typing import Any
 from airflow.models.xcom import XComModel
 from sqlalchemy.orm import object_session
 
-from include.bridge.reasons import KEY
+from include.bridge.reasons import KEY, TOLD
 
-MARK = "**Failed.** "  # how a note of ours begins: a person's own is left alone
+MARK, FOUND = "**Failed.** ", "**Found.** "  # how a note of ours begins: a person's own is left alone
+TELLS = ("ingest_file",)  # the DAGs of which a run tells something when it goes well
 MOST_LETTERS = 1_000  # Airflow's column takes no more
 MOST_TASKS = 100  # of a run, that get a note: a thousand chunks may fail for one reason
 
@@ -41,6 +42,17 @@ def write(dag_run: Any) -> None:
         dag_run.note = latest[1]
 
 
+def tell(dag_run: Any) -> None:
+    """Note what a run that went well has told, its tasks in the order of their ends."""
+    session = object_session(dag_run)
+    if session is None or dag_run.dag_id not in TELLS or not _ours(dag_run.note):
+        return
+    asked = XComModel.get_many(run_id=dag_run.run_id, key=TOLD, dag_ids=dag_run.dag_id, limit=MOST_TASKS)
+    told = sorted(session.scalars(asked), key=lambda found: found.timestamp)
+    if told:
+        dag_run.note = _cut(FOUND + "\n\n".join(str(XComModel.deserialize_value(found)) for found in told))
+
+
 def remove(dag_run: Any) -> None:
     """Take away what was noted of a run that failed before and has succeeded now, and of its tasks."""
     session = object_session(dag_run)
@@ -53,7 +65,7 @@ def remove(dag_run: Any) -> None:
 
 
 def _ours(note: str | None) -> bool:
-    return not note or note.startswith(MARK)
+    return not note or note.startswith((MARK, FOUND))
 
 
 def _cut(text: str) -> str:

@@ -17,6 +17,7 @@ from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 from include.bridge import log
 
 KEY = "reason"  # the XCom that takes a reason from the task to `notes.py` in the scheduler
+TOLD = "millrace_note"  # the same for what a run that went well has to tell
 WIDTH = 110  # of a line in Airflow's log view, at 1280 pixels
 # At the start of a line, as reasons of an ingest begin. A path whose last name has no dot may be the folder that is
 # spoken of.

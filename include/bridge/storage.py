@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 from airflow.sdk import Connection, ObjectStoragePath
 from airflow.sdk.io import attach, has_fs
 
+from include.ingest.source import storage
+
 S3 = ("s3", "s3a")
 # Long enough for a slow answer, short enough that an upload is told soon that the storage is out of reach.
 CONFIG = {
@@ -33,6 +35,8 @@ def connect(url: str) -> tuple[Any, str]:
     conn_id = parts.netloc.rpartition("@")[0] or None
     if parts.scheme in S3 and not has_fs(parts.scheme):
         attach(parts.scheme, conn_id, fs=_s3(conn_id))
+    if conn_id is None and not has_fs(parts.scheme):  # https for one, of which Airflow has no file system
+        return storage.connect(url)
     path = ObjectStoragePath(url)
     return path.fs, path.path
 

@@ -22,7 +22,9 @@ EXAMPLE = {
 
 def write() -> str:
     """The page."""
-    ingest, images, memory = (_module(name) for name in ("ingest_csv", "resize_images", "audit_memory"))
+    ingest, file, images, memory = (
+        _module(name) for name in ("ingest_csv", "ingest_file", "resize_images", "audit_memory")
+    )
     plain, replacing = (
         ingest.ingest_csv(Dataset.model_validate({**EXAMPLE, "mode": m})) for m in ("upsert", "replace")
     )
@@ -34,6 +36,9 @@ def write() -> str:
         str(ingest.__doc__).strip(),
         "Of a dataset with the usual limits:",
         _form(replacing.params, {name: "Mode `replace`. " for name in replacing.params if name not in plain.params}),
+        "## `ingest_file`",
+        str(file.__doc__).strip(),
+        _form(file.ingest_file().params, {}),
         "## `resize_images`",
         str(images.__doc__).strip(),
         _form(images.resize_images().params, {}),
@@ -55,10 +60,15 @@ def _module(name: str) -> ModuleType:
 def _form(params: Any, notes: Mapping[str, str]) -> str:
     found = {name: params.get_param(name) for name in params}
     rows = [
-        [code(name), kind(param.schema), default(param.value), notes.get(name, "") + _plain(param.description)]
+        [code(name), kind(param.schema), _usual(param), notes.get(name, "") + _plain(param.description)]
         for name, param in found.items()
     ]
     return table(["parameter", "type", "default", "meaning"], rows)
+
+
+def _usual(param: Any) -> str:
+    required = not param.has_value and "null" not in param.schema.get("type", ())
+    return "*required*" if required else default(param.value)
 
 
 def _plain(text: str) -> str:

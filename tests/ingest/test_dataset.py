@@ -105,6 +105,7 @@ def test_the_orders_dataset_is_good_and_names_the_samples_columns() -> None:
         ),
         (GOOD + "version: note\n", "orders.yaml:9: version: note is nullable"),
         (column("type: uuid") + "version: extra\n", "orders.yaml:10: version: extra is uuid"),
+        (GOOD.replace("name: orders", "name: file"), "orders.yaml:1: name: file is reserved: ingest_file is the DAG"),
         (GOOD.replace("note:", "processed_at:"), "orders.yaml:8: columns.processed_at: the name is reserved"),
         (GOOD.replace("note:", "source_version:"), "orders.yaml:8: columns.source_version: the name is reserved"),
         (GOOD.replace("note:", "'a b':"), "orders.yaml:8: columns.a b: a column's name is"),

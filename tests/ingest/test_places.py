@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from include import own_folders
+from include.bridge import images
 from include.images.recipes import RECIPES, load_recipes
 from include.ingest.dataset import places
 from include.ingest.dataset.interval import holding
@@ -44,6 +45,13 @@ def test_which_folders(tmp_path: Path) -> None:
     named = {"MILLRACE_DATASETS": f"{tmp_path}::{tmp_path}/b:~/c:{tmp_path}"}
     assert own_folders.own_folders(named) == (tmp_path, tmp_path / "b", Path.home() / "c")
     assert own_folders.own_folders({"MILLRACE_DATASETS": "d"}) == (Path.cwd() / "d",)
+
+
+def test_one_inbox_for_files_and_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MILLRACE_IMAGES_INBOX", raising=False)
+    for told, folder in (("", "/var/lib/millrace/inbox"), ("/in", "/in")):
+        monkeypatch.setenv("MILLRACE_INBOX", told)
+        assert (own_folders.inbox(), images.inbox()) == (folder, Path(folder) / "images")
 
 
 def test_datasets_of_all_folders(folders: tuple[Path, Path]) -> None:

@@ -16,6 +16,7 @@ from include.ingest.dataset import interval, template
 from include.ingest.dataset.columns import _ORDERED, Column, CrossFaults, CsvFormat, Model, Path_
 from include.ingest.dataset.sql_types import JSONS
 
+RESERVED_DATASETS = ("file",)  # as `ingest_file` is the DAG that takes any file
 RESERVED = ("processed_at", "source_version")
 SYSTEM_COLUMNS = ("ctid", "tableoid", "xmin", "xmax", "cmin", "cmax")
 LONGEST_NAME = 63  # characters
@@ -190,6 +191,8 @@ def sources_of(name: str, dataset: Dataset) -> tuple[str, ...]:
 
 
 def _wrong_names(dataset: Dataset) -> Iterator[tuple[Path_, str]]:
+    if dataset.name in RESERVED_DATASETS:
+        yield ("name",), f"{dataset.name} is reserved: ingest_{dataset.name} is the DAG that takes any file"
     for name in dataset.columns:
         if not re.fullmatch(IDENTIFIER, name):
             yield ("columns", name), _NO_IDENTIFIER

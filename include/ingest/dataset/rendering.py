@@ -18,8 +18,8 @@ from include.ingest.dataset import interval
 from include.ingest.dataset.definition import Dataset
 from include.ingest.dataset.interval import Interval
 from include.ingest.errors import SourceUnnamed
+from include.own_folders import inbox
 
-INBOX = "/var/lib/millrace/inbox"
 OF_AIRFLOW = {"var", "conn", "macros"}
 
 
@@ -39,7 +39,7 @@ def rendered(dataset: Dataset, found: Interval, environment: Mapping[str, str] =
             f"dataset {dataset.name}: source {dataset.source!r} names {', '.join(beyond)}, which only Airflow knows:"
             " give the file's path"
         )
-    values = {"inbox": environment.get("MILLRACE_INBOX") or INBOX, **dates(found)}
+    values = {"inbox": inbox(environment), **dates(found)}
     try:
         return str(jinja.from_string(dataset.source).render(values))
     except (TemplateError, TypeError, ValueError, LookupError, AttributeError) as error:

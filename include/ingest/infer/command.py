@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from include.ingest.errors import IngestError, StorageAway
+from include.ingest.errors import IngestError, SourceMissing, StorageAway
 from include.ingest.infer import names
+from include.ingest.infer.said import MARKS, NOTHING, ORDERS, Said, columns_in
 from include.ingest.source.storage import Storage, connect, place_of, scratch_of
 
 if TYPE_CHECKING:
@@ -26,6 +27,15 @@ def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     command.add_argument("file", help="the CSV file, or its URL (https://, s3://); also compressed with gzip or zstd")
     command.add_argument("--name", help="the dataset's name (default: the file's, without dates)")
     command.add_argument("--key", default="", metavar="COLUMN[,COLUMN]", help="the columns that identify a row")
+    command.add_argument(
+        "--dates",
+        choices=[f"{first}-first" for first in ORDERS],
+        metavar="FIRST",
+        help="how dates are read that can be read both ways: day-first, month-first or year-first",
+    )
+    command.add_argument(
+        "--decimal-mark", choices=MARKS, metavar="MARK", help="of numbers that can be read both ways: . or ,"
+    )
     command.add_argument(
         "--output",
         type=Path,
@@ -52,9 +62,8 @@ def run(options: argparse.Namespace) -> int:
         return 2
     from include.ingest.infer import compose  # its compiled loops take a moment to load
 
-    key = [part.strip() for part in options.key.split(",") if part.strip()]
     try:
-        found = look(options.file, key)
+        found = look(options.file, _said(options))
         text = compose.compose(found, name, names.source_of(options.file), Path(options.file).name)
         _write(output, text)
     except IngestError as error:
@@ -67,24 +76,29 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _said(options: argparse.Namespace) -> Said:
+    order = ORDERS[options.dates.removesuffix("-first")] if options.dates else ""
+    return Said(columns_in(options.key), order, options.decimal_mark or "")
+
+
 def _folder() -> Path:
     """The first folder of dataset files; where none is named, the current one."""
     return Path((os.environ.get("MILLRACE_DATASETS") or ".").split(os.pathsep)[0] or ".")
 
 
-def look(file: str, key: list[str], threads: int | None = None) -> Found:
+def look(file: str, said: Said = NOTHING, threads: int | None = None, storage: Storage | None = None) -> Found:
     """What is found in a file, or in what a URL means."""
     from include.ingest.infer.inspect import inspect
 
     if file.startswith(("http://", "https://")):
         with _downloaded(file) as copy:
-            return look(str(copy), key, threads)
-    storage, run_id = Storage(scratch_of(os.environ)), uuid4()
+            return look(str(copy), said, threads, storage)
+    storage, run_id = storage or Storage(scratch_of(os.environ)), uuid4()
     place = place_of(file)
     path = str(place.resolve()) if isinstance(place, Path) else place
     try:
         mark = storage.stored(path).mark()
-        return inspect(storage.text(path, mark, run_id), key, threads)
+        return inspect(storage.text(path, mark, run_id), said, threads)
     finally:
         storage.forget(run_id)
 
@@ -102,7 +116,8 @@ def _downloaded(url: str) -> Iterator[Path]:
             system.get_file(name, str(copy))
         except Exception as error:  # each library that fsspec uses has its own
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise StorageAway(f"{url} can't be read: {reason}") from error
+            kind = SourceMissing if isinstance(error, FileNotFoundError) else StorageAway
+            raise kind(f"{url} can't be read: {reason}") from error
         yield copy
 
 

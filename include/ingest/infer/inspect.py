@@ -16,6 +16,7 @@ from include.ingest.infer.encoding import BOM, Encoding, encoding_of
 from include.ingest.infer.keys import likeness
 from include.ingest.infer.layout import Footer, Layout, footer_of, layout_of
 from include.ingest.infer.profile import Cut, Profile, profile
+from include.ingest.infer.said import NOTHING, Said
 from include.ingest.infer.values import Column, Evidence, Judge
 from include.ingest.source import Source
 from include.ingest.source.file_signatures import HEAD_BYTES as KIND_BYTES
@@ -58,8 +59,8 @@ class Found:
     bad_bytes: tuple[int, int] = (0, 0)  # the first line that has some that are no UTF-8, and how many have
 
 
-def inspect(source: Source, key: Sequence[str] = (), threads: int | None = None) -> Found:
-    """Look at a whole file. `key`: columns that the user names. Raises IngestError."""
+def inspect(source: Source, said: Said = NOTHING, threads: int | None = None) -> Found:
+    """Look at a whole file. Raises IngestError."""
     with source.open() as opened:
         size = opened.size
         head = opened.read(0, min(HEAD_BYTES, size))
@@ -67,35 +68,33 @@ def inspect(source: Source, key: Sequence[str] = (), threads: int | None = None)
     check_text(str(source), head[:KIND_BYTES])
     threads = threads or os.cpu_count() or 1
     encoding = encoding_of(head)
-    found = _look(source, size, head, tail, encoding, key, threads)
+    found = _look(source, size, head, tail, encoding, said, threads)
     if found.profile.bad_sample and encoding.name == "utf-8":
         other = encoding_of(found.profile.bad_sample)
         if other.name != "utf-8":
-            return _look(source, size, head, tail, other, key, threads)
+            return _look(source, size, head, tail, other, said, threads)
     return found
 
 
-def _look(
-    source: Source, size: int, head: bytes, tail: bytes, encoding: Encoding, key: Sequence[str], threads: int
-) -> Found:
+def _look(source: Source, size: int, head: bytes, tail: bytes, encoding: Encoding, said: Said, threads: int) -> Found:
     base = len(BOM) if head.startswith(BOM) else 0
     text = whole_lines(head[base:].decode(encoding.name, "replace"), cut=size > len(head))
     if not text.strip():
         raise NothingFound(f"{source}: the file holds nothing that could be told of")
     style, doubt = style_of(text)
     try:
-        return _described(source, size, head, tail, encoding, style, text, [doubt] if doubt else [], key, threads)
+        return _described(source, size, head, tail, encoding, style, text, [doubt] if doubt else [], said, threads)
     except RecordNotEnded as error:
         if style.quote is None:
             raise
         plain = replace(style, quote=None)
-        said = f"quotes have no meaning here, as one is never closed: {str(error).partition(': ')[2]}"
-        return _described(source, size, head, tail, encoding, plain, text, [said], key, threads)
+        doubt = f"quotes have no meaning here, as one is never closed: {str(error).partition(': ')[2]}"
+        return _described(source, size, head, tail, encoding, plain, text, [doubt], said, threads)
 
 
 def _described(
     source: Source, size: int, head: bytes, tail: bytes, encoding: Encoding, style: Style, text: str,
-    doubts: list[str], key: Sequence[str], threads: int,
+    doubts: list[str], said: Said, threads: int,
 ) -> Found:  # fmt: skip
     layout = layout_of(text, style)
     base = len(BOM) if head.startswith(BOM) else 0
@@ -111,11 +110,14 @@ def _described(
         layout.columns, begin, max(begin, end), layout.data_line, layout.comment, layout.fill,
     )  # fmt: skip
     titles = [*layout.names, *[""] * layout.columns][: layout.columns] if layout.names else list(names)
-    asked = _asked(key, names, titles)
+    asked = _asked(said.key, names, titles)
     if layout.columns > MOST_COLUMNS:
         threads = 1  # each thread counts apart, some 50 kB a column
     seen = profile(source, cut, names, threads, asked)
-    evidence = Evidence(likely_order=_likely_order(style, seen, text), encoding=encoding.name)
+    evidence = Evidence(
+        likely_order=_likely_order(style, seen, text), said_order=said.order, said_mark=said.decimal_mark,
+        encoding=encoding.name,
+    )  # fmt: skip
     evidence = Judge(seen.tally, titles, seen.rows, evidence).evidence()
     columns = Judge(seen.tally, titles, seen.rows, evidence).columns()
     found = Found(

@@ -88,6 +88,8 @@ class Evidence:
 
     orders: Mapping[str, str] = field(default_factory=dict)  # by the marks of dates
     likely_order: str = "dmY"
+    said_order: str = ""  # by a person, for all columns in which it may be
+    said_mark: str = ""  # the decimal mark, by a person
     decimal_mark: str = ""  # that some column was proved to have
     encoding: str = "utf-8"
 
@@ -136,7 +138,7 @@ class Judge:
             if guess and not guess.doubts and self._seen.counts[number, NUMBER] and guess.fits == self._filled(number):
                 decimals.add(str(guess.options.get("decimal_mark", ".")))
         certain = {marks: next(iter(found)) for marks, found in orders.items() if len(found) == 1}
-        mark = next(iter(decimals)) if len(decimals) == 1 else ""
+        mark = self._evidence.said_mark or (next(iter(decimals)) if len(decimals) == 1 else "")
         return replace(self._evidence, orders=certain, decimal_mark=mark)
 
     def _filled(self, number: int) -> int:
@@ -280,7 +282,8 @@ class Judge:
         if known:
             other = "fractions" if known == mark else "thousands"
             chosen = as_decimal if known == mark else as_thousands
-            return chosen, (), (f"{example!r} is read with the decimal mark {known!r} of other columns: {other}",)
+            whose = "as asked for" if self._evidence.said_mark else "of other columns"
+            return chosen, (), (f"{example!r} is read with the decimal mark {known!r} {whose}: {other}",)
         chosen = as_decimal if point else as_thousands
         meant = "thousandths" if point else "thousands"
         doubt = (
@@ -291,7 +294,8 @@ class Judge:
     def _moment(self, number: int) -> _Guess | None:
         forms = moments.forms_of(self._seen, number)
         evidence = self._evidence
-        reading = moments.read(forms, evidence.orders, evidence.likely_order)
+        said = {form.marks: evidence.said_order for form in forms} if evidence.said_order else {}
+        reading = moments.read(forms, {**evidence.orders, **said}, evidence.likely_order)
         if reading is None or self._seen.counts[number, MORE_FORMS]:
             return None
         options: dict[str, object] = {"formats": reading.formats} if reading.formats else {}

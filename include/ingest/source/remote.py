@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from include.ingest.errors import IngestError, SourceChanged, SourceMissing, StorageAway
+from include.ingest.errors import IngestError, SourceChanged, SourceDamaged, SourceMissing, StorageAway
 from include.ingest.source import Mark, OneFile, Spans
 from include.ingest.source.read_ahead import Ahead
 from include.ingest.source.signed_ranges import direct
@@ -123,6 +123,11 @@ class _OpenObject:
 
     def read(self, offset: int, length: int) -> bytes:
         data = self._file.fetch(self._mark, offset, offset + length) if length else b""
+        if len(data) > length:
+            raise SourceDamaged(
+                f"{self._file}: its server sends all of the file where a part is asked for, so it can't be read by"
+                " ranges: download it first, and give the copy"
+            )
         if len(data) != length:
             raise SourceChanged(f"{self._file} ends at byte {offset + len(data)}; it was longer when it was planned")
         return data

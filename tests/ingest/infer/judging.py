@@ -27,7 +27,7 @@ def judge(warehouse: psycopg.Connection[Any], folder: Path, data: bytes, name: s
     """Write a dataset file for a file with these bytes, and ingest the file by it."""
     file = folder / f"{name}.csv"
     file.write_bytes(data)
-    found = look(str(file), [])
+    found = look(str(file))
     text = compose(found, name, "{{ inbox }}/x.csv", file.name)
     (folder / f"{name}.yaml").write_text(text)
     dataset = load_dataset(folder / f"{name}.yaml")

@@ -16,6 +16,8 @@ import pytest
 
 from include.ingest.__main__ import main
 from include.ingest.dataset_file import load_dataset
+from include.ingest.errors import SourceMissing
+from include.ingest.infer.command import look
 from tests.docs.fences import written_in
 from tests.images.places import KEYS, s3
 
@@ -60,6 +62,19 @@ def test_ambiguities_and_rejects_are_printed(tmp_path: Path, capsys: pytest.Capt
     assert rejected == "rejected: due: 1 row would be rejected, not date: 'soon' on line 501"
     text = (tmp_path / "bills.yaml").read_text()
     assert "# AMBIGUOUS: due: '02/02/2026' may be day first" in text
+
+
+def test_what_can_be_read_both_ways_is_settled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, output = tmp_path / "bills.csv", tmp_path / "bills.yaml"
+    file.write_text("id;due;amount\n" + "".join(f"{n};0{n % 9 + 1}/0{n % 7 + 1}/2026;{n}.234\n" for n in range(1, 50)))
+    said = ["--dates", "month-first", "--decimal-mark", ","]
+    assert main(["init", str(file), "--output", str(output), *said]) == 0
+    assert "ambiguous" not in capsys.readouterr().out
+    columns = load_dataset(output).columns
+    assert (columns["due"].formats, columns["amount"].thousands_mark) == (["%m/%d/%Y"], ".")
+    file.write_text("id;due\n" + "".join(f"{n};{n % 28 + 1}/03/2026\n" for n in range(1, 50)))
+    assert main(["init", str(file), "--output", str(output), "--force", "--dates", "month-first"]) == 0
+    assert load_dataset(output).columns["due"].formats == ["%d/%m/%Y"], "where a file says otherwise, it is right"
 
 
 @pytest.mark.parametrize(
@@ -111,7 +126,7 @@ def test_packed_files_and_objects(
     assert list((tmp_path / "scratch" / "ingest").iterdir()) == [], "nothing is left unpacked"
 
 
-def test_a_url(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_url(dsn: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """From a server that does not give ranges."""
     monkeypatch.setenv("MILLRACE_SCRATCH", str(tmp_path / "scratch"))
     (tmp_path / "items.csv").write_text(ROWS)
@@ -122,12 +137,16 @@ def test_a_url(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: 
             url = f"http://127.0.0.1:{server.server_port}/items.csv"
             assert main(["init", url, "--output", str(tmp_path / "items.yaml")]) == 0
             assert main(["init", f"{url}x", "--output", str(tmp_path / "other.yaml")]) == 1
+            with pytest.raises(SourceMissing):
+                look(f"{url}x")
+            assert main(["run", str(tmp_path / "items.yaml"), url, "--dsn", dsn]) == 1
         finally:
             server.shutdown()
             serving.join()
     told = capsys.readouterr()
     assert "49 rows, 3 columns, key: id" in told.out
     assert "items.csvx can't be read:" in told.err
+    assert "its server sends all of the file where a part is asked for" in told.err
     assert load_dataset(tmp_path / "items.yaml").source == url
     assert list((tmp_path / "scratch" / "ingest").iterdir()) == []
 

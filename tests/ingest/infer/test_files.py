@@ -226,10 +226,29 @@ def test_every_name_loads(warehouse: psycopg.Connection[Any], tmp_path: Path) ->
         ("2026_03_01 Umsätze.CSV", "umsaetze", "{{ inbox }}/{{ ds | replace('-', '_') }} Umsätze.CSV"),
         ("s3://lake/sales/2026-03-01/part.csv.zst", "part", "s3://lake/sales/{{ ds }}/part.csv.zst"),
         ("123.csv", "dataset", "{{ inbox }}/123.csv"),
+        ("file.csv", "dataset", "{{ inbox }}/file.csv"),
+        ("s3://lake/2026-03-01/a_20260301.csv", "a", "s3://lake/{{ ds }}/a_{{ ds_nodash }}.csv"),
+        ("20260101_to_20260131.csv", "to", "{{ inbox }}/20260101_to_{{ ds_nodash }}.csv"),
+        ("a_2026-02-31.csv", "a", "{{ inbox }}/a_2026-02-31.csv"),
     ],
 )
 def test_names_and_templates_come_from_the_place(place: str, name: str, source: str) -> None:
     assert (names.dataset_name(place), names.source_of(place)) == (name, source)
+
+
+@pytest.mark.parametrize(
+    ("place", "source"),
+    [
+        ("/in/a/2026-03-01/b_20260301.csv", "{{ inbox }}/a/{{ ds }}/b_{{ ds_nodash }}.csv"),
+        ("/other/b_2026-03-01.csv", "/other/b_{{ ds }}.csv"),
+        ("/inner/b.csv", "/inner/b.csv"),
+        ("file:///in/b.csv", "file:///in/b.csv"),
+        ("s3://lake/b.csv", "s3://lake/b.csv"),
+        ("/in/{{x}}.csv", "{{ inbox }}/{{ '{{' }}x}}.csv"),
+    ],
+)
+def test_where_the_inbox_is_known_a_source_is_where_the_file_lies(place: str, source: str) -> None:
+    assert names.source_of(place, "/in") == source
 
 
 @pytest.mark.parametrize("hostile", ['x: {y}\n# "', "a\tb", "\u2028", "\x07bell", "}, evil: {", "null", "01/02/2026"])

@@ -12,6 +12,7 @@ import pytest
 from include.ingest.infer.command import look
 from include.ingest.infer.compose import announced, doubts_of, warnings_of
 from include.ingest.infer.inspect import Found
+from include.ingest.infer.said import Said
 from include.ingest.infer.values import Column
 from tests.ingest.infer.judging import judge, problems
 
@@ -22,7 +23,7 @@ def look_at(folder: Path, text: str | bytes, key: Sequence[str] = ()) -> Found:
     """What is found in a file with that text."""
     file = folder / "file.csv"
     file.write_bytes(text.encode() if isinstance(text, str) else text)
-    return look(str(file), list(key))
+    return look(str(file), Said(key))
 
 
 def column(folder: Path, values: Sequence[str], delimiter: str = "|") -> Column:
