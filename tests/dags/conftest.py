@@ -31,6 +31,7 @@ from tests.memory import story
 from tests.waiting import PATIENCE_SECONDS, appeared, until
 
 REPOSITORY = Path(__file__).parents[2]
+PLANTED = Path(__file__).parent / "planted"  # DAGs and a notifier that tests put into the stack
 SCREENSHOTS = os.environ.get("MILLRACE_SCREENSHOTS")  # a folder to keep the pictures in
 METRICS_TOKEN = "asks-for-figures"
 LOGS = "logs/tasks"  # bucket and prefix
@@ -204,7 +205,7 @@ def airflow(celery: Celery, s3_port: int) -> Iterator[Airflow]:
     folder = scratch_folder("millrace-airflow-")
     copy_project(folder)
     _by_hand(folder / "dags" / "audit_memory.py")
-    shutil.copy(Path(__file__).with_name("told.py"), folder)
+    shutil.copy(PLANTED / "told.py", folder)
     swept = folder / ".millrace" / "inbox" / "images"
     swept.mkdir(parents=True)
     (swept / DAILY).write_bytes(pictures.encoded(pictures.photo(400, 300, 99), "PNG"))

@@ -17,7 +17,7 @@ import pytest
 
 from include.memory.watcher.processes import Found, find
 from stack.environment import airflow_environment
-from tests.dags.conftest import Airflow, Celery
+from tests.dags.conftest import PLANTED, Airflow, Celery
 from tests.memory.past import leaks, past
 from tests.waiting import appeared, until
 
@@ -47,7 +47,7 @@ class Worker:
 def worker(airflow: Airflow, celery: Celery) -> Iterator[Worker]:
     """Redis, and a Celery worker of two children that takes the stack's tasks."""
     (airflow.folder / "sitecustomize.py").write_text(LEAK)
-    shutil.copy(Path(__file__).with_name("works_on_celery.py"), airflow.folder / "dags")
+    shutil.copy(PLANTED / "works_on_celery.py", airflow.folder / "dags")
     settings = replace(airflow.settings, repository=airflow.folder)
     log = airflow.settings.logs / "celery.log"
     environment = {

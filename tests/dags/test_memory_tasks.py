@@ -13,11 +13,11 @@ import pytest
 
 from include.memory.watcher import exchange, spool
 from include.memory.watcher.processes import AIRFLOW
-from tests.dags.conftest import Airflow
+from tests.dags.conftest import PLANTED, Airflow
 from tests.waiting import appeared, until
 
 DAG = "takes_memory"
-SOURCE = Path(__file__).with_name("takes_memory.py")
+SOURCE = PLANTED / "takes_memory.py"
 WORKER = next(pattern for pattern in AIRFLOW if pattern.role == "executor-worker")
 
 

@@ -50,7 +50,7 @@ def looked_at(page: Page, name: str) -> None:
     for size, screen in (("desk", DESK), ("phone", PHONE)):
         page.set_viewport_size(screen)  # type: ignore[arg-type]
         for theme in ("light", "dark"):
-            page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+            page.emulate_media(color_scheme=theme)
             expect(page.locator("html")).to_have_attribute("data-theme", theme)
             assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{name} on a {size}"
             found = Axe().run(page)
