@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
+from psycopg import Connection
+from psycopg.rows import dict_row
+
 from include.ingest.csv.kept_record import bytes_of, readable
 from include.ingest.csv.text_form import TextForm, form_for, form_of
 from include.ingest.dataset.definition import Dataset
@@ -23,6 +26,34 @@ def now_bytes(row: dict[str, Any], form: TextForm, storage: Storage) -> bytes | 
     if row["corrected_record"] is not None:
         return bytes(row["corrected_record"])
     return _original(row, form, storage)
+
+
+def row_of(connection: Connection[Any], rejected_id: int) -> dict[str, Any] | None:
+    """A row of the ledger with dataset, status and plan of its run; None: there is none, or not any more."""
+    return connection.cursor(row_factory=dict_row).execute(
+        "SELECT j.*, r.dataset, r.status AS run_status, r.version, r.plan FROM millrace.rejected_row j"
+        " JOIN millrace.ingest_run r USING (run_id) WHERE j.id = %s",
+        [rejected_id],
+    ).fetchone()  # fmt: skip
+
+
+def cells(row: dict[str, Any], dataset: Dataset) -> tuple[list[tuple[str, str]], str | None]:
+    """Column and value of each field of the record as it is now, in the order of the file; or why it has no columns."""
+    then = form_of(row["plan"])
+    if then is None:
+        return [], "the run is of a version that did not keep which field is which"
+    if row["corrected"] is None and not row["whole"]:
+        return [], "only the beginning of the record is kept"
+    form = form_for(dataset) if row["corrected"] is not None else then
+    cut, width = split(row["corrected"] or row["raw"], form), row["plan"]["fields"]
+    if not cut.ended or not (len(cut.fields) == width or (len(cut.fields) < width and _filler(dataset) is not None)):
+        return [], f"the record has {len(cut.fields)} fields instead of {width}, so it is not certain which is which"
+    places = sorted((place, name) for name, place in _places(row, then).items())
+    return [(name, cut.fields[place].value if place < len(cut.fields) else "") for place, name in places], None
+
+
+def _places(row: dict[str, Any], then: TextForm) -> dict[str, int]:
+    return {name: at for name, at in zip(then.columns, row["plan"]["positions"], strict=False) if at != ABSENT}
 
 
 def edited(
@@ -95,8 +126,7 @@ def _edited(text: str, form: TextForm, row: dict[str, Any], fields: Mapping[str,
     then = form_of(row["plan"])
     if then is None:
         raise CorrectionRefused("the run is of a version that did not keep which field is which: give the whole record")
-    cut, positions, columns = split(text, form), row["plan"]["positions"], then.columns
-    places = {name: place for name, place in zip(columns, positions, strict=False) if place != ABSENT}
+    cut, places = split(text, form), _places(row, then)
     unknown = [name for name in fields if name not in places]
     if unknown:
         raise CorrectionRefused(f"the file has no column {', '.join(unknown)}; it has {', '.join(places)}")

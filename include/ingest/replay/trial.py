@@ -17,7 +17,6 @@ from uuid import uuid4
 
 import psycopg
 from psycopg import Connection, Cursor
-from psycopg.rows import dict_row
 
 from include.ingest import ledger
 from include.ingest.csv.kept_record import readable
@@ -26,7 +25,7 @@ from include.ingest.dataset.definition import Dataset
 from include.ingest.errors import CorrectionRefused, IngestError, ReplayRefused
 from include.ingest.load import load_chunk
 from include.ingest.replay.choice import Choice, Origin
-from include.ingest.replay.edits import edited, now_bytes
+from include.ingest.replay.edits import edited, now_bytes, row_of
 from include.ingest.replay.replay_run import NO_LIMIT, Attempt, base_run
 from include.ingest.replay.spool import Record, spooled
 from include.ingest.source.storage import LOCAL, Storage
@@ -69,7 +68,9 @@ def try_record(
     """
     with connection.transaction(force_rollback=True), connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
-        row = _row(cursor, rejected_id)
+        row = row_of(connection, rejected_id)
+        if row is None:
+            raise CorrectionRefused(f"there is no rejected row {rejected_id}: it went with its run")
         if fields or raw is not None:
             record = edited(row, dataset, storage, fields, raw)
         else:
@@ -78,16 +79,6 @@ def try_record(
                 raise CorrectionRefused(f"rejected row {rejected_id}: the whole record is not at hand any more")
             record = kept
         return Trial(readable(record, dataset.csv.encoding), _faults(cursor, dataset, row, record, storage))
-
-
-def _row(cursor: Cursor[Any], rejected_id: int) -> dict[str, Any]:
-    row = cursor.connection.cursor(row_factory=dict_row).execute(
-        "SELECT j.*, r.plan FROM millrace.rejected_row j JOIN millrace.ingest_run r USING (run_id) WHERE j.id = %s",
-        [rejected_id],
-    ).fetchone()  # fmt: skip
-    if row is None:
-        raise CorrectionRefused(f"there is no rejected row {rejected_id}: it went with its run")
-    return row
 
 
 def _faults(cursor: Cursor[Any], dataset: Dataset, row: dict[str, Any], record: bytes, storage: Storage) -> list[Fault]:

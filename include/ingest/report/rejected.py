@@ -10,8 +10,8 @@ from uuid import UUID
 from psycopg import AsyncConnection, sql
 from psycopg.rows import dict_row
 
-from include.ingest.report.catalogue import Entry
 from include.ingest.replay.listing import STATES
+from include.ingest.report.catalogue import Entry
 from include.ingest.report.marking import marked
 
 SHOWN = 4_000  # characters of a record and of a value: a record may have 512 MB
@@ -27,9 +27,9 @@ FROM (
     ORDER BY started_at DESC, run_id DESC OFFSET 0
 ) r
 CROSS JOIN LATERAL ({rows}) j""")
-# Of each run and state the first rows in the order in which they were rejected, so a page ends when it is full, wherever
-# it began. The order is that of indexes which are on `id + 0` (decision 20). With a rule and a column it is that of
-# another one, in which the column stands before.
+# Of each run and state the first rows in the order in which they were rejected, so a page ends when it is full,
+# wherever it began. The order is that of indexes which are on `id + 0` (decision 20); with a rule and a column, of one
+# in which the column stands before.
 FIRST = sql.SQL("""
     SELECT f.* FROM unnest({states}) AS s (state) CROSS JOIN LATERAL (
         SELECT j.* FROM millrace.rejected_row j

@@ -69,8 +69,15 @@ async def runs(
     cursor = connection.cursor(row_factory=dict_row)
     found = await (
         await cursor.execute(
-            LIST, {"names": names, "status": status, "limit": limit + 1, "rejected": rejected,
-                   "replay_of": replay_of, **place}
+            LIST,
+            {
+                "names": names,
+                "status": status,
+                "limit": limit + 1,
+                "rejected": rejected,
+                "replay_of": replay_of,
+                **place,
+            },
         )
     ).fetchall()
     page = found[:limit]

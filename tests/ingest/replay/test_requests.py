@@ -44,7 +44,8 @@ def test_a_request_is_done_for_each_run_that_has_such_rows(warehouse: Warehouse,
     )
     assert states(warehouse, first)[3] == "open"
     found = warehouse.execute(
-        "SELECT replay_of, asked_by, airflow_run FROM millrace.ingest_run WHERE replay_request = %s ORDER BY started_at",
+        "SELECT replay_of, asked_by, airflow_run FROM millrace.ingest_run WHERE replay_request = %s"
+        " ORDER BY started_at",
         [request.id],
     ).fetchall()
     assert found == [(UUID(one.run_id), WHO, "replay_rejected/one") for one in (first, second)]
