@@ -16,8 +16,10 @@ CASE WHEN finished_at IS NOT NULL THEN CASE WHEN reason IS NULL THEN 'done' ELSE
     WHEN began_at IS NOT NULL THEN 'running' ELSE 'waiting' END"""
 LIST = f"""
 SELECT id, dataset, run_id, cardinality(ids) AS chosen, rule, column_name AS "column", corrected, who, asked_at,
-    began_at, finished_at, reason, {STATE} AS state
-FROM millrace.replay_request
+    began_at, finished_at, reason, {STATE} AS state, (
+        SELECT i.run_id FROM millrace.ingest_run i WHERE i.replay_request = q.id AND i.rejected > 0 LIMIT 1
+    ) AS again_run
+FROM millrace.replay_request q
 WHERE dataset = ANY(%(names)s) AND (%(run_id)s::uuid IS NULL OR run_id = %(run_id)s)
     AND (%(id)s::uuid IS NULL OR id = %(id)s)
     AND (%(after)s::uuid IS NULL OR (asked_at, id) < (

@@ -22,7 +22,7 @@ ALL = sql.SQL("true")
 # Runs from the newest one on. OFFSET 0 keeps the planner from joining first and sorting all of it.
 RUNS = sql.SQL("""
 FROM (
-    SELECT run_id, dataset, started_at, plan FROM millrace.ingest_run
+    SELECT run_id, dataset, started_at, status, plan FROM millrace.ingest_run
     WHERE {of_run}
     ORDER BY started_at DESC, run_id DESC OFFSET 0
 ) r
@@ -42,10 +42,11 @@ IN_FILES = sql.SQL("""
     WHERE j.run_id = r.run_id AND j.state = ANY({states}) AND {of_row}
     ORDER BY j.file, j.byte_offset OFFSET 0""")
 PAGE = sql.SQL("""
-SELECT p.*, c.who AS changed_by, c.at AS changed_at, c.action AS changed
+SELECT p.*, c.who AS changed_by, c.at AS changed_at, c.action AS changed, n.id AS again, n.reason AS again_reason
 FROM (
-    SELECT r.run_id, r.dataset, r.started_at, j.id, j.chunk, j.file, j.line_number, j.byte_offset, j.column_name,
-        j.rule, j.reason, left(j.value, {shown}) AS value, left(j.raw, {shown}) AS raw, length(j.raw) > {shown} AS cut,
+    SELECT r.run_id, r.dataset, r.started_at, r.status AS run_status, j.id, j.chunk, j.file, j.line_number,
+        j.byte_offset, j.column_name, j.rule, j.reason, left(j.value, {shown}) AS value, left(j.raw, {shown}) AS raw,
+        length(j.raw) > {shown} AS cut,
         CASE WHEN j.state = 'open' AND j.corrected IS NOT NULL THEN 'corrected' ELSE j.state END AS state,
         left(j.corrected, {shown}) AS corrected, j.replay_run, j.earlier, r.plan -> 'positions' AS positions
     {runs} LIMIT {limit}
@@ -53,6 +54,9 @@ FROM (
 LEFT JOIN LATERAL (
     SELECT who, at, action FROM millrace.rejected_row_change c WHERE c.rejected_id = p.id ORDER BY number DESC LIMIT 1
 ) c ON true
+-- What a replay rejected again stands at the same place in the file, which is the key.
+LEFT JOIN millrace.rejected_row n
+    ON n.run_id = p.replay_run AND n.file = p.file AND n.byte_offset = p.byte_offset AND n.earlier = p.id
 ORDER BY p.started_at DESC, p.run_id DESC, p.id""")
 CSV = sql.SQL("""
 COPY (
