@@ -22,7 +22,9 @@ EXAMPLE = {
 
 def write() -> str:
     """The page."""
-    ingest, images, memory = (_module(name) for name in ("ingest_csv", "resize_images", "audit_memory"))
+    ingest, replays, images, memory = (
+        _module(name) for name in ("ingest_csv", "replay_rejected", "resize_images", "audit_memory")
+    )
     plain, replacing = (
         ingest.ingest_csv(Dataset.model_validate({**EXAMPLE, "mode": m})) for m in ("upsert", "replace")
     )
@@ -34,6 +36,9 @@ def write() -> str:
         str(ingest.__doc__).strip(),
         "Of a dataset with the usual limits:",
         _form(replacing.params, {name: "Mode `replace`. " for name in replacing.params if name not in plain.params}),
+        "## `replay_rejected`",
+        str(replays.__doc__).strip(),
+        _form(replays.replay_rejected().params, {}),
         "## `resize_images`",
         str(images.__doc__).strip(),
         _form(images.resize_images().params, {}),
