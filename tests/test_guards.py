@@ -9,8 +9,12 @@ from fastapi.routing import APIRoute
 
 from include.images import api as images
 from include.images import pages as images_pages
+from include.ingest import api as ingest
+from include.ingest import pages as ingest_pages
+from include.ingest import replay_api
 from include.memory import api as memory
 from include.memory import pages as memory_pages
+from include.pages.same_site import same_site
 
 
 def may_read() -> None:
@@ -32,6 +36,9 @@ def test_every_route_is_guarded() -> None:
     for router in (
         images.router(service, guards), images_pages.router(guards),
         memory.router(service, may_read), memory_pages.router(may_read),
+        ingest.router(service, ingest.Guards(may_read, nobody)), ingest_pages.router(may_read),
+        # What the user may do with a dataset is asked for once it is known of which one a row is.
+        replay_api.router(service, replay_api.Rights(may_read, nobody, may_write, nobody)),
     ):  # fmt: skip
         app.include_router(router)
     found = {}
@@ -42,5 +49,5 @@ def test_every_route_is_guarded() -> None:
             found[method, route.path] = asked
     assert len(found) > 15
     for (method, path), asked in found.items():
-        wanted = {may_read} if method == "GET" else {may_write, images.same_site}
+        wanted = {may_read} if method == "GET" else {may_write, same_site}
         assert wanted <= asked, (method, path)

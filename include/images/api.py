@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
@@ -30,6 +29,7 @@ from include.images.serve import send
 from include.images.store import NotStored, Store, StoreFault, StoreFull
 from include.images.upload.checked_file import Intake, Refused
 from include.images.upload.request_files import Receiver, receive
+from include.pages.same_site import same_site
 
 DAG = "resize_images"
 Name = Annotated[str | None, Query(max_length=255, pattern=r"^[^\x00]*$", description="A part of the file name")]
@@ -274,18 +274,6 @@ async def check_callback(here: Service, url: str | None) -> None:
     if not callbacks.allows(url):
         allowed = ", ".join(callbacks.origins) or "none: set the Connection image_callbacks"
         raise HTTPException(422, f"callback_url must begin with one of: {allowed}")
-
-
-def same_site(request: Request) -> None:
-    """Refuse what another site sends with this user's cookie; a request with its own token may come from anywhere."""
-    if request.headers.get("authorization"):
-        return
-    site = request.headers.get("sec-fetch-site")
-    origin = urlsplit(request.headers.get("origin", ""))
-    if site in ("cross-site", "same-site") or (origin.netloc and origin.netloc != request.headers.get("host")):
-        raise HTTPException(403, "the request comes from another site")
-    if site is None and not origin.netloc:
-        raise HTTPException(403, "a request with a cookie must have an Origin header")
 
 
 def show(request: Request, row: dict[str, Any]) -> dict[str, Any]:

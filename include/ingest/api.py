@@ -157,7 +157,7 @@ def _add_runs(routes: APIRouter, service: Callable[[], Service], guards: Guards)
     @routes.get("/runs")
     async def list_runs(
         dataset: Name | None = None, status: runs.Status | None = None,
-        rejected: bool = False,
+        rejected: bool = False, replay_of: UUID | None = None,
         after: Text | None = None, limit: Limit = 50,
         sees: Seen = permitted,
     ) -> dict[str, Any]:  # fmt: skip
@@ -165,7 +165,7 @@ def _add_runs(routes: APIRouter, service: Callable[[], Service], guards: Guards)
         last = _read(runs.After.read, after)
         async with service().connection() as connection:
             names = await _named(connection, sees, dataset)
-            return await runs.runs(connection, names, limit, status, last, rejected)
+            return await runs.runs(connection, names, limit, status, last, rejected, replay_of)
 
     @routes.get("/runs/of-airflow")
     async def find_run(dag_id: Text, dag_run_id: Text, sees: Seen = permitted) -> dict[str, Any]:
@@ -199,21 +199,22 @@ def _add_rejected(routes: APIRouter, service: Callable[[], Service], guards: Gua
 
     async def wanted(
         connection: AsyncConnection[Any], sees: Seen, dataset: str | None, run_id: UUID | None, rule: str | None,
-        column: str | None,
+        column: str | None, state: rejected.State | None,
     ) -> rejected.Wanted:  # fmt: skip
-        return rejected.Wanted(await _named(connection, sees, dataset), run_id, rule, column)
+        return rejected.Wanted(await _named(connection, sees, dataset), run_id, rule, column, state)
 
     @routes.get("/rejected")
     async def list_rejected(
         dataset: Name | None = None, run_id: UUID | None = None,
-        rule: Text | None = None, column: Text | None = None, after: Text | None = None, limit: Limit = 50,
+        rule: Text | None = None, column: Text | None = None, state: rejected.State | None = None,
+        after: Text | None = None, limit: Limit = 50,
         sees: Seen = permitted,
     ) -> dict[str, Any]:  # fmt: skip
         """Rejected rows of the newest runs, each record cut around its bad value. `column=` is the whole record."""
         last = _read(rejected.After.read, after)
         entries = await service().entries()
         async with service().connection() as connection:
-            chosen = await wanted(connection, sees, dataset, run_id, rule, column)
+            chosen = await wanted(connection, sees, dataset, run_id, rule, column, state)
             return await rejected.rows(connection, chosen, entries, limit, last)
 
     @routes.get("/rejected/rules")
@@ -228,11 +229,12 @@ def _add_rejected(routes: APIRouter, service: Callable[[], Service], guards: Gua
     @routes.get("/rejected.csv")
     async def download_rejected(
         dataset: Name | None = None, run_id: UUID | None = None,
-        rule: Text | None = None, column: Text | None = None, sees: Seen = permitted,
+        rule: Text | None = None, column: Text | None = None, state: rejected.State | None = None,
+        sees: Seen = permitted,
     ) -> StreamingResponse:  # fmt: skip
         """The same rows as CSV, all of them, with their whole records."""
         async with service().connection() as connection:
-            chosen = await wanted(connection, sees, dataset, run_id, rule, column)
+            chosen = await wanted(connection, sees, dataset, run_id, rule, column, state)
         blocks = _blocks(service(), chosen)
         first = await anext(blocks, b"")  # what goes wrong at first is still an answer with a status
         name = "-".join(["rejected", *filter(None, (dataset, str(run_id) if run_id else None))])

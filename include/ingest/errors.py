@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 
 class IngestError(Exception):
     """Base of all errors of this domain. A retry cannot help unless the class says that it can."""
@@ -95,3 +97,11 @@ class ReplayRefused(IngestError):
 
 class CorrectionRefused(IngestError):
     """A correction of a rejected row is no record, or the row is not open any more. Nothing was changed."""
+
+
+class ChangedMeanwhile(CorrectionRefused):
+    """Somebody else has changed the row since it was read. Nothing was changed."""
+
+    def __init__(self, message: str, who: str, at: datetime, action: str, after: str | None) -> None:
+        super().__init__(message)
+        self.who, self.at, self.action, self.after = who, at, action, after

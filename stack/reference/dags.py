@@ -22,8 +22,8 @@ EXAMPLE = {
 
 def write() -> str:
     """The page."""
-    ingest, file, images, memory = (
-        _module(name) for name in ("ingest_csv", "ingest_file", "resize_images", "audit_memory")
+    ingest, file, replays, images, memory = (
+        _module(name) for name in ("ingest_csv", "ingest_file", "replay_rejected", "resize_images", "audit_memory")
     )
     plain, replacing = (
         ingest.ingest_csv(Dataset.model_validate({**EXAMPLE, "mode": m})) for m in ("upsert", "replace")
@@ -39,6 +39,9 @@ def write() -> str:
         "## `ingest_file`",
         str(file.__doc__).strip(),
         _form(file.ingest_file().params, {}),
+        "## `replay_rejected`",
+        str(replays.__doc__).strip(),
+        _form(replays.replay_rejected().params, {}),
         "## `resize_images`",
         str(images.__doc__).strip(),
         _form(images.resize_images().params, {}),

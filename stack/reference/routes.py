@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 
 from include.images import api as images
 from include.ingest import api as ingest
+from include.ingest import replay_api
 from include.memory import api as memory
 from stack.reference.markdown import code, kind, page, table
 
@@ -31,6 +32,10 @@ def view_ingest() -> None:
     """View runs of `ingest_<dataset>`."""
 
 
+def start_ingest() -> None:
+    """Start runs of `ingest_<dataset>`."""
+
+
 def view_memory() -> None:
     """View runs of `audit_memory`."""
 
@@ -46,6 +51,8 @@ def write() -> str:
         "## Ingest",
         "[The page](../how-to/fix-a-failed-run.md#on-the-page-ingest) shows the same. Lists hold what one may see.",
         _routes(ingest.router(_nobody, ingest.Guards(enter=view_ingest, sees=_nobody))),
+        "[Work with rejected rows](../how-to/work-with-rejected-rows.md#correct-rows-and-replay-them) explains these.",
+        _routes(replay_api.router(_nobody, replay_api.Rights(view_ingest, _nobody, start_ingest, _nobody))),
         "## Images",
         "[Upload pictures](../how-to/upload-pictures.md) has examples and the answers.",
         _routes(images.router(_nobody, guards)),
@@ -109,7 +116,9 @@ def _without_null(schema: dict[str, Any]) -> str:
 
 def _needs(route: APIRoute) -> Iterator[str]:
     calls = [depends.call for depends in route.dependant.dependencies]
-    found = [call for call in (start_images, view_memory, view_images, view_ingest) if call in calls]
+    found = [call for call in (start_images, start_ingest, view_memory, view_images, view_ingest) if call in calls]
+    if "GET" in route.methods:  # it tells whether one may change, too
+        found = [call for call in found if call is not start_ingest]
     if not found:
         yield "`MILLRACE_METRICS_TOKEN`"
     else:

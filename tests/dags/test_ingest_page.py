@@ -51,3 +51,31 @@ def test_it_needs_the_login(airflow: Airflow, file: str) -> None:
         urllib.request.urlopen(f"{airflow.settings.url}/millrace/ingest/{file}")
     assert refused.value.code == 401
     refused.value.close()
+
+
+@pytest.mark.airflow
+@pytest.mark.browser
+def test_a_rejected_row_is_edited_and_replayed_by_airflow(page: Page, airflow: Airflow) -> None:
+    dag = airflow.add_dataset("replayed_on_page")
+    airflow.deliver("replayed_on_page", "2026-03-02", "id,label,price\n1,first,1.50\n2,second,-3\n")
+    assert airflow.outcome(dag, airflow.trigger(dag, "2026-03-02")) == "success"
+    page.goto(f"{airflow.settings.url}/plugin/ingest")
+    frame = page.frame_locator("iframe")
+    frame.get_by_role("link", name="Rejected rows", exact=True).first.click(timeout=60 * SECOND)
+    frame.get_by_label("Dataset").select_option("replayed_on_page")
+    expect(frame.get_by_role("button", name="Replay all 1 open row of replayed_on_page")).to_be_visible()
+    frame.get_by_role("button", name="Edit line 3").click()
+    frame.get_by_label("price").fill("3")
+    frame.get_by_role("button", name="Save").click()
+    frame.get_by_role("button", name="Replay 1 corrected row", exact=True).click()
+    frame.get_by_role("dialog").get_by_role("button", name="Replay").click()
+    replays = frame.get_by_role("region", name="Replays")
+    expect(replays).to_contain_text("1 accepted (1 new, 0 changed, 0 unchanged)", timeout=180 * SECOND)
+    keep(page, "ingest-replayed")
+    with airflow.warehouse() as warehouse:
+        [(request, who, status)] = warehouse.execute(
+            "SELECT q.id, q.who, r.status FROM millrace.replay_request q"
+            " JOIN millrace.ingest_run r ON r.replay_request = q.id WHERE q.dataset = 'replayed_on_page'"
+        ).fetchall()
+    assert (who, status) == ("admin", "done")
+    assert airflow.outcome("replay_rejected", f"replay__{request}") == "success"

@@ -12,7 +12,7 @@ from include import pages
 
 FILES = (
     "ingest.html", "ingest.css", "ingest.js", "overview.js", "run.js", "chunks.js", "account.js", "rejected.js",
-    "dataset.js", "airflow.js", "words.js", "ingest.svg", "ingest-dark.svg",
+    "edit.js", "replays.js", "dataset.js", "airflow.js", "words.js", "ingest.svg", "ingest-dark.svg",
 )  # fmt: skip
 
 

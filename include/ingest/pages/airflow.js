@@ -11,7 +11,7 @@ export function inAirflow(run) {
   if (cut < 0) return null;
   const dag = run.airflow_run.slice(0, cut), id = run.airflow_run.slice(cut + 1);
   const page = `dags/${encodeURIComponent(dag)}/runs/${encodeURIComponent(id)}`;
-  const task = run.status === "planned" ? "load" : run.status === "waiting" ? "plan" : "account";
+  const task = run.replay_of ? "replay" : run.status === "planned" ? "load" : run.status === "waiting" ? "plan" : "account";
   return { dag, id, run: page, log: `${page}/tasks/${task}`, api: `${root()}/dags/${encodeURIComponent(dag)}/dagRuns` };
 }
 
@@ -51,7 +51,7 @@ async function told(text, refresh, act) {
 }
 
 /** Whether the user says yes. Airflow's frame lets no page open the browser's own question. */
-function asked(title, text, yes) {
+export function asked(title, text, yes) {
   const dialog = by("ask");
   by("ask-title").textContent = title;
   by("ask-text").textContent = text;

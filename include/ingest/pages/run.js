@@ -3,6 +3,7 @@ import { airflowLink, call, make } from "./page.js";
 import { accountPicture, changesTable, timePicture } from "./account.js";
 import { clearRun, forceRun, inAirflow } from "./airflow.js";
 import { chunkBars, wholeBar } from "./chunks.js";
+import { replaysOf } from "./replays.js";
 import { ago, cell, count, datasetLink, fileName, head, interval, later, moreButton, pill, plural, rejectedLink, runLink, share, size, speed, STATES, took, when } from "./words.js";
 
 const PAGE = 50, LIVE_SECONDS = 2;
@@ -48,7 +49,7 @@ export function runTable(body) {
 export function row(run) {
   const ended = run.finished_at !== null;
   return make("tr", {},
-    make("th", { scope: "row" }, runLink(run, `${run.dataset} ${interval(run.version)}`), ...(run.forced ? [make("small", { textContent: "forced" })] : [])),
+    make("th", { scope: "row" }, runLink(run, `${run.dataset} ${interval(run.version)}`), ...(run.forced ? [make("small", { textContent: "forced" })] : []), ...(run.replay_of ? [make("small", {}, "a replay of ", make("a", { href: `#/runs/${run.replay_of}`, textContent: "rejected rows" }))] : [])),
     cell("State", "", pill(run.status)), cell("File", "file", make("span", { textContent: fileName(run.file), title: run.file })), cell("Began", "", when(run.started_at)),
     cell("Rows", "number", count(run.read)), cell("New", "number", count(run.inserted)), cell("Changed", "number", count(run.updated)),
     cell("Rejected", "number", ...(run.rejected ? [rejectedLink({ run: run.run_id }, count(run.rejected))] : [count(run.rejected)])),
@@ -56,7 +57,7 @@ export function row(run) {
 }
 
 export async function showRun([runId], _, refresh) {
-  const [found, chunks] = await Promise.all([call(`runs/${encodeURIComponent(runId)}`), call(`runs/${encodeURIComponent(runId)}/chunks`)]);
+  const [found, chunks, replays] = await Promise.all([call(`runs/${encodeURIComponent(runId)}`), call(`runs/${encodeURIComponent(runId)}/chunks`), call(`runs?${new URLSearchParams({ replay_of: runId, limit: 20 })}`)]);
   const { run, progress, changes } = found, live = progress.phase !== "ended";
   return {
     title: `${run.dataset} ${interval(run.version)}`, again: live ? LIVE_SECONDS : null,
@@ -66,8 +67,9 @@ export async function showRun([runId], _, refresh) {
       ...(live && chunks.chunks.length ? [section("chunks", "Chunks", await chunkBars(run, progress, chunks, found.at))] : []),
       ...(run.read !== null ? [section("account", "What became of its rows", accountPicture(run))] : []),
       ...(run.rejected && !live ? [section("rejects", "Rejected rows", later(call(`rejected/rules?${new URLSearchParams({ run_id: run.run_id, dataset: run.dataset })}`), ({ rules }) => rulesTable(run, rules)))] : []),
+      ...(replays.runs.length ? [section("replays", "Replays of its rejected rows", replaysOf(replays.runs))] : []),
       ...(run.finished_at && run.plan_seconds !== null ? [section("time", "Where the time went", timePicture(run, progress, chunks))] : []),
-      ...(changes && run.read !== null ? [section("changes", "What changed from the run before", ...changesTable(run, changes))] : []),
+      ...(changes && run.read !== null && !run.replay_of ? [section("changes", "What changed from the run before", ...changesTable(run, changes))] : []),
       ...(!live && run.chunks > 1 ? [section("chunks", "Chunks", await chunkBars(run, progress, chunks, found.at))] : []),
     ],
   };
@@ -84,6 +86,7 @@ function lead(run, now) {
     [run.status === "waiting" ? "Waits since" : "Began", when(run.started_at)],
     ...(run.finished_at ? [["Ended", ago(run.finished_at, now)], ["Took", took(run.seconds)]] : []),
     ...(run.forced ? [["Forced", "yes"]] : []),
+    ...(run.replay_of ? [["Replay of", make("a", { href: `#/runs/${run.replay_of}`, textContent: "rejected rows of this run" })], ["Asked by", run.asked_by]] : []),
   ];
   return make("dl", { className: "facts" }, ...facts.map(([name, value]) => make("div", {}, make("dt", { textContent: name }), make("dd", {}, value))));
 }
@@ -94,6 +97,10 @@ function actions(run, refresh) {
   const place = inAirflow(run);
   if (!place) {
     tools.append(make("span", { className: "quiet", textContent: "It was run on the command line." }));
+    return tools;
+  }
+  if (run.replay_of) {
+    tools.append(airflowLink(place.run, "Run in Airflow"), airflowLink(place.log, "Log"));
     return tools;
   }
   tools.append(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -31,6 +31,7 @@ from include.ingest.ledger import Account
 from include.ingest.load import load_chunk
 from include.ingest.merge import merge_here
 from include.ingest.plan import Plan, Replay, reader_for
+from include.ingest.replay.choice import CHOSEN, Choice, Origin, chosen
 from include.ingest.replay.files import Files
 from include.ingest.replay.kept import kept_bytes
 from include.ingest.replay.layout import fingerprint_of, layout_of
@@ -46,14 +47,6 @@ FETCH_ROWS = 5_000
 NO_LIMIT = RejectLimit(rows=None, ratio=None)
 
 
-@dataclass(frozen=True)
-class Choice:
-    """Which rows of the run: by id, by rule, or all; only open ones are replayed."""
-
-    ids: Sequence[int] | None = None
-    rule: str | None = None
-
-
 def replay(
     connection: Connection[Any],
     dataset: Dataset,
@@ -64,6 +57,14 @@ def replay(
     rule: str | None = None,
     storage: Storage = LOCAL,
 ) -> Account:
+    """Replay the open rows of a run with these ids, or of that rule; as `replay_chosen`."""
+    return replay_chosen(connection, dataset, run_id, Choice(ids, rule), Origin(who), storage)
+
+
+def replay_chosen(
+    connection: Connection[Any], dataset: Dataset, run_id: UUID, choice: Choice, origin: Origin,
+    storage: Storage = LOCAL,
+) -> Account:  # fmt: skip
     """Replay the open rejected rows of a run as a run of their own, of the same version, and return its account.
 
     A row that is rejected again is a new rejected row, which names the earlier one. Where none is open any more, the
@@ -75,12 +76,12 @@ def replay(
     """
     if connection.info.transaction_status != TransactionStatus.IDLE:
         raise ReplayRefused("a replay is a transaction of its own: call it on a connection that is in none")
-    new, choice = uuid4(), Choice(ids, rule)
+    new = uuid4()
     try:
         for probed in (False, True):
             try:
                 with connection.transaction(), connection.cursor() as cursor:
-                    _Replay(cursor, dataset, run_id, new, choice, who, storage).run(probed=probed)
+                    Attempt(cursor, dataset, run_id, new, choice, origin, storage).run(probed=probed)
                 break
             except REFUSALS:
                 if probed:
@@ -89,28 +90,28 @@ def replay(
                 raise HookError(f"replay of run {run_id}: {error} (lines are counted among the replayed)") from error
     except Exception as error:
         with suppress(OperationalError):
-            _note_failure(connection, dataset, run_id, new, who, str(error) or type(error).__name__)
+            _note_failure(connection, dataset, run_id, new, origin, str(error) or type(error).__name__)
         raise
     with connection.cursor() as cursor:
         return ledger.account(cursor, new)
 
 
-class _Replay:
+class Attempt:
     """One try, in one transaction."""
 
     def __init__(
-        self, cursor: Cursor[Any], dataset: Dataset, run_id: UUID, new: UUID, choice: Choice, who: str,
+        self, cursor: Cursor[Any], dataset: Dataset, run_id: UUID, new: UUID, choice: Choice, origin: Origin,
         storage: Storage,
     ) -> None:  # fmt: skip
         self.cursor, self.dataset, self.run_id, self.new = cursor, dataset, run_id, new
-        self.choice, self.who, self.storage = choice, who, storage
+        self.choice, self.origin, self.storage = choice, origin, storage
         self.left_out = 0  # rows of which neither the ledger nor the file has all bytes
 
     def run(self, *, probed: bool) -> None:
         """Replay, or enter a run that is skipped."""
         # First of all: what is written before would give this transaction a number out of its turn (decision 18).
         targets.queue_up(self.cursor, self.dataset)
-        base = _base_run(self.cursor, self.dataset, self.run_id)
+        base = base_run(self.cursor, self.dataset, self.run_id)
         if targets.describe(self.cursor, self.dataset) is None:
             raise ReplayRefused(
                 f"the table {self.dataset.target} is gone since run {self.run_id}: ingest its files again instead"
@@ -145,8 +146,8 @@ class _Replay:
 
     def _load(self, base: dict[str, Any], spool: Spool, *, probed: bool) -> None:
         dataset = self.dataset.model_copy(update={"reject_limit": NO_LIMIT})  # the limit is that of the whole file
-        plan = self._plan(base, spool)
-        self._enter(base, plan, "planned", None)
+        plan = self.plan(base, spool)
+        self.enter(base, plan, "planned", None)
         ledger.save_losers(self.cursor, self.new, plan.chunks, self._losers(spool, plan))
         staging.create(self.cursor, self.new, plan.shape(dataset), "merge", base["version"].isoformat())
         parts = {spool.is_edited(chunk): chunk for chunk in plan.chunks}
@@ -168,7 +169,8 @@ class _Replay:
             [_said(counts, len(spool.places.ids), self.left_out), self.new],
         )
 
-    def _plan(self, base: dict[str, Any], spool: Spool) -> Plan:
+    def plan(self, base: dict[str, Any], spool: Spool) -> Plan:
+        """How the records of the spool are read."""
         layout = layout_of(base, self.dataset, self.storage, self.new, added_before(self.cursor, self.dataset))
         files = [file.path for file in files_of(base["plan"])]
         began = base["started_at"] - timedelta(seconds=base["plan_seconds"] or 0)
@@ -186,7 +188,7 @@ class _Replay:
         at = np.minimum(at, len(places.lines) - 1)
         return Losers(losers.offsets, places.lines[at] + (places.files[at] << FILE_SHIFT))
 
-    def _enter(self, base: dict[str, Any], plan: Plan | None, status: str, reason: str | None) -> None:
+    def enter(self, base: dict[str, Any], plan: Plan | None, status: str, reason: str | None) -> None:
         """The run's row in the ledger. Its plan names the files that the records came from."""
         kept = {**base["plan"], "chunks": [], "run_id": str(self.new), "base": None}
         if plan is not None:
@@ -207,7 +209,7 @@ class _Replay:
             "target_oid": target.oid if target else None, "plan_seconds": None,
         }  # fmt: skip
         ledger.start_run(self.cursor, values)
-        _note_origin(self.cursor, self.new, self.run_id, self.who)
+        _note_origin(self.cursor, self.new, self.run_id, self.origin)
 
     def _place_rejects(self, base: dict[str, Any], spool: Spool) -> None:
         """Have the rows that were rejected again at the places of the earlier ones, which they name."""
@@ -245,7 +247,7 @@ class _Replay:
         )
 
     def _skip(self, base: dict[str, Any]) -> None:
-        self._enter(base, None, "skipped", self._why_none())
+        self.enter(base, None, "skipped", self._why_none())
         none = sql.SQL(", ").join(sql.SQL("{} = 0").format(sql.Identifier(name)) for name in ledger.COUNTS)
         self.cursor.execute(
             sql.SQL("UPDATE millrace.ingest_run SET {}, finished_at = clock_timestamp() WHERE run_id = %s").format(
@@ -263,8 +265,8 @@ class _Replay:
             )
         found = self.cursor.execute(
             "SELECT state, count(*), string_agg(DISTINCT replay_run::text, ', ') FROM millrace.rejected_row"
-            f" WHERE run_id = %(run_id)s AND {_CHOSEN} GROUP BY 1 ORDER BY 1",
-            _chosen(self.run_id, self.choice),
+            f" WHERE run_id = %(run_id)s AND {CHOSEN} GROUP BY 1 ORDER BY 1",
+            chosen(self.run_id, self.choice),
         ).fetchall()
         if not found:
             raise ReplayRefused(f"run {self.run_id} has no such rejected rows")
@@ -273,11 +275,6 @@ class _Replay:
 
 
 _NO_FORM = TextForm("utf-8", ",", None, None, None, ())
-_CHOSEN = "(%(ids)s::bigint[] IS NULL OR id = ANY(%(ids)s)) AND (%(rule)s::text IS NULL OR rule = %(rule)s)"
-
-
-def _chosen(run_id: UUID, choice: Choice) -> dict[str, Any]:
-    return {"run_id": run_id, "ids": list(choice.ids) if choice.ids is not None else None, "rule": choice.rule}
 
 
 def _open_rows(cursor: Cursor[Any], run_id: UUID, choice: Choice, files: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -286,14 +283,14 @@ def _open_rows(cursor: Cursor[Any], run_id: UUID, choice: Choice, files: Sequenc
         found.itersize = FETCH_ROWS
         found.execute(
             "SELECT id, file, line_number, byte_offset, raw, record, whole, corrected_record, edited"
-            f" FROM millrace.rejected_row WHERE run_id = %(run_id)s AND state = 'open' AND {_CHOSEN}"
+            f" FROM millrace.rejected_row WHERE run_id = %(run_id)s AND state = 'open' AND {CHOSEN}"
             " ORDER BY array_position(%(files)s, file), byte_offset FOR UPDATE",
-            {**_chosen(run_id, choice), "files": list(files)},
+            {**chosen(run_id, choice), "files": list(files)},
         )
         yield from found
 
 
-def _base_run(cursor: Cursor[Any], dataset: Dataset, run_id: UUID) -> dict[str, Any]:
+def base_run(cursor: Cursor[Any], dataset: Dataset, run_id: UUID) -> dict[str, Any]:
     """The run whose rows are replayed. Raises ReplayRefused where it is none that loaded this dataset."""
     run = cursor.connection.cursor(row_factory=dict_row).execute(
         "SELECT * FROM millrace.ingest_run WHERE run_id = %s", [run_id]
@@ -348,12 +345,16 @@ def _first_values(base: dict[str, Any], new: UUID) -> dict[str, Any]:
     return {**same, "run_id": new, "airflow_run": None, "forced": False, "confirms": None}
 
 
-def _note_origin(cursor: Cursor[Any], new: UUID, run_id: UUID, who: str) -> None:
-    cursor.execute("UPDATE millrace.ingest_run SET replay_of = %s, asked_by = %s WHERE run_id = %s", [run_id, who, new])
+def _note_origin(cursor: Cursor[Any], new: UUID, run_id: UUID, origin: Origin) -> None:
+    cursor.execute(
+        "UPDATE millrace.ingest_run SET replay_of = %s, asked_by = %s, replay_request = %s, airflow_run = %s"
+        " WHERE run_id = %s",
+        [run_id, origin.who, origin.request, origin.airflow_run, new],
+    )
 
 
 def _note_failure(
-    connection: Connection[Any], dataset: Dataset, run_id: UUID, new: UUID, who: str, reason: str
+    connection: Connection[Any], dataset: Dataset, run_id: UUID, new: UUID, origin: Origin, reason: str
 ) -> None:
     """Enter the run as failed, where there is one that it replays."""
     with connection.transaction(), connection.cursor() as cursor:
@@ -365,4 +366,4 @@ def _note_failure(
             return
         ledger.begin_run(cursor, _first_values(base, new))
         ledger.fail_run(cursor, new, reason)
-        _note_origin(cursor, new, run_id, who)
+        _note_origin(cursor, new, run_id, origin)

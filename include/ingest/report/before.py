@@ -12,7 +12,8 @@ from include.ingest.report.runs import RUN
 FIGURES = ("bytes", "read", "inserted", "updated", "unchanged", "superseded", "rejected", "deleted", "seconds")
 BEFORE = f"""
 SELECT {RUN}, r.dataset_fingerprint FROM millrace.ingest_run r
-WHERE r.dataset = %(dataset)s AND r.status = 'done' AND r.confirms IS NULL AND r.started_at < %(started_at)s
+WHERE r.dataset = %(dataset)s AND r.status = 'done' AND r.confirms IS NULL AND r.replay_of IS NULL
+    AND r.started_at < %(started_at)s
 ORDER BY r.started_at DESC LIMIT 1"""
 SAME_FILE = "SELECT dataset_fingerprint FROM millrace.ingest_run WHERE run_id = %s"
 

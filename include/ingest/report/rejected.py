@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from psycopg import AsyncConnection, sql
 from psycopg.rows import dict_row
 
+from include.ingest.replay.listing import STATES
 from include.ingest.report.catalogue import Entry
 from include.ingest.report.marking import marked
 
@@ -18,27 +19,49 @@ BLOCK_BYTES = 256 << 10  # the server sends row by row, and to hand on each took
 COUNTED = 3_000_000  # rows that are counted by rule, of the newest runs
 ALL = sql.SQL("true")
 
-# Runs from the newest one on, and of each its rows in the order of its files, which is the table's key: a page ends
-# when it is full, wherever it began. OFFSET 0 keeps the planner from joining first and sorting all of it.
+# Runs from the newest one on. OFFSET 0 keeps the planner from joining first and sorting all of it.
 RUNS = sql.SQL("""
 FROM (
-    SELECT run_id, dataset, started_at, plan FROM millrace.ingest_run
+    SELECT run_id, dataset, started_at, status, plan FROM millrace.ingest_run
     WHERE {of_run}
     ORDER BY started_at DESC, run_id DESC OFFSET 0
 ) r
-CROSS JOIN LATERAL (
+CROSS JOIN LATERAL ({rows}) j""")
+# Of each run and state the first rows in the order in which they were rejected, so a page ends when it is full,
+# wherever it began. The order is that of indexes which are on `id + 0` (decision 20); with a rule and a column, of one
+# in which the column stands before.
+FIRST = sql.SQL("""
+    SELECT f.* FROM unnest({states}) AS s (state) CROSS JOIN LATERAL (
+        SELECT j.* FROM millrace.rejected_row j
+        WHERE j.run_id = r.run_id AND j.state = s.state AND {of_row}
+        ORDER BY {order} j.id + 0 LIMIT {limit}
+    ) f
+    ORDER BY f.id LIMIT {limit}""")
+IN_FILES = sql.SQL("""
     SELECT j.* FROM millrace.rejected_row j
-    WHERE j.run_id = r.run_id AND {of_row}
-    ORDER BY j.file, j.byte_offset {each}
-) j""")
+    WHERE j.run_id = r.run_id AND j.state = ANY({states}) AND {of_row}
+    ORDER BY j.file, j.byte_offset OFFSET 0""")
 PAGE = sql.SQL("""
-SELECT r.run_id, r.dataset, r.started_at, j.chunk, j.file, j.line_number, j.byte_offset, j.column_name, j.rule,
-    j.reason, left(j.value, {shown}) AS value, left(j.raw, {shown}) AS raw, length(j.raw) > {shown} AS cut,
-    r.plan -> 'positions' AS positions
-{runs} LIMIT {limit}""")
+SELECT p.*, c.who AS changed_by, c.at AS changed_at, c.action AS changed, n.id AS again, n.reason AS again_reason
+FROM (
+    SELECT r.run_id, r.dataset, r.started_at, r.status AS run_status, j.id, j.chunk, j.file, j.line_number,
+        j.byte_offset, j.column_name, j.rule, j.reason, left(j.value, {shown}) AS value, left(j.raw, {shown}) AS raw,
+        length(j.raw) > {shown} AS cut,
+        CASE WHEN j.state = 'open' AND j.corrected IS NOT NULL THEN 'corrected' ELSE j.state END AS state,
+        left(j.corrected, {shown}) AS corrected, j.replay_run, j.earlier, r.plan -> 'positions' AS positions
+    {runs} LIMIT {limit}
+) p
+LEFT JOIN LATERAL (
+    SELECT who, at, action FROM millrace.rejected_row_change c WHERE c.rejected_id = p.id ORDER BY number DESC LIMIT 1
+) c ON true
+-- What a replay rejected again stands at the same place in the file, which is the key.
+LEFT JOIN millrace.rejected_row n
+    ON n.run_id = p.replay_run AND n.file = p.file AND n.byte_offset = p.byte_offset AND n.earlier = p.id
+ORDER BY p.started_at DESC, p.run_id DESC, p.id""")
 CSV = sql.SQL("""
 COPY (
-    SELECT r.dataset, r.run_id, j.file, j.line_number, j.byte_offset, j.column_name, j.value, j.rule, j.reason, j.raw
+    SELECT r.dataset, r.run_id, j.file, j.line_number, j.byte_offset, j.column_name, j.value, j.rule, j.reason, j.raw,
+        j.state, j.corrected
     {runs}
 ) TO STDOUT WITH (FORMAT csv, HEADER)""")
 # Chunks count their rejected rows also where the run failed.
@@ -52,13 +75,23 @@ WITH run AS (
     ) c ON true
     WHERE r.dataset = ANY(%(names)s) AND (%(run_id)s::uuid IS NULL OR r.run_id = %(run_id)s)
 )
-SELECT j.rule, j.column_name, sum(j.number)::bigint AS rows, count(*) AS runs
+SELECT j.rule, j.column_name, sum(j.number) FILTER (WHERE state <> 'corrected')::bigint AS rows,
+    count(DISTINCT run_id) AS runs,
+    coalesce(sum(j.number) FILTER (WHERE state = 'open'), 0)::bigint AS open,
+    coalesce(sum(j.number) FILTER (WHERE state = 'corrected'), 0)::bigint AS corrected,
+    coalesce(sum(j.number) FILTER (WHERE state = 'replayed'), 0)::bigint AS replayed,
+    coalesce(sum(j.number) FILTER (WHERE state = 'dismissed'), 0)::bigint AS dismissed
 FROM run CROSS JOIN LATERAL (
-    SELECT rule, column_name, count(*) AS number FROM millrace.rejected_row WHERE run_id = run.run_id
+    SELECT rule, column_name, state, count(*) AS number FROM millrace.rejected_row WHERE run_id = run.run_id
+    GROUP BY rule, column_name, state
+    UNION ALL
+    SELECT rule, column_name, 'corrected', count(*) FROM millrace.rejected_row
+    WHERE run_id = run.run_id AND state = 'open' AND corrected IS NOT NULL
     GROUP BY rule, column_name
 ) j
 WHERE run.rejected > 0 AND run.so_far - run.rejected < %(counted)s
 GROUP BY j.rule, j.column_name ORDER BY rows DESC, j.rule, j.column_name LIMIT %(limit)s"""
+State = Literal["open", "corrected", "replayed", "dismissed"]  # corrected ones are open too
 
 
 @dataclass(frozen=True)
@@ -69,6 +102,7 @@ class Wanted:
     run_id: UUID | None = None
     rule: str | None = None
     column: str | None = None  # empty: those where the whole record is at fault
+    state: State | None = None
 
 
 @dataclass(frozen=True)
@@ -76,14 +110,13 @@ class After:
     """The last row of the page before."""
 
     run_id: UUID
-    byte_offset: int
-    file: str
+    id: int
 
     @classmethod
     def read(cls, text: str) -> After:
         """What `next` says. Raises ValueError where it can't be that."""
-        run_id, offset, file = text.split("~", 2)
-        return cls(UUID(run_id), int(offset), file)
+        run_id, _, number = text.partition("~")
+        return cls(UUID(run_id), int(number))
 
 
 async def rows(
@@ -93,15 +126,17 @@ async def rows(
     """A page of rejected rows, each with its record cut around the bad value, and where the next page begins."""
     cursor = connection.cursor(row_factory=dict_row)
     found: list[dict[str, Any]] = []
-    # First the rest of the run where the page before ended, then older runs: each by the table's key.
+    # First the rest of the run where the page before ended, then older runs: each by an index.
     for part in (_rest(after), _older(after)) if after else ({},):
-        runs = _runs(wanted, sql.SQL("LIMIT {}").format(limit + 1), **part)
+        most = sql.Literal(limit + 1)
+        order = sql.SQL("j.column_name," if wanted.rule and wanted.column is not None else "")
+        runs = _runs(wanted, FIRST, limit=most, order=order, **part)
         query = PAGE.format(shown=sql.Literal(SHOWN), limit=sql.Literal(limit + 1 - len(found)), runs=runs)
         found += await (await cursor.execute(query)).fetchall()
         if len(found) > limit:
             break
     page = found[:limit]
-    more = "{run_id}~{byte_offset}~{file}".format(**page[-1]) if len(found) > limit else None
+    more = "{run_id}~{id}".format(**page[-1]) if len(found) > limit else None
     return {"rows": [_told(row, entries.get(row["dataset"])) for row in page], "next": more}
 
 
@@ -116,7 +151,7 @@ async def rules(
 
 async def as_csv(connection: AsyncConnection[Any], wanted: Wanted) -> AsyncIterator[bytes]:
     """All of these rows as CSV with a header, as PostgreSQL writes them."""
-    query = CSV.format(runs=_runs(wanted, sql.SQL("OFFSET 0")))
+    query = CSV.format(runs=_runs(wanted, IN_FILES))
     gathered = bytearray()
     async with connection.cursor() as cursor, cursor.copy(query) as copy:
         async for row in copy:
@@ -129,10 +164,9 @@ async def as_csv(connection: AsyncConnection[Any], wanted: Wanted) -> AsyncItera
 
 
 def _rest(after: After) -> dict[str, sql.Composable]:
-    place = (sql.Literal(after.file), sql.Literal(after.byte_offset))
     return {
         "run": sql.SQL("run_id = {}").format(sql.Literal(after.run_id)),
-        "row": sql.SQL("(j.file, j.byte_offset) > ({}, {})").format(*place),
+        "row": sql.SQL("j.id + 0 > {}").format(sql.Literal(after.id)),
     }
 
 
@@ -142,8 +176,8 @@ def _older(after: After) -> dict[str, sql.Composable]:
 
 
 def _runs(
-    wanted: Wanted, each: sql.Composable, run: sql.Composable = ALL, row: sql.Composable = ALL
-) -> sql.Composed:  # fmt: skip
+    wanted: Wanted, rows: sql.SQL, run: sql.Composable = ALL, row: sql.Composable = ALL, **more: sql.Composable
+) -> sql.Composed:
     of_run, of_row = [sql.SQL("dataset = ANY({})").format(sql.Literal(wanted.names)), run], [row]
     if wanted.run_id:
         of_run.append(sql.SQL("run_id = {}").format(sql.Literal(wanted.run_id)))
@@ -153,8 +187,13 @@ def _runs(
         of_row.append(sql.SQL("j.column_name = {}").format(sql.Literal(wanted.column)))
     elif wanted.column is not None:
         of_row.append(sql.SQL("j.column_name IS NULL"))
+    if wanted.state == "corrected":  # in words, as the index has it that holds these only
+        of_row.append(sql.SQL("j.state = 'open' AND j.corrected IS NOT NULL"))
+    state = "open" if wanted.state == "corrected" else wanted.state
+    states = sql.SQL("{}::text []").format(sql.Literal([state] if state else list(STATES)))
     both = sql.SQL(" AND ")
-    return RUNS.format(of_run=both.join(of_run), of_row=both.join(of_row), each=each)
+    chosen = rows.format(states=states, of_row=both.join(of_row), **more)
+    return RUNS.format(of_run=both.join(of_run), rows=chosen)
 
 
 def _told(row: dict[str, Any], entry: Entry | None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ Status = Literal["waiting", "planned", "done", "skipped", "failed"]
 # chunks that it loaded. Rows that lost to a newer version of the table are part of `superseded`.
 RUN = """
 r.run_id, r.dataset, r.target, r.airflow_run, r.status, r.reason, r.confirms, r.file, r.version, r.forced, r.bytes,
-r.chunks, r.read, r.inserted, r.updated, r.unchanged, r.superseded, r.stale, r.deleted,
+r.chunks, r.replay_of, r.asked_by, r.read, r.inserted, r.updated, r.unchanged, r.superseded, r.stale, r.deleted,
 CASE WHEN r.status IN ('failed', 'planned') AND r.rejected IS NULL
     THEN (SELECT sum(c.rejected)::bigint FROM millrace.ingest_chunk c WHERE c.run_id = r.run_id)
     ELSE r.rejected END AS rejected,
@@ -35,6 +35,7 @@ SELECT {RUN} FROM millrace.ingest_run r
 WHERE r.dataset = ANY(%(names)s) AND (%(status)s::text IS NULL OR r.status = %(status)s)
     AND (NOT %(rejected)s OR (
         SELECT true FROM millrace.rejected_row j WHERE j.run_id = r.run_id ORDER BY j.file, j.byte_offset LIMIT 1))
+    AND (%(replay_of)s::uuid IS NULL OR r.replay_of = %(replay_of)s)
     AND (%(at)s::timestamptz IS NULL OR (r.started_at, r.run_id) < (%(at)s, %(run_id)s))
 ORDER BY r.started_at DESC, r.run_id DESC LIMIT %(limit)s"""
 
@@ -58,17 +59,25 @@ class After:
 
 async def runs(
     connection: AsyncConnection[Any], names: list[str], limit: int, status: Status | None = None,
-    after: After | None = None, rejected: bool = False,
+    after: After | None = None, rejected: bool = False, replay_of: UUID | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """A page of the runs of these datasets, and where the next page begins (None: nowhere).
 
-    With `rejected`, only of those that have rejected rows.
+    With `rejected`, only of those that have rejected rows; with `replay_of`, of replays of that run.
     """
     place = {"at": after and after.at, "run_id": after and after.run_id}
     cursor = connection.cursor(row_factory=dict_row)
     found = await (
         await cursor.execute(
-            LIST, {"names": names, "status": status, "limit": limit + 1, "rejected": rejected, **place}
+            LIST,
+            {
+                "names": names,
+                "status": status,
+                "limit": limit + 1,
+                "rejected": rejected,
+                "replay_of": replay_of,
+                **place,
+            },
         )
     ).fetchall()
     page = found[:limit]

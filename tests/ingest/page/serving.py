@@ -10,14 +10,20 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+from uuid import UUID
 
+import psycopg
 from airflow.api_fastapi.core_api.datamodels.dag_run import DAGRunClearBody, TriggerDAGRunPostBody
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Header
 from fastapi.responses import HTMLResponse
 from psycopg_pool import AsyncConnectionPool
 
-from include.ingest import api, pages
+from include.ingest import api, pages, replay_api
+from include.ingest.dataset_file import load_dataset
+from include.ingest.errors import ReplayRefused
+from include.ingest.replay import requests
+from include.ingest.replay.desk import Desk
 from include.ingest.report.catalogue import Catalogue
 
 ALL: Callable[[str], bool] = lambda name: True  # noqa: E731
@@ -32,7 +38,52 @@ def guards(may: Callable[[str], bool] = ALL, enter: Callable[[], None] = lambda:
     return api.Guards(enter=enter, sees=lambda: seen)
 
 
-def application(dsn: str, folder: Path, allowed: api.Guards, beside: APIRouter | None = None) -> FastAPI:
+def rights(
+    may: Callable[[str], bool] = ALL, sees: Callable[[str], bool] = ALL, enter: Callable[[], None] = lambda: None
+) -> replay_api.Rights:
+    """Lets a user change rows of the datasets of which `may` is true; the header X-User says who it is."""
+    allowed = guards(sees, enter)
+
+    async def changes(names: Collection[str]) -> set[str]:
+        return {name for name in names if may(name)}
+
+    def who(x_user: Annotated[str, Header()] = "eve") -> str:
+        return x_user
+
+    return replay_api.Rights(enter=allowed.enter, sees=allowed.sees, changes=lambda: changes, who=who)
+
+
+@dataclass
+class Replays:
+    """Airflow as it does replays: a request is begun, and done when the test says so, or at once."""
+
+    dsn: str
+    folder: Path
+    at_once: bool = False
+    begun: list[tuple[UUID, str]] = field(default_factory=list)
+    refused: str | None = None
+
+    def start(self, request_id: UUID, who: str) -> None:
+        """Begin a request, once."""
+        if self.refused:
+            raise ReplayRefused(self.refused)
+        if request_id not in [begun for begun, _ in self.begun]:
+            self.begun.append((request_id, who))
+            if self.at_once:
+                self.do(request_id)
+
+    def do(self, request_id: UUID) -> None:
+        """What the task does."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            request = requests.request_of(connection, request_id)
+            dataset = load_dataset(self.folder / f"{request.dataset}.yaml")
+            requests.work(connection, request, dataset, f"replay_rejected/{replay_api.run_name(request_id)}")
+
+
+def application(
+    dsn: str, folder: Path, allowed: api.Guards, beside: APIRouter | None = None,
+    changing: tuple[replay_api.Rights, Replays] | None = None,
+) -> FastAPI:  # fmt: skip
     """The routes and the page's files below /millrace."""
     pool: AsyncConnectionPool[Any] = AsyncConnectionPool(dsn, min_size=0, max_size=api.CONNECTIONS, open=False)
 
@@ -40,10 +91,15 @@ def application(dsn: str, folder: Path, allowed: api.Guards, beside: APIRouter |
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with pool:
             yield
+        await desk.checker.end()
 
-    service = api.Service(pool, Catalogue((folder,)))
+    known = Catalogue((folder,))
+    service = api.Service(pool, known)
+    may, replays = changing or (rights(enter=allowed.enter), Replays(dsn, folder))
+    desk = Desk(pool, pool, known, replays.start, "replay_rejected")
     app = FastAPI(lifespan=lifespan)
     app.include_router(api.router(lambda: service, allowed), prefix="/millrace")
+    app.include_router(replay_api.router(lambda: desk, may), prefix="/millrace")
     app.include_router(pages.router(allowed.enter), prefix="/millrace")
     if beside is not None:
         app.include_router(beside)

@@ -294,3 +294,32 @@ def test_the_page_stands_in_the_navigation_itself(name: str) -> None:
         assert icon is not None
         folder = Path(__file__).parents[3] / "include" / name / "pages"
         assert (folder / icon.rpartition("/")[2]).is_file()
+
+
+STATES: list[tuple[dict[str, str], str]] = [
+    ({"state": "open"}, "state = 'open'"),
+    ({"state": "corrected"}, "state = 'open' AND corrected IS NOT NULL"),
+    ({"state": "replayed"}, "state = 'replayed'"),
+    ({"state": "dismissed"}, "state = 'dismissed'"),
+    ({"state": "corrected", "rule": "min", "column": "amount"}, "corrected IS NOT NULL AND column_name = 'amount'"),
+    ({"state": "open", "rule": "fields", "column": ""}, "state = 'open' AND rule = 'fields'"),
+]
+
+
+def test_rows_are_listed_and_counted_by_state(get: Get, warehouse: Connection[Any]) -> None:
+    """What a million of them takes stands in decision 20."""
+    for change, rows in (
+        ("corrected = raw, corrected_record = raw::bytea", "line_number > 800 AND rule = 'min'"),
+        ("state = 'replayed', replay_run = run_id", "line_number < 100"),
+        ("state = 'dismissed'", "line_number BETWEEN 100 AND 200"),
+    ):
+        warehouse.execute(f"UPDATE millrace.rejected_row SET {change} WHERE run_id = %s AND {rows}", [story.REJECTING])
+    rules = get("rejected/rules").json()["rules"]
+    for wanted, condition in STATES:
+        expected = warehouse.execute(f"SELECT id FROM millrace.rejected_row WHERE {condition} ORDER BY id").fetchall()
+        found = paged(get, "rejected", "rows", limit=7, **wanted)
+        assert sorted(one["id"] for one in found) == [number for (number,) in expected]
+        lines = csv.DictReader(io.StringIO(get("rejected.csv", **wanted).text, newline=""))
+        assert len(list(lines)) == len(expected)
+        if "rule" not in wanted:
+            assert sum(one[wanted["state"]] for one in rules) == len(expected)

@@ -17,7 +17,9 @@ WIDTHS = (1280, 390)
 VIEWS = {
     "datasets": "", "runs": "runs", "loading": f"runs/{story.LOADING}", "run": f"runs/{story.REJECTING}",
     "failed": f"runs/{story.FAILED}", "waiting": f"runs/{story.WAITING}", "rejected": "rejected",
-    "rejected-run": f"rejected?run={story.REJECTING}", "dataset": "datasets/orders", "wrong-file": "datasets/coupons",
+    "rejected-run": f"rejected?run={story.REJECTING}",
+    "rejected-none": f"rejected?run={story.REJECTING}&state=corrected",
+    "dataset": "datasets/orders", "wrong-file": "datasets/coupons",
     "none": "runs/00000000-0000-4000-8000-000000000099",
 }  # fmt: skip
 FIRST_PAINT_SECONDS = 1.0
@@ -98,7 +100,7 @@ def test_a_run_that_is_done_is_explained(page: Page, site: Site) -> None:
     keep(page, "run")
     page.get_by_role("link", name="min", exact=True).click()
     expect(page.locator(".rejected tbody tr")).to_have_count(50)
-    expect(page.locator("nav a[aria-current=true]")).to_contain_text("amount: min")
+    expect(page.get_by_label("Rejected rows by rule").locator("a[aria-current=true]")).to_contain_text("amount: min")
 
 
 def test_rejected_rows_show_the_bad_value(page: Page, site: Site) -> None:
@@ -129,7 +131,7 @@ def test_rejected_rows_show_the_bad_value(page: Page, site: Site) -> None:
     page.get_by_label("Dataset").select_option("customers")
     expect(rows).to_have_count(20)
     page.get_by_label("Dataset").select_option("stock")
-    expect(page.get_by_text("No row was rejected here.")).to_be_visible()
+    expect(page.get_by_text("No rejected row is open here.")).to_be_visible()
 
 
 def test_a_dataset_tells_its_columns_its_file_and_its_sql(page: Page, site: Site) -> None:
