@@ -16,7 +16,7 @@ from fastapi import FastAPI
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    from include.bridge.web import serving
+    from include.bridge.web.serving import serving
 
     async with serving(app):
         gc.collect()

@@ -31,12 +31,12 @@ def write(connection: Connection[Any]) -> str:
 
 def named(connection: Connection[Any]) -> Iterator[tuple[str, tuple[str, ...], str]]:
     """Name, labels and meaning of each."""
-    from include.bridge import airflow_figures, metrics_web
+    from include.bridge.web import airflow_figures, metrics
 
-    for group in metrics_web.FIGURES:
+    for group in metrics.FIGURES:
         columns = [column.name for column in connection.execute(group.statement).description or ()]
         labels = tuple(name for name in columns if name not in group.said)
         yield from ((f"millrace_{name}", labels, said) for name, said in group.said.items())
     for said in (airflow_figures.TASKS, airflow_figures.RUNS, airflow_figures.SLOTS, airflow_figures.BEATS):
         yield from ((f"airflow_{name}", OF_AIRFLOW[name], text) for name, text in said.items())
-    yield from ((f"millrace_{name}", ("source",), text) for name, text in metrics_web.ANSWERED.items())
+    yield from ((f"millrace_{name}", ("source",), text) for name, text in metrics.ANSWERED.items())

@@ -70,11 +70,11 @@ def _nobody() -> Any:
 
 
 def _metrics() -> APIRouter:
-    from include.bridge import metrics_web
+    from include.bridge.web import metrics
 
-    os.environ[metrics_web.TOKEN] = "documented"
+    os.environ[metrics.TOKEN] = "documented"
     nothing: Any = None
-    (router,) = metrics_web.routers(nothing, nothing)
+    (router,) = metrics.routers(nothing, nothing)
     return router
 
 

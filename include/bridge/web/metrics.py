@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from sqlalchemy.exc import SQLAlchemyError
 
-from include.bridge import airflow_figures
+from include.bridge.web import airflow_figures
 from include.images import figures as of_images
 from include.ingest import figures as of_ingest
 from include.memory import figures as of_memory

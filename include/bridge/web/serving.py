@@ -14,11 +14,12 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from fastapi import FastAPI
 from psycopg_pool import AsyncConnectionPool
 
-from include.bridge import WAREHOUSE, dsn, images_web, ingest_web, memory_web, metrics_web
+from include.bridge import WAREHOUSE, dsn
+from include.bridge.web import images, ingest, memory, metrics
 
 PAGES = "warehouse_pages"
 # The pages of images answer whatever nobody before them did.
-PARTS = (metrics_web, ingest_web, memory_web, images_web)
+PARTS = (metrics, ingest, memory, images)
 
 
 @asynccontextmanager
