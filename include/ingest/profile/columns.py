@@ -34,7 +34,7 @@ class Profile:
 
 
 def profile_of(sample: Sample, reader: Reader) -> Profile:
-    """The figures of a sample. In `columns`: name, type, nulls, distinct, values (rows of the sample), least, greatest."""
+    """The figures of a sample; of each column its name, type, nulls, distinct, values (rows), least and greatest."""
     block = sample.block()
     if block is None:
         return Profile(sample.records, 0, 0)
@@ -86,15 +86,13 @@ def merged(parts: Sequence[Profile], columns: Iterable[tuple[str, Column]]) -> P
     In its `columns`: null_share, and values by rows of the whole file, which are estimates unless all were sampled.
     """
     named = [{one["name"]: one for one in part.columns} for part in parts]
-    joined = [
-        _merged_column(name, column, [(part, found[name]) for part, found in zip(parts, named, strict=True) if name in found])
-        for name, column in columns
-        if any(name in found for found in named)
-    ]  # fmt: skip
-    return Profile(
-        sum(part.records for part in parts), sum(part.sampled for part in parts), sum(part.good for part in parts),
-        joined,
-    )  # fmt: skip
+    together = []
+    for name, column in columns:
+        held = [(part, found[name]) for part, found in zip(parts, named, strict=True) if name in found]
+        if held:
+            together.append(_merged_column(name, column, held))
+    records, sampled, good = (sum(getattr(part, name) for part in parts) for name in ("records", "sampled", "good"))
+    return Profile(records, sampled, good, together)
 
 
 def _merged_column(name: str, column: Column, found: list[tuple[Profile, dict[str, Any]]]) -> dict[str, Any]:
@@ -115,7 +113,7 @@ def _merged_column(name: str, column: Column, found: list[tuple[Profile, dict[st
 
 
 def _merged_values(weighed: list[tuple[float, Profile, dict[str, Any]]]) -> tuple[dict[str, int] | None, int | None]:
-    """Rows by value, the most first; and the least number of different values that there can be."""
+    """Rows by value, and the least number of different values that there can be."""
     most = [one["distinct"] for _, _, one in weighed if one["distinct"] is not None]
     if any(one["values"] is None for _, _, one in weighed):
         return None, max(most, default=None)
@@ -125,7 +123,7 @@ def _merged_values(weighed: list[tuple[float, Profile, dict[str, Any]]]) -> tupl
             total[value] = total.get(value, 0) + weight * rows
     if len(total) > MOST_VALUES:
         return None, len(total)
-    return {value: round(rows) for value, rows in sorted(total.items(), key=lambda pair: (-pair[1], pair[0]))}, len(total)
+    return {value: round(rows) for value, rows in total.items()}, len(total)
 
 
 def _order(text: str, column: Column) -> Any:

@@ -18,6 +18,7 @@ from fastapi.responses import HTMLResponse
 from psycopg_pool import AsyncConnectionPool
 
 from include.ingest import api, pages
+from include.ingest.editor import api as editor
 from include.ingest.report.catalogue import Catalogue
 
 ALL: Callable[[str], bool] = lambda name: True  # noqa: E731
@@ -32,7 +33,18 @@ def guards(may: Callable[[str], bool] = ALL, enter: Callable[[], None] = lambda:
     return api.Guards(enter=enter, sees=lambda: seen)
 
 
-def application(dsn: str, folder: Path, allowed: api.Guards, beside: APIRouter | None = None) -> FastAPI:
+def triggers(may: Callable[[str], bool] = ALL) -> Callable[[], api.Seen]:
+    """Lets a user trigger the datasets of which `may` is true."""
+    return guards(may).sees
+
+
+EVERYTHING = triggers()
+
+
+def application(
+    dsn: str, folder: Path, allowed: api.Guards, beside: APIRouter | None = None,
+    may_trigger: Callable[[], api.Seen] = EVERYTHING,
+) -> FastAPI:  # fmt: skip
     """The routes and the page's files below /millrace."""
     pool: AsyncConnectionPool[Any] = AsyncConnectionPool(dsn, min_size=0, max_size=api.CONNECTIONS, open=False)
 
@@ -44,6 +56,7 @@ def application(dsn: str, folder: Path, allowed: api.Guards, beside: APIRouter |
     service = api.Service(pool, Catalogue((folder,)))
     app = FastAPI(lifespan=lifespan)
     app.include_router(api.router(lambda: service, allowed), prefix="/millrace")
+    app.include_router(editor.router(lambda: service, allowed, may_trigger), prefix="/millrace")
     app.include_router(pages.router(allowed.enter), prefix="/millrace")
     if beside is not None:
         app.include_router(beside)
