@@ -12,7 +12,8 @@ from include import pages
 
 FILES = (
     "ingest.html", "ingest.css", "ingest.js", "overview.js", "run.js", "chunks.js", "account.js", "rejected.js",
-    "dataset.js", "airflow.js", "words.js", "ingest.svg", "ingest-dark.svg",
+    "dataset.js", "profile.js", "editor.js", "completion.js", "preview.js", "airflow.js", "words.js",
+    "ingest.svg", "ingest-dark.svg",
 )  # fmt: skip
 
 

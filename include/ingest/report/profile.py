@@ -1,7 +1,8 @@
 """What a run's columns hold now and held before, and over the last runs.
 
 A sample can't tell what is rare. So a value is called new, or gone, only where the other run's sample would have had it
-about ten times if the other file had as many, and a share is called changed only where chance does not explain it.
+about ten times if the other file had as many, and a share is called changed only where chance does not explain it, as
+shares go up and down from day to day.
 """
 
 from __future__ import annotations
@@ -73,8 +74,8 @@ def _moved(before: float | None, now: float | None, old: dict[str, Any], new: di
     if before is None or now is None or before == now:
         return False
     change = abs(now - before)
-    if _is_whole(old) and _is_whole(new):
-        return change >= NOTICED or 0 in (before, now) or 1 in (before, now)
+    if _is_whole(old) and _is_whole(new) and {before, now} & {0, 1}:
+        return True  # none, or all, for certain
     middle = (before * old["good"] + now * new["good"]) / (old["good"] + new["good"])
     chance = (middle * (1 - middle) * (1 / old["good"] + 1 / new["good"])) ** 0.5
     return change >= NOTICED and change > DEVIATIONS * chance

@@ -17,7 +17,8 @@ WIDTHS = (1280, 390)
 VIEWS = {
     "datasets": "", "runs": "runs", "loading": f"runs/{story.LOADING}", "run": f"runs/{story.REJECTING}",
     "failed": f"runs/{story.FAILED}", "waiting": f"runs/{story.WAITING}", "rejected": "rejected",
-    "rejected-run": f"rejected?run={story.REJECTING}", "dataset": "datasets/orders", "wrong-file": "datasets/coupons",
+    "rejected-run": f"rejected?run={story.REJECTING}", "dataset": "datasets/orders", "editor": "datasets/orders/edit",
+    "wrong-file": "datasets/coupons",
     "none": "runs/00000000-0000-4000-8000-000000000099",
 }  # fmt: skip
 FIRST_PAINT_SECONDS = 1.0
