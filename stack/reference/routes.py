@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 
 from include.images import api as images
 from include.ingest import api as ingest
+from include.ingest.editor import api as editor
 from include.memory import api as memory
 from stack.reference.markdown import code, kind, page, table
 
@@ -31,12 +32,17 @@ def view_ingest() -> None:
     """View runs of `ingest_<dataset>`."""
 
 
+def trigger_ingest() -> None:
+    """View and start runs of `ingest_<dataset>`."""
+
+
 def view_memory() -> None:
     """View runs of `audit_memory`."""
 
 
 def write() -> str:
     """The page."""
+    readers = ingest.Guards(enter=view_ingest, sees=_nobody)
     guards = images.Guards(read=view_images, write=start_images, owner=view_images)
     return page(
         "HTTP routes",
@@ -45,7 +51,8 @@ def write() -> str:
         " without the permission 403. `GET /millrace/docs` is the OpenAPI page.",
         "## Ingest",
         "[The page](../how-to/fix-a-failed-run.md#on-the-page-ingest) shows the same. Lists hold what one may see.",
-        _routes(ingest.router(_nobody, ingest.Guards(enter=view_ingest, sees=_nobody))),
+        _routes(ingest.router(_nobody, readers), editor.router(_nobody, readers, trigger_ingest)),
+        "A body is `{\"text\": \"…\"}`, the dataset file as edited. Neither `check` nor `preview` keeps it.",
         "## Images",
         "[Upload pictures](../how-to/upload-pictures.md) has examples and the answers.",
         _routes(images.router(_nobody, guards)),
@@ -71,12 +78,13 @@ def _metrics() -> APIRouter:
     return router
 
 
-def _routes(router: APIRouter) -> str:
+def _routes(*routers: APIRouter) -> str:
     app = FastAPI()
-    app.include_router(router)
+    for router in routers:
+        app.include_router(router)
     described = app.openapi()["paths"]
     rows = []
-    for route in router.routes:
+    for route in (route for router in routers for route in router.routes):
         assert isinstance(route, APIRoute)
         (method,) = route.methods
         known = described.get(route.path, {}).get(method.lower(), {}).get("parameters", [])
@@ -109,7 +117,7 @@ def _without_null(schema: dict[str, Any]) -> str:
 
 def _needs(route: APIRoute) -> Iterator[str]:
     calls = [depends.call for depends in route.dependant.dependencies]
-    found = [call for call in (start_images, view_memory, view_images, view_ingest) if call in calls]
+    found = [call for call in (start_images, trigger_ingest, view_memory, view_images, view_ingest) if call in calls]
     if not found:
         yield "`MILLRACE_METRICS_TOKEN`"
     else:

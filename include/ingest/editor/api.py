@@ -11,22 +11,29 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 
 from include.ingest.api import WAIT_SECONDS, Guards, Limit, Name, Seen, Service
+from include.ingest.dataset.definition import Dataset
+from include.ingest.dataset.rendering import interval_for, of_airflow, rendered
 from include.ingest.dataset_file import json_schema
 from include.ingest.editor.job import LONGEST_TEXT, Failed, answer, job_for
+from include.ingest.errors import SourceUnnamed
 from include.ingest.report import profile
 from include.ingest.report.catalogue import Entry
+from include.ingest.source.local import storable
+from include.ingest.source.storage import place_of
 
 FILES = """
 SELECT file, version FROM (
-    SELECT DISTINCT ON (status = 'waiting') file, version, status FROM millrace.ingest_run
-    WHERE dataset = %s AND replay_of IS NULL ORDER BY status = 'waiting', started_at DESC
-) run ORDER BY status <> 'waiting'"""
+    SELECT file, version, status, started_at FROM millrace.ingest_run
+    WHERE dataset = %s AND replay_of IS NULL ORDER BY started_at DESC LIMIT 50
+) run ORDER BY status <> 'waiting', started_at DESC"""
+TRIED = 3  # files that are looked for, as the one that is waited for may not have come
 
 
 @dataclass
@@ -85,14 +92,13 @@ def router(
     async def preview(name: Name, request: Request, sees: Seen = permitted, may: Seen = triggering) -> dict[str, Any]:
         """What the first records of the dataset's file come to by an edited dataset file, which is not kept.
 
-        The file is that of the run that waits, or else of the last run; no database is asked, and nothing is written.
+        The file is that of the run that waits, or else of the last run, as far as the stored `source` names it. No
+        database is asked, and nothing is written.
         """
         await _allow(sees, name, "see the runs of")
         await _allow(may, name, "trigger")
         text, entry = await _text(request), await _entry(service(), name)
-        async with service().connection() as connection:
-            found = await (await connection.execute(FILES, [name])).fetchall()
-        files = [(str(file), version.isoformat()) for file, version in found]
+        files = await _files(service(), entry)
         async with turns.of("preview"):
             return await _done(answer, job_for("preview", name, text, entry.dataset, files, connect))
 
@@ -116,6 +122,33 @@ async def _entry(service: Service, name: str) -> Entry:
     if entry is None:
         raise HTTPException(404, f"there is no dataset file {name}.yaml")
     return entry
+
+
+async def _files(service: Service, entry: Entry) -> list[tuple[str, str]]:
+    """Files of the dataset's runs, and their versions: those that the stored file names.
+
+    A path that somebody typed into the trigger form is none of them: workers read it, and not the server of the pages,
+    on which other files lie.
+    """
+    if entry.dataset is None:
+        raise HTTPException(409, f"the stored file is wrong, so it names no file to try this on: {entry.fault}")
+    beyond = of_airflow(entry.dataset)
+    if beyond:
+        raise HTTPException(
+            409,
+            f"source names {', '.join(beyond)}, which only a run knows: ./run dataset preview takes the file's path",
+        )
+    async with service.connection() as connection:
+        found = await (await connection.execute(FILES, [entry.name])).fetchall()
+    own = [(str(file), version.isoformat()) for file, version in found if file == _named(entry.dataset, version)]
+    return own[:TRIED]
+
+
+def _named(dataset: Dataset, version: datetime) -> str | None:
+    try:
+        return storable(str(place_of(rendered(dataset, interval_for(dataset, version)))))
+    except SourceUnnamed:
+        return None
 
 
 async def _text(request: Request) -> str:

@@ -115,7 +115,9 @@ def _preview(job: Job, dataset: Dataset, folder: Path) -> Preview:
             return preview(None, dataset, order, sample=ROWS)
         except SourceMissing as error:
             missing = error
-    raise missing or SourceMissing("no run of the dataset has named a file yet, so there is none to try it on")
+    raise missing or SourceMissing(
+        "no run of the dataset has read a file that its stored `source` names, so there is none to try this on"
+    )
 
 
 def _stored(job: Job, name: str) -> Any:

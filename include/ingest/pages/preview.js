@@ -34,5 +34,5 @@ function firstRows(one) {
 function rejects(one) {
   return make("table", { className: "cards" }, head(["Rule"], ["Records", "number"], ["The first of them"]),
     make("tbody", {}, ...one.rejects.map((rule) => make("tr", {}, make("th", { scope: "row", textContent: rule.rule }), make("td", { className: "number", textContent: count(rule.rows), attributes: { "data-label": "Records" } }),
-      make("td", { attributes: { "data-label": "First" } }, make("ul", { className: "values" }, ...rule.first.map((found) => make("li", {}, `${one.files > 1 ? `${fileName(found.file)}, ` : ""}line ${count(found.line)}${found.column ? `, ${found.column}` : ""}: ${found.reason}`, make("small", {}, make("code", { className: "raw", textContent: found.raw })))))))))); 
+      make("td", { attributes: { "data-label": "First" } }, make("ul", { className: "values records" }, ...rule.first.map((found) => make("li", {}, `${one.files > 1 ? `${fileName(found.file)}, ` : ""}line ${count(found.line)}${found.column ? `, ${found.column}` : ""}: ${found.reason}`, make("small", {}, make("code", { className: "raw", textContent: found.raw })))))))))); 
 }

@@ -6,7 +6,7 @@ import gzip
 import re
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from psycopg import Connection
 
 from include.ingest.editor import job as jobs
 from include.ingest.editor.job import Failed, answer, job_for
-from tests.ingest.loading import ITEMS, ingest, make_dataset, staging_tables
+from tests.ingest.loading import DAY, ITEMS, ingest, make_dataset, staging_tables
 from tests.ingest.page.serving import application, guards, triggers
 from tests.served import served
 
@@ -36,9 +36,19 @@ def stored(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def post(dsn: str, warehouse: Connection[Any], stored: Path, tmp_path: Path) -> Iterator[Post]:
+def inbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The inbox, where the file of the dataset's last run lies."""
+    folder = tmp_path / "inbox"
+    folder.mkdir()
+    (folder / f"items_{DAY:%Y-%m-%d}.csv").write_text(GOOD)
+    monkeypatch.setenv("MILLRACE_INBOX", str(folder))
+    return folder
+
+
+@pytest.fixture
+def post(dsn: str, warehouse: Connection[Any], stored: Path, inbox: Path, tmp_path: Path) -> Iterator[Post]:
     """POST a text to check or preview, as somebody who may do all; the dataset has run once."""
-    ingest(warehouse, make_dataset(stored), GOOD, tmp_path)
+    ingest(warehouse, make_dataset(stored), next(inbox.iterdir()), tmp_path)
     with served(application(dsn, stored, guards())) as url, httpx.Client(base_url=f"{url}/millrace/ingest/") as client:
         yield lambda kind, text, **more: client.post(
             f"datasets/items/{kind}", **({"json": {"text": text}} | more), timeout=120
@@ -69,13 +79,39 @@ def test_a_path_in_the_text_is_not_read(post: Post, tmp_path: Path) -> None:
         assert [row[0] for row in post("preview", text).json()["preview"]["first_rows"]] == ["1", "3"]
 
 
-def test_a_file_that_waits_comes_first(post: Post, warehouse: Connection[Any], tmp_path: Path) -> None:
-    waiting = tmp_path / "waiting.csv"
+def wait_for(warehouse: Connection[Any], file: Path | str, version: datetime) -> None:
+    """A run that waits for a file."""
     warehouse.execute(
         "INSERT INTO millrace.ingest_run (run_id, dataset, target, file, version, forced, status)"
-        " VALUES (%s, 'items', 'public.items', %s, now(), false, 'waiting')",
-        [uuid4(), str(waiting)],
+        " VALUES (%s, 'items', 'public.items', %s, %s, false, 'waiting')",
+        [uuid4(), str(file), version],
     )
+
+
+def test_a_path_of_the_trigger_form_is_not_read(post: Post, warehouse: Connection[Any], tmp_path: Path) -> None:
+    (tmp_path / "of_the_server.csv").write_text("id,label,price\n666,hidden,1\n")
+    for path in (tmp_path / "of_the_server.csv", "/etc/passwd", "s3://bucket/x.csv"):
+        wait_for(warehouse, path, DAY + timedelta(days=1))
+    found = post("preview", ITEMS).json()["preview"]
+    assert found["file"].endswith(f"/inbox/items_{DAY:%Y-%m-%d}.csv")
+    assert "hidden" not in str(found)
+    warehouse.execute("DELETE FROM millrace.ingest_run WHERE status = 'done'")
+    assert "has read a file that its stored `source` names" in post("preview", ITEMS).json()["faults"][0]["text"]
+
+
+def test_a_stored_file_that_is_wrong_names_no_file(post: Post, stored: Path) -> None:
+    (stored / "items.yaml").write_text(ITEMS.replace("bigint", "lorem"))
+    found = post("preview", ITEMS)
+    assert (found.status_code, "the stored file is wrong" in found.text) == (409, True)
+    assert post("check", ITEMS).json()["faults"] == []
+    (stored / "items.yaml").write_text(ITEMS.replace("{{ inbox }}", "{{ var.value.folder }}"))
+    found = post("preview", ITEMS)
+    assert (found.status_code, "which only a run knows" in found.text) == (409, True)
+
+
+def test_a_file_that_waits_comes_first(post: Post, warehouse: Connection[Any], inbox: Path) -> None:
+    waiting = inbox / f"items_{DAY + timedelta(days=1):%Y-%m-%d}.csv"
+    wait_for(warehouse, waiting, DAY + timedelta(days=1))
     assert post("preview", ITEMS).json()["preview"]["first_rows"][0][0] == "1", "it has not come"
     waiting.write_text("id,label,price\n77,z,5\n")
     assert post("preview", ITEMS).json()["preview"]["file"] == str(waiting)

@@ -119,14 +119,20 @@ def test_a_fault_is_named_with_its_line(page: Page, site: Site) -> None:
     expect(result).to_contain_text("/inbox/orders/orders_")
 
 
-def test_a_preview_of_the_edited_text(page: Page, site: Site, tmp_path: Path) -> None:
-    file = tmp_path / "orders.csv"
+def test_a_preview_of_the_edited_text(page: Page, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILLRACE_INBOX", str(tmp_path))
+    with site.warehouse() as warehouse:
+        files = warehouse.execute(
+            "UPDATE millrace.ingest_run SET file = %s || '/orders/orders_' || to_char(version, 'YYYY-MM-DD') || '.csv'"
+            " WHERE dataset = 'orders' RETURNING file",
+            [str(tmp_path)],
+        ).fetchall()
+    (tmp_path / "orders").mkdir()
+    file = Path(max(files)[0])
     file.write_text(
         "id,email,status,amount,placed at,extra\n1,<b>x</b>,new,5.00,2026-11-29T10:00:00Z,e\n"
         "2,,lost,5.00,2026-11-29T10:00:00Z,e\n3,c@d,paid,0.10,2026-11-29T11:00:00Z,e\n"
     )
-    with site.warehouse() as warehouse:
-        warehouse.execute("UPDATE millrace.ingest_run SET file = %s WHERE dataset = 'orders'", [str(file)])
     area = editor(page, site)
     area.fill(area.input_value().replace("min: 0", "min: 1"))
     page.get_by_role("button", name="Preview").click()
