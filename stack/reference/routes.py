@@ -52,7 +52,7 @@ def write() -> str:
         "## Ingest",
         "[The page](../how-to/fix-a-failed-run.md#on-the-page-ingest) shows the same. Lists hold what one may see.",
         _routes(ingest.router(_nobody, readers), editor.router(_nobody, readers, trigger_ingest)),
-        "A body is `{\"text\": \"…\"}`, the dataset file as edited. Neither `check` nor `preview` keeps it.",
+        'A body is `{"text": "…"}`, the dataset file as edited. Neither `check` nor `preview` keeps it.',
         "## Images",
         "[Upload pictures](../how-to/upload-pictures.md) has examples and the answers.",
         _routes(images.router(_nobody, guards)),

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import re
 import resource
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from include.ingest.check.files import next_run
@@ -23,10 +22,9 @@ from include.ingest.dataset.rendering import interval_for, of_airflow, rendered
 from include.ingest.dataset_file import load_dataset, place_in
 from include.ingest.editor.job import Job
 from include.ingest.errors import DatasetError, IngestError, SourceMissing, SourceUnnamed
-from include.ingest.plan import Order
-from include.ingest.preview.look import preview
-from include.ingest.preview.result import Preview
-from include.ingest.source.storage import Storage, connect, place_of
+
+if TYPE_CHECKING:
+    from include.ingest.preview.result import Preview
 
 ROWS = 10_000  # records that are looked at
 CPU_SECONDS = 120  # of all threads
@@ -48,8 +46,7 @@ def main() -> None:
 
 
 def _limit() -> None:
-    """Stay within bounds, and let the server that called go first."""
-    os.nice(10)
+    """Stay within bounds."""
     for what, most in ((resource.RLIMIT_CPU, CPU_SECONDS), (resource.RLIMIT_DATA, MEMORY), (resource.RLIMIT_CORE, 0)):
         hard = resource.getrlimit(what)[1]
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)
@@ -105,6 +102,10 @@ def _facts(job: Job, dataset: Dataset) -> dict[str, str]:
 
 def _preview(job: Job, dataset: Dataset, folder: Path) -> Preview:
     """By the edited text, of the first file of the ledger's that is there; `source` is not looked at."""
+    from include.ingest.plan import Order  # here, as a check needs no engine, and answers twice as soon
+    from include.ingest.preview.look import preview
+    from include.ingest.source.storage import Storage, connect, place_of
+
     limits = {name: _stored(job, name) for name in ("chunk_bytes", "block_bytes", "max_record_bytes", "unpack_limit")}
     dataset = dataset.model_copy(update=limits)
     storage = Storage(folder / "unpacked", _named(job.connect) if job.connect else connect)

@@ -15,7 +15,7 @@ from include.ingest.dataset.definition import Dataset
 from include.ingest.source.storage import scratch_of
 
 ROOT = Path(__file__).resolve().parents[3]
-SECONDS = {"check": 20, "preview": 60}
+SECONDS = {"check": 30, "preview": 90}
 LONGEST_TEXT = 256_000  # bytes of a dataset file
 # That decide how much memory, disk and time a file takes: the stored file's count, whatever the edited one says.
 LIMITS = ("chunk_bytes", "block_bytes", "max_record_bytes", "unpack_limit")

@@ -10,8 +10,8 @@ CREATE TABLE millrace.ingest_profile (
 );
 
 COMMENT ON TABLE millrace.ingest_profile IS
-'What the columns of a run''s file held, by a random sample of all its records, also of those that needed no load. A row'
-' for each chunk until the run is done, then one.';
+'What the columns of a run''s file held, by a random sample of all its records, also of those that needed no load.'
+' A row for each chunk until the run is done, then one.';
 COMMENT ON COLUMN millrace.ingest_profile.chunk IS 'The chunk; -1: the whole file.';
 COMMENT ON COLUMN millrace.ingest_profile.records IS 'Records of the chunk, or of the file.';
 COMMENT ON COLUMN millrace.ingest_profile.sampled IS
@@ -19,5 +19,6 @@ COMMENT ON COLUMN millrace.ingest_profile.sampled IS
 COMMENT ON COLUMN millrace.ingest_profile.good IS
 'How many of those pass the dataset''s checks: the figures are of these, before a clean hook.';
 COMMENT ON COLUMN millrace.ingest_profile.columns IS
-'Of each column that the file holds: name, type, null_share (0 to 1), distinct (at least so many different values), values'
-' (rows by value, estimated for the file; null where there are over 50, or they do not repeat), least and greatest.';
+'Of each column that the file holds: name, type, null_share (0 to 1), distinct (at least so many different values),'
+' values (rows by value, estimated for the file; null where there are over 50, or they do not repeat), least and'
+' greatest.';

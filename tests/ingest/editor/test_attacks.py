@@ -198,14 +198,14 @@ ENDLESS = {
 
 @pytest.mark.parametrize("text", ENDLESS.values(), ids=ENDLESS.keys())
 def test_a_text_that_never_ends_is_stopped(stored: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    monkeypatch.setitem(jobs.SECONDS, "check", 8)
+    monkeypatch.setitem(jobs.SECONDS, "check", 25)
     began = time.monotonic()
     try:
         told = str(answer(job_for("check", "items", text, make_dataset(stored), []))["faults"])
     except Failed as fault:
         told = str(fault)
     assert len(told) > 10
-    assert time.monotonic() - began < 12
+    assert time.monotonic() - began < 40
 
 
 def test_nothing_is_written_and_nothing_left(

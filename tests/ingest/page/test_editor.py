@@ -76,7 +76,7 @@ def put(area: Locator, text: str) -> None:
 
 def test_completion_by_keyboard(page: Page, site: Site) -> None:
     area = editor(page, site)
-    put(area, "mis")
+    put(area, "missi")
     options = page.get_by_role("listbox", name="Suggestions").get_by_role("option")
     expect(options).to_have_count(1)
     expect(options).to_contain_text("missing_columns")
