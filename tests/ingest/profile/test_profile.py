@@ -229,3 +229,40 @@ def test_a_sample_stays_within_its_memory() -> None:
     kept = sample.block()
     assert kept is None or len(kept.data) <= MOST_BYTES
     assert sample.records == 14
+
+
+EVERY_TYPE = """
+name: every
+source: x
+target: public.every
+mode: append
+columns:
+  small: {type: smallint, nullable: true}
+  real4: {type: real, nullable: true}
+  day: {type: date, nullable: true}
+  clock: {type: time, nullable: true}
+  local: {type: timestamp, nullable: true}
+  wide: {type: "numeric(38,20)", nullable: true}
+  mark: {type: uuid, nullable: true}
+  data: {type: jsonb, nullable: true}
+  raw: {type: bytea, nullable: true}
+  word: {type: varchar(5), nullable: true}
+"""
+
+
+def test_columns_of_every_type(warehouse: Connection[Any], tmp_path: Path) -> None:
+    mark = "6fa459ea-ee8a-3ca4-894e-db77e160355e"
+    one = f'-7,1.5,0001-01-01,00:00:00,0001-01-01T00:00:00,-1.5,{mark},"{{""a"": 1}}",\\x00ff,äb\n'
+    two = "12,Infinity,9999-12-31,23:59:59.5,9999-12-31T23:59:59.25,12345678901234567.25,,[],\\x01,äb\n"
+    header = "small,real4,day,clock,local,wide,mark,data,raw,word\n"
+    account = ingest(warehouse, make_dataset(tmp_path, EVERY_TYPE), header + one + two + ",,,,,,,,,\n", tmp_path)
+    columns = profile(warehouse, account.run_id)[3]
+    for name in ("small", "day", "clock", "local", "wide"):
+        found = warehouse.execute(f"SELECT min({name})::text, max({name})::text FROM every").fetchone()
+        least, greatest = (text.rstrip("0") if name == "wide" else text for text in found or ())
+        assert columns[name]["least"].rstrip("0" if name == "wide" else "") == least, name
+        assert columns[name]["greatest"].rstrip("0" if name == "wide" else "") == greatest, name
+    assert (columns["real4"]["least"], columns["real4"]["greatest"]) == ("1.5", "1.5"), "infinity is no end"
+    assert columns["word"]["values"] == {"äb": 2}
+    assert [columns[name]["distinct"] for name in ("mark", "data", "raw", "word")] == [1, None, 2, 1]
+    assert all(found["null_share"] == pytest.approx(1 / 3) for name, found in columns.items() if name != "mark")
