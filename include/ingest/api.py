@@ -147,6 +147,7 @@ def _described(entry: Entry | None) -> dict[str, Any]:
         "columns": catalogue.columns_of(dataset) if dataset else [],
         "query": catalogue.query_of(dataset) if dataset else None,
         "file": entry.text if entry else None,
+        "place": entry.place if entry else None,
         "fault": entry.fault if entry else None,
     }
 

@@ -333,7 +333,7 @@ def save_chunk(cursor: Cursor, run_id: UUID, values: dict[str, Any]) -> None:
 
 def forget_chunk(cursor: Cursor, run_id: UUID, chunk: int) -> None:
     """Delete what an earlier load of the chunk recorded."""
-    for table in ("ingest_chunk", "rejected_row"):
+    for table in ("ingest_chunk", "ingest_profile", "rejected_row"):
         cursor.execute(f"DELETE FROM millrace.{table} WHERE run_id = %s AND chunk = %s", [run_id, chunk])
 
 

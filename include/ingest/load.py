@@ -22,6 +22,9 @@ from include.ingest.express import Express, can_express
 from include.ingest.keys.key_hashes import hash_integers, held_hashes
 from include.ingest.keys.known_records import known_mask
 from include.ingest.plan import Plan, check_unchanged, dialect_of, reader_for
+from include.ingest.profile import kept
+from include.ingest.profile.columns import profile_of
+from include.ingest.profile.sample import Sample
 from include.ingest.progress import told
 from include.ingest.table import staging
 from include.ingest.table.binary_copy import copy_rows, copying
@@ -102,6 +105,9 @@ def _load_chunk(
             plan.run_id,
             chunk,
         )
+        sample = None if plan.replay else Sample(chunk)  # records that were rejected before say nothing of a file
+        if sample:
+            blocks = sample.watching(blocks)
         for block in _unknown(blocks, known_mask(cursor, plan.run_id, chunk.number), losers, loaded):
             loader.load(block)
             if _hopeless(dataset, plan, loaded.rejected):
@@ -115,6 +121,8 @@ def _load_chunk(
             raise AccountMismatch(
                 f"{plan.path}: chunk {chunk.number} does not balance: {loaded.staged} rows are staged of {counts}"
             )
+        if sample:
+            kept.save(cursor, plan.run_id, chunk.number, profile_of(sample, reader))
         _save(cursor, plan, chunk, loaded, counts, time.monotonic() - started)
         check_unchanged(plan)
     if hopeless:

@@ -31,6 +31,7 @@ from include.ingest.keys.newer_files import withdraw_confirmed, withdraw_ties
 from include.ingest.ledger import Account
 from include.ingest.load import load_chunk, rejected_rows_hint, unstaged, why_rejected
 from include.ingest.plan import Plan, Replay, check_unchanged, reader_for
+from include.ingest.profile import kept
 from include.ingest.table import comparison, promotion, staging
 from include.ingest.table import target as targets
 from include.ingest.table.key_gap import find_gap
@@ -154,6 +155,7 @@ def _merge(cursor: Cursor, dataset: Dataset, plan: Plan) -> None:
     after["added"] = note_added(cursor, dataset, target, plan.drift)
     seconds = time.monotonic() - started
     ledger.finish_run(cursor, plan.run_id, counts, after, seconds=seconds, reason=_oddity(counts, after, plan))
+    kept.settle(cursor, plan.run_id, dataset)
     note_version(cursor, plan.run_id, target.oid)
     if dataset.mode == "append":
         ledger.note_appended(cursor, plan.run_id)

@@ -14,6 +14,7 @@ from fastapi.routing import APIRoute
 from include.images import api as images
 from include.ingest import api as ingest
 from include.ingest import replay_api
+from include.ingest.editor import api as editor
 from include.memory import api as memory
 from stack.reference.markdown import code, kind, page, table
 
@@ -42,6 +43,7 @@ def view_memory() -> None:
 
 def write() -> str:
     """The page."""
+    readers = ingest.Guards(enter=view_ingest, sees=_nobody)
     guards = images.Guards(read=view_images, write=start_images, owner=view_images)
     return page(
         "HTTP routes",
@@ -50,9 +52,12 @@ def write() -> str:
         " without the permission 403. `GET /millrace/docs` is the OpenAPI page.",
         "## Ingest",
         "[The page](../how-to/fix-a-failed-run.md#on-the-page-ingest) shows the same. Lists hold what one may see.",
-        _routes(ingest.router(_nobody, ingest.Guards(enter=view_ingest, sees=_nobody))),
+        _routes(ingest.router(_nobody, readers)),
         "[Work with rejected rows](../how-to/work-with-rejected-rows.md#correct-rows-and-replay-them) explains these.",
         _routes(replay_api.router(_nobody, replay_api.Rights(view_ingest, _nobody, start_ingest, _nobody))),
+        "The page's editor of dataset files:",
+        _routes(editor.router(_nobody, readers, start_ingest)),
+        'A body is `{"text": "…"}`, the dataset file as edited. Neither `check` nor `preview` keeps it.',
         "## Images",
         "[Upload pictures](../how-to/upload-pictures.md) has examples and the answers.",
         _routes(images.router(_nobody, guards)),
@@ -78,12 +83,13 @@ def _metrics() -> APIRouter:
     return router
 
 
-def _routes(router: APIRouter) -> str:
+def _routes(*routers: APIRouter) -> str:
     app = FastAPI()
-    app.include_router(router)
+    for router in routers:
+        app.include_router(router)
     described = app.openapi()["paths"]
     rows = []
-    for route in router.routes:
+    for route in (route for router in routers for route in router.routes):
         assert isinstance(route, APIRoute)
         (method,) = route.methods
         known = described.get(route.path, {}).get(method.lower(), {}).get("parameters", [])

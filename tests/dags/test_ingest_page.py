@@ -37,6 +37,13 @@ def test_a_run_is_found_from_airflow_and_cleared(page: Page, airflow: Airflow) -
     expect(frame.locator(".rejected tbody tr")).to_have_count(1)
     expect(frame.locator(".rejected mark")).to_have_text("-3")
     page.goto(of_run)
+    frame.get_by_role("link", name="seen_on_page").click()
+    frame.get_by_role("link", name="Edit a copy").click()
+    frame.get_by_role("button", name="Preview").click()
+    tried = frame.get_by_role("region", name="Result")
+    expect(tried).to_contain_text("1 would land", timeout=120 * SECOND)
+    expect(tried).to_contain_text("seen_on_page_2026-03-02.csv")
+    page.goto(of_run)
     frame.get_by_role("button", name="Run again").click()
     frame.get_by_role("dialog").get_by_role("button", name="Run again").click()
     expect(frame.get_by_text("The run begins again.")).to_be_visible()
@@ -45,7 +52,20 @@ def test_a_run_is_found_from_airflow_and_cleared(page: Page, airflow: Airflow) -
 
 
 @pytest.mark.airflow
-@pytest.mark.parametrize("file", ["datasets", "runs", "rejected", "rejected.csv", "ingest.html", "run.js", "base.css"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "datasets",
+        "runs",
+        "rejected",
+        "rejected.csv",
+        "ingest.html",
+        "run.js",
+        "base.css",
+        "dataset-schema",
+        "datasets/orders/profile",
+    ],
+)
 def test_it_needs_the_login(airflow: Airflow, file: str) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(f"{airflow.settings.url}/millrace/ingest/{file}")
@@ -79,3 +99,16 @@ def test_a_rejected_row_is_edited_and_replayed_by_airflow(page: Page, airflow: A
         ).fetchall()
     assert (who, status) == ("admin", "done")
     assert airflow.outcome("replay_rejected", f"replay__{request}") == "success"
+
+
+@pytest.mark.airflow
+@pytest.mark.parametrize("kind", ["check", "preview"])
+def test_an_edited_file_needs_the_login(airflow: Airflow, kind: str) -> None:
+    request = urllib.request.Request(
+        f"{airflow.settings.url}/millrace/ingest/datasets/orders/{kind}",
+        data=b'{"text": "name: orders"}', headers={"Content-Type": "application/json"},
+    )  # fmt: skip
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request)
+    assert refused.value.code == 401
+    refused.value.close()

@@ -1,7 +1,7 @@
 """The ingest's routes with Airflow's own login.
 
 Who may see the runs of `ingest_<dataset>` sees what they came to; who may start them corrects and replays their
-rejected rows.
+rejected rows, and previews an edited dataset file.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from psycopg_pool import AsyncConnectionPool
 from include.bridge.ingest import storage
 from include.bridge.replays import DAG
 from include.ingest import api, pages, replay_api
+from include.ingest.editor import api as editor
 from include.ingest.errors import ReplayRefused
 from include.ingest.replay.desk import Desk
 from include.ingest.report.catalogue import Catalogue
@@ -91,5 +92,8 @@ def routers(pool: AsyncConnectionPool[Any], reading: AsyncConnectionPool[Any]) -
     service = api.Service(reading, known)
     desk = Desk(reading, pool, known, start_replay, DAG, storage())
     return [
-        api.router(lambda: service, GUARDS), replay_api.router(lambda: desk, RIGHTS), pages.router(enter),
-    ]  # fmt: skip
+        api.router(lambda: service, GUARDS),
+        replay_api.router(lambda: desk, RIGHTS),
+        editor.router(lambda: service, GUARDS, _changes, "include.bridge.storage:connect"),
+        pages.router(enter),
+    ]

@@ -125,7 +125,25 @@ class Column(Model):
     type: str = Field(
         description="A PostgreSQL type: smallint, integer, bigint, numeric(p,s), real, double precision, text,"
         " varchar(n), boolean, date, time, timestamp, timestamptz, uuid, json, jsonb or bytea.",
-        examples=["bigint", "numeric(12,2)", "varchar(16)", "timestamptz"],
+        examples=[
+            "bigint",
+            "text",
+            "numeric(12,2)",
+            "timestamptz",
+            "date",
+            "boolean",
+            "varchar(16)",
+            "integer",
+            "smallint",
+            "real",
+            "double precision",
+            "time",
+            "timestamp",
+            "uuid",
+            "json",
+            "jsonb",
+            "bytea",
+        ],
     )
     nullable: bool = Field(False, description="Whether the value may be missing.")
     trim: bool = Field(False, description="Whether white space around the value is removed first.")

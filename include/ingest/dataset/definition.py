@@ -121,7 +121,11 @@ class Dataset(Model):
     unpack_limit: UnpackLimit = Field(
         default_factory=lambda: UnpackLimit.model_validate({}), description="Limits on compressed files, decompressed."
     )
-    schedule: str | None = Field("@daily", description="Cron expression or preset; null for runs by hand only.")
+    schedule: str | None = Field(
+        "@daily",
+        description="Cron expression or preset; null for runs by hand only.",
+        examples=[*interval.PRESETS],
+    )
     start_date: date = Field(date(2026, 1, 1), description="The first data interval begins on this day.")
     end_date: date | None = Field(None, description="The last data interval begins on this day; null for no end.")
     catchup: bool = Field(False, description="Whether Airflow runs missed intervals by itself (catchup).")

@@ -12,7 +12,8 @@ from include import pages
 
 FILES = (
     "ingest.html", "ingest.css", "ingest.js", "overview.js", "run.js", "chunks.js", "account.js", "rejected.js",
-    "edit.js", "replays.js", "dataset.js", "airflow.js", "words.js", "ingest.svg", "ingest-dark.svg",
+    "edit.js", "replays.js", "dataset.js", "profile.js", "editor.js", "completion.js", "preview.js", "airflow.js",
+    "words.js", "ingest.svg", "ingest-dark.svg",
 )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 // Pictures of one run: what became of its rows, where its time went, and what is unlike the run before.
 import { make } from "./page.js";
+import { profileChanges } from "./profile.js";
 import { count, head, rejectedLink, share, size, svg, took } from "./words.js";
 
 const PARTS = [
@@ -70,6 +71,7 @@ export function changesTable(run, changes) {
     make("p", { className: "quiet" }, "Against ", make("a", { href: `#/runs/${changes.run_id}`, textContent: `the run before, of ${changes.version.slice(0, 10)}` }), "."),
     ...(said.length ? [make("ul", { className: "notes" }, ...said.map((one) => make("li", { className: "warn", textContent: one })))] : []),
     make("table", { className: "narrow" }, head(["Figure"], ["Before", "number"], ["This run", "number"], ["Change", "number"]), make("tbody", {}, ...rows)),
+    ...profileChanges(changes.profile),
   ];
 }
 

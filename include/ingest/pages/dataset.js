@@ -1,12 +1,13 @@
 // A dataset: how it does, its runs, its columns, its file, and SQL that shows its table.
 import { call, make } from "./page.js";
 import { row as runRow, runTable } from "./run.js";
-import { ago, daily, head, interval, rejectedLink } from "./words.js";
+import { columnsTable } from "./profile.js";
+import { ago, daily, interval, rejectedLink } from "./words.js";
 
 const RUNS = 10;
 
 export async function showDataset([name]) {
-  const [found, runs] = await Promise.all([call(`datasets/${encodeURIComponent(name)}`), call(`runs?${new URLSearchParams({ dataset: name, limit: RUNS })}`)]);
+  const [found, runs, profile] = await Promise.all([call(`datasets/${encodeURIComponent(name)}`), call(`runs?${new URLSearchParams({ dataset: name, limit: RUNS })}`), profileOf(name)]);
   const query = new URLSearchParams({ dataset: name });
   return {
     title: name, again: 10,
@@ -18,9 +19,9 @@ export async function showDataset([name]) {
       make("h2", { textContent: "Runs" }),
       runs.runs.length ? runTable(make("tbody", {}, ...runs.runs.map(runRow))) : make("p", { textContent: "It has not run yet. A new DAG is paused: unpause it in Airflow." }),
       make("p", { className: "tools" }, make("a", { href: `#/runs?${query}`, textContent: "All runs" }), rejectedLink({ dataset: name }, "Rejected rows")),
-      ...(found.columns.length ? [make("h2", { textContent: "Columns" }), columns(found.columns)] : []),
+      ...(found.columns.length ? [make("h2", { textContent: "Columns" }), columnsTable(found.columns, profile)] : []),
       ...(found.query ? [make("h2", { id: "query", textContent: "Its table, in SQL" }), text("query", found.query, "sql")] : []),
-      ...(found.file ? [make("h2", { id: "file", textContent: `Its file, ${name}.yaml` }), text("file", found.file, "yaml")] : []),
+      ...(found.file ? [make("h2", { id: "file", textContent: `Its file, ${name}.yaml` }), make("p", { className: "tools" }, make("a", { className: "button", href: `#/datasets/${encodeURIComponent(name)}/edit`, textContent: "Edit a copy", attributes: { "data-key": "edit" } })), text("file", found.file, "yaml")] : []),
     ],
   };
 }
@@ -34,15 +35,16 @@ function facts(found) {
   return make("dl", { className: "facts" }, ...known.map(([title, value]) => make("div", {}, make("dt", { textContent: title }), make("dd", {}, value))));
 }
 
-function columns(list) {
-  return make("div", { className: "wide", tabIndex: 0, attributes: { role: "region", "aria-label": "Columns" } }, make("table", {}, head(["Column"], ["Type"], ["In the file"], ["May be missing"], ["Rules"]),
-    make("tbody", {}, ...list.map((one) => make("tr", {},
-      make("th", { scope: "row" }, make("code", { textContent: one.name }), ...(one.key ? [" ", make("span", { className: "state none", textContent: "key" })] : [])),
-      make("td", {}, make("code", { textContent: one.type })), make("td", { textContent: one.source === one.name ? "" : String(one.source) }),
-      make("td", { textContent: one.nullable ? "yes" : "no" }), make("td", { textContent: Object.entries(one.rules).map(([key, value]) => `${key}: ${said(value)}`).join("; ") }))))));
+/** All pages of the columns' profile. */
+async function profileOf(name) {
+  const path = `datasets/${encodeURIComponent(name)}/profile`, found = await call(path);
+  for (let next = found.next; next; ) {
+    const page = await call(`${path}?${new URLSearchParams({ after: next })}`);
+    found.columns.push(...page.columns);
+    next = page.next;
+  }
+  return found;
 }
-
-const said = (value) => (Array.isArray(value) ? value.join(", ") : String(value));
 
 function text(id, content, kind) {
   const block = make("pre", { tabIndex: 0, attributes: { role: "region", "aria-labelledby": id } }, make("code", { className: kind, textContent: content }));

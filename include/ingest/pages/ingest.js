@@ -1,12 +1,14 @@
 // Which view is shown: the part of the address after `#` tells. A view that changes is asked for again and again.
 import { by, call, make, ZONE } from "./page.js";
 import { showDataset } from "./dataset.js";
+import { showEditor } from "./editor.js";
 import { showDatasets } from "./overview.js";
 import { showRejected } from "./rejected.js";
 import { showRun, showRuns } from "./run.js";
 
 const VIEWS = [
-  [/^datasets\/([^/]+)$/, showDataset, "Datasets"], [/^runs\/([^/]+)$/, showRun, "Runs"], [/^runs$/, showRuns, "Runs"],
+  [/^datasets\/([^/]+)$/, showDataset, "Datasets"], [/^datasets\/([^/]+)\/edit$/, showEditor, "Datasets"],
+  [/^runs\/([^/]+)$/, showRun, "Runs"], [/^runs$/, showRuns, "Runs"],
   [/^rejected$/, showRejected, "Rejected rows"], [/^$/, showDatasets, "Datasets"],
 ];
 let timer = null, turn = 0, began = false;

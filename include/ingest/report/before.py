@@ -7,6 +7,7 @@ from typing import Any
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
+from include.ingest.report import profile
 from include.ingest.report.runs import RUN
 
 FIGURES = ("bytes", "read", "inserted", "updated", "unchanged", "superseded", "rejected", "deleted", "seconds")
@@ -19,7 +20,7 @@ SAME_FILE = "SELECT dataset_fingerprint FROM millrace.ingest_run WHERE run_id = 
 
 
 async def changes(connection: AsyncConnection[Any], run: dict[str, Any]) -> dict[str, Any] | None:
-    """Each figure before and now, columns that the file gained or lost, and whether the dataset file was changed."""
+    """Each figure before and now, what columns came, went or hold otherwise, and whether the dataset file changed."""
     cursor = connection.cursor(row_factory=dict_row)
     before = await (await cursor.execute(BEFORE, run)).fetchone()
     if before is None:
@@ -31,5 +32,6 @@ async def changes(connection: AsyncConnection[Any], run: dict[str, Any]) -> dict
         "figures": [{"name": name, "before": before[name], "now": run[name]} for name in FIGURES],
         "columns_gained": run["columns_come"] or [],
         "columns_lost": run["columns_gone"] or [],
+        "profile": await profile.compared(connection, before["run_id"], run["run_id"]),
         "dataset_changed": bool(own and own["dataset_fingerprint"] != before["dataset_fingerprint"]),
     }

@@ -24,6 +24,7 @@ class Entry:
     text: str
     dataset: Dataset | None
     fault: str | None
+    place: str = ""  # the whole path
 
 
 @dataclass
@@ -56,9 +57,9 @@ class Catalogue:
 def _parsed(file: Path) -> Entry:
     text = file.read_bytes().decode("utf-8", "backslashreplace")
     try:
-        return Entry(file.stem, text, load_dataset(file), None)
+        return Entry(file.stem, text, load_dataset(file), None, str(file))
     except DatasetError as error:
-        return Entry(file.stem, text, None, str(error).replace(str(file), file.name))
+        return Entry(file.stem, text, None, str(error).replace(str(file), file.name), str(file))
 
 
 def query_of(dataset: Dataset) -> str:

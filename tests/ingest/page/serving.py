@@ -21,6 +21,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from include.ingest import api, pages, replay_api
 from include.ingest.dataset_file import load_dataset
+from include.ingest.editor import api as editor
 from include.ingest.errors import ReplayRefused
 from include.ingest.replay import requests
 from include.ingest.replay.desk import Desk
@@ -80,9 +81,18 @@ class Replays:
             requests.work(connection, request, dataset, f"replay_rejected/{replay_api.run_name(request_id)}")
 
 
+def triggers(may: Callable[[str], bool] = ALL) -> Callable[[], api.Seen]:
+    """Lets a user trigger the datasets of which `may` is true."""
+    return guards(may).sees
+
+
+EVERYTHING = triggers()
+
+
 def application(
     dsn: str, folder: Path, allowed: api.Guards, beside: APIRouter | None = None,
     changing: tuple[replay_api.Rights, Replays] | None = None,
+    may_trigger: Callable[[], api.Seen] = EVERYTHING,
 ) -> FastAPI:  # fmt: skip
     """The routes and the page's files below /millrace."""
     pool: AsyncConnectionPool[Any] = AsyncConnectionPool(dsn, min_size=0, max_size=api.CONNECTIONS, open=False)
@@ -100,6 +110,7 @@ def application(
     app = FastAPI(lifespan=lifespan)
     app.include_router(api.router(lambda: service, allowed), prefix="/millrace")
     app.include_router(replay_api.router(lambda: desk, may), prefix="/millrace")
+    app.include_router(editor.router(lambda: service, allowed, may_trigger), prefix="/millrace")
     app.include_router(pages.router(allowed.enter), prefix="/millrace")
     if beside is not None:
         app.include_router(beside)

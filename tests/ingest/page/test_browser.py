@@ -19,7 +19,7 @@ VIEWS = {
     "failed": f"runs/{story.FAILED}", "waiting": f"runs/{story.WAITING}", "rejected": "rejected",
     "rejected-run": f"rejected?run={story.REJECTING}",
     "rejected-none": f"rejected?run={story.REJECTING}&state=corrected",
-    "dataset": "datasets/orders", "wrong-file": "datasets/coupons",
+    "dataset": "datasets/orders", "editor": "datasets/orders/edit", "wrong-file": "datasets/coupons",
     "none": "runs/00000000-0000-4000-8000-000000000099",
 }  # fmt: skip
 FIRST_PAINT_SECONDS = 1.0
