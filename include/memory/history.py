@@ -10,7 +10,6 @@ import numpy as np
 from psycopg import Connection
 from psycopg.rows import dict_row
 
-from include.memory.report.used import GONE
 from include.memory.shipping.entries import key_of
 from include.memory.shipping.orders import WANTED_MINUTES
 from include.memory.verdict.assemble import series_of
@@ -22,14 +21,15 @@ _ONE = "host = %s AND pid = %s AND start_ticks = %s"
 
 
 def series(connection: Connection[Any], hours: float) -> Iterator[tuple[Incarnation, str, Series]]:
-    """Each process that has not ended, its role, and what is known of it, so many hours back.
+    """Each process that lives, or did minutes ago, its role, and what is known of it, so many hours back.
+
+    What was killed for its memory just now is the leak that matters most.
 
     One after the other, as the samples of two days take about 5 MB a process.
     """
     seen = connection.execute(
-        "SELECT DISTINCT host, pid, start_ticks FROM millrace.memory_sample s"
-        f" WHERE taken_at > clock_timestamp() - %s * interval '1 minute' AND NOT {GONE}"
-        " ORDER BY host, pid, start_ticks",
+        "SELECT DISTINCT host, pid, start_ticks FROM millrace.memory_sample"
+        " WHERE taken_at > clock_timestamp() - %s * interval '1 minute' ORDER BY host, pid, start_ticks",
         [ENDED_MINUTES],
     ).fetchall()
     for key in seen:

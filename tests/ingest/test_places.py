@@ -140,7 +140,8 @@ def test_airflow_has_the_dags_of_all_folders_and_imports_no_hook(folders: tuple[
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
-    assert {dag for dag in found["dags"] if dag.startswith("ingest_")} == {"ingest_items", "ingest_others"}
+    ingests = {dag for dag in found["dags"] if dag.startswith("ingest_")}
+    assert ingests == {"ingest_file", "ingest_items", "ingest_others"}
     assert found["hooks"] == []
     ((file, error),) = found["errors"].items()
     assert file.endswith("check_datasets.py")

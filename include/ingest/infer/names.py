@@ -49,7 +49,7 @@ def source_of(place: str, inbox: str | None = None) -> str:
     text, head = (place, "") if url else _in_inbox(place, inbox)
     day = day_of(text)
     plain = re.sub(r"\{([{%#])", r"{{ '{\1' }}", text)
-    return head + _DATE.sub(lambda found: _template(found) if _day(found) == day else found[0], plain)
+    return head + _DATE.sub(lambda found: _template(found) if day and _day(found) == day else found[0], plain)
 
 
 def day_of(place: str) -> date | None:

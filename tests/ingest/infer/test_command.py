@@ -13,6 +13,7 @@ from threading import Thread
 
 import psycopg
 import pytest
+from s3fs import S3FileSystem
 
 from include.ingest.__main__ import main
 from include.ingest.dataset_file import load_dataset
@@ -108,6 +109,7 @@ def test_a_name_that_is_none_is_refused(tmp_path: Path, capsys: pytest.CaptureFi
 def test_packed_files_and_objects(
     tmp_path: Path, endpoint: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    S3FileSystem.clear_instance_cache()  # one that another test made in this process knows no keys
     keys = {"AWS_ACCESS_KEY_ID": KEYS[0], "AWS_SECRET_ACCESS_KEY": KEYS[1], "AWS_ENDPOINT_URL": endpoint}
     for name, value in keys.items():
         monkeypatch.setenv(name, value)

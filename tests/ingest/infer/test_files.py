@@ -256,10 +256,10 @@ def test_nothing_in_a_file_breaks_the_yaml(tmp_path: Path, hostile: str) -> None
     quoted = '"' + hostile.replace('"', '""') + '"'
     text = f"id,{quoted}\n" + "".join(f"{n},{quoted}\n" for n in range(30)) + "30,other\n"
     found = look_at(tmp_path, text)
-    output = tmp_path / "file.yaml"
-    output.write_text(compose(found, "file", "{{ inbox }}/x.csv", hostile), encoding="utf-8")
+    output = tmp_path / "items.yaml"
+    output.write_text(compose(found, "items", "{{ inbox }}/x.csv", hostile), encoding="utf-8")
     if "skip_lines" not in output.read_text():
-        assert load_dataset(output).name == "file"
+        assert load_dataset(output).name == "items"
     assert len(yaml.safe_load(output.read_text())["columns"]) == 2
 
 

@@ -120,7 +120,7 @@ def test_a_number_that_may_be_two_is_settled_too(tmp_path: Path) -> None:
 def test_without_a_key_nothing_is_appended_silently(warehouse: Connection, tmp_path: Path, folder: Path) -> None:
     with pytest.raises(Refused, match=r"no key was found .*: name it in `key`, or tick `append`"):
         made(warehouse, asked(tmp_path, KEYLESS), folder)
-    with pytest.raises(Refused, match="key: kind is not unique: 58 rows repeat one"):
+    with pytest.raises(Refused, match="key: kind is not unique: 58 rows repeat another"):
         made(warehouse, asked(tmp_path, KEYLESS, said={"key": ["kind"]}), folder)
     file = made(warehouse, asked(tmp_path, KEYLESS, append=True), folder)
     assert load_dataset(file).mode == "append"

@@ -201,6 +201,7 @@ def test_it_works_in_airflows_frame(page: Page, site: Site) -> None:
     frame = page.frame_locator("iframe")
     expect(frame.locator("html")).to_have_attribute("data-theme", "dark")
     frame.locator(".datasets").get_by_role("link", name="customers").click()
+    expect(frame.get_by_role("heading", level=1, name="customers")).to_be_visible()
     frame.get_by_role("table").get_by_role("link", name=re.compile("customers")).first.click()
     frame.get_by_role("button", name="Run again").click()
     frame.get_by_role("dialog").get_by_role("button", name="Run again").click()
