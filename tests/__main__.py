@@ -79,6 +79,8 @@ def _guard(arguments: list[str], lifeline: int) -> int:
         os.close(lifeline)
         # pytest keeps the folders of the last three runs itself, to look into after a failure.
         environment = {**os.environ, "TMPDIR": str(scratch), "PYTEST_DEBUG_TEMPROOT": keep}
+        # The tests start hundreds of processes, each of which would compile the project's modules anew.
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
         os.execve(sys.executable, [sys.executable, "-m", "pytest", *arguments], environment)
     try:
         return _wait(pytest, lifeline)

@@ -227,9 +227,9 @@ def _by_hand(dag: Path) -> None:
 
 
 def _audit(folder: Path) -> dict[str, str]:
-    """Settings of the memory audit: quick looks, and a notifier that writes down what it says."""
+    """Settings of the memory audit: looks three times as often, and a notifier that writes down what it says."""
     notifier = {"class": "told.Told", "file": str(folder / "told.txt"), "text": "{{ exception }}"}
-    return {"MILLRACE_MEMORY_SECONDS": "10", "MILLRACE_MEMORY_NOTIFIERS": json.dumps([notifier])}
+    return {"MILLRACE_MEMORY_SECONDS": "20", "MILLRACE_MEMORY_NOTIFIERS": json.dumps([notifier])}
 
 
 def _watched(s3_port: int) -> dict[str, str]:

@@ -72,8 +72,9 @@ def test_from_an_unknown_file_to_a_trusted_table(page: Page, airflow: Airflow, t
     assert found == {"encoding": "cp1252", "skip_lines": 3, "footer_lines": 1}
     types = [column["type"] for column in written["columns"].values()]
     assert types == ["text", "text", "numeric(12,2)", "date", "integer"]
-    # Started by hand, so that no scheduled run stands between.
-    described.write_text(described.read_text().replace('schedule: "@daily"', "schedule: null"))
+    # Started by hand, so that no scheduled run stands between; and two wrong rows of 65 are no reason to refuse a file.
+    text = described.read_text().replace('schedule: "@daily"', "schedule: null").replace("ratio: 0.01", "ratio: null")
+    described.write_text(text)
     airflow.read_again()
 
     said = airflow.run("dataset", "preview", "lager", str(file), "--date", "2026-03-02")
@@ -96,10 +97,9 @@ def test_from_an_unknown_file_to_a_trusted_table(page: Page, airflow: Airflow, t
     page.get_by_role("link", name="2026-03-03").first.click()
     changed = page.get_by_role("region", name="What changed from the run before")
     expect(changed).to_contain_text("Lagerort")
-    expect(page.get_by_role("region", name="What became of its rows")).to_contain_text("rejected")
     looked_at(page, "run")
 
-    page.get_by_role("link", name="type", exact=True).first.click()
+    page.get_by_role("region", name="What became of its rows").get_by_role("link", name="2", exact=True).click()
     expect(page.locator(".rejected mark")).to_have_text(["auf Anfrage", "31.02.2026"])
     looked_at(page, "rejected")
     for line, field, value in ((5, "preis_in_eur", "12,50"), (6, "gezaehlt_am", "28.02.2026")):

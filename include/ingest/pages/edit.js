@@ -16,7 +16,7 @@ function draw(place, shown, done) {
   if (place.nextElementSibling?.classList.contains("editor")) place.nextElementSibling.remove();
   place.after(line);
   const close = (changed) => { line.remove(); done(changed); };
-  cell.append(make("h3", { id: `edit-${shown.id}`, textContent: `Line ${count(shown.line_number)} of ${fileName(shown.file)}` }));
+  cell.append(make("h2", { id: `edit-${shown.id}`, textContent: `Line ${count(shown.line_number)} of ${fileName(shown.file)}` }));
   const open = shown.state === "open" || shown.state === "corrected";
   if (open && shown.may_change) cell.append(form(place, shown, close, done));
   else cell.append(make("p", { className: "quiet", textContent: open ? `To change it, one must be allowed to start runs of ingest_${shown.dataset}.` : `The row is ${shown.state}: it can't be changed any more.` }), closeButton(() => close(null)));
@@ -122,5 +122,5 @@ function history(shown) {
   if (!shown.changes.length) return make("p", { className: "quiet", textContent: "Nobody has changed it." });
   const list = shown.changes.map((one) => make("li", {}, make("b", { textContent: one.who }), ` ${DID[one.action]}, `, ago(one.at, new Date()), one.why ? `: ${one.why}` : ".",
     ...(one.after === null ? [] : [make("dl", { className: "change" }, make("dt", { textContent: "from" }), make("dd", {}, make("code", { className: "raw", textContent: one.before })), make("dt", { textContent: "to" }), make("dd", {}, make("code", { className: "raw", textContent: one.after })))])));
-  return make("section", { attributes: { "aria-label": "Who changed what" } }, make("h4", { textContent: "Who changed what" }), make("ol", { className: "changes" }, ...list));
+  return make("section", { attributes: { "aria-label": "Who changed what" } }, make("h3", { textContent: "Who changed what" }), make("ol", { className: "changes" }, ...list));
 }

@@ -8,10 +8,11 @@ export const STATES = {
 };
 
 export const size = (n) => (n === null || n === undefined ? "–" : bytes(n));
-export const speed = (n) => (n ? `${(n / 1e6).toFixed(n < 1e7 ? 1 : 0)} MB/s` : "–");
-/** A duration, finer than an age: `4.2 s`, `55 s`, `2 min 6 s`. */
+export const speed = (n) => (!n ? "–" : n < 1e5 ? `${Math.round(n / 1e3)} kB/s` : `${(n / 1e6).toFixed(n < 1e7 ? 1 : 0)} MB/s`);
+/** A duration, finer than an age: `36 ms`, `4.2 s`, `55 s`, `2 min 6 s`. */
 export function took(seconds) {
   if (seconds === null || seconds === undefined) return "–";
+  if (seconds > 0 && seconds < 0.1) return `${Math.max(1, Math.round(1000 * seconds))} ms`;
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
   const whole = Math.round(seconds);
   return whole < 90 || whole >= 600 ? lasting(whole) : `${Math.floor(whole / 60)} min${whole % 60 ? ` ${whole % 60} s` : ""}`;
