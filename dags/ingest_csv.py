@@ -38,7 +38,6 @@ from airflow.timetables.interval import CronDataIntervalTimetable
 from include import bridge, slots
 from include.bridge import clock, ingest, reasons
 from include.ingest.dataset.definition import Dataset
-from include.ingest.dataset.places import read_datasets
 
 
 def ingest_csv(dataset: Dataset) -> DAG:
@@ -170,5 +169,5 @@ def _ratio_limit(title: str, ratio: float | None) -> Param:
     return Param(None, type=["null", "number"], minimum=0, maximum=1, title=title, description=f"0 to 1. Empty: {said}")
 
 
-for found in read_datasets()[0]:
+for found in ingest.datasets():
     globals()[f"ingest_{found.name}"] = ingest_csv(found)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import psycopg
-from airflow.sdk import get_current_context
+from airflow.sdk import get_current_context, get_parsing_context
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError, ErrorType
 from jinja2 import TemplateError
 
 from include.bridge import connected, log, reasons, report
 from include.ingest import ledger
-from include.ingest.dataset import interval
+from include.ingest.dataset import interval, places
 from include.ingest.dataset.definition import Dataset, DeleteLimit, RejectLimit
 from include.ingest.dataset.interval import Interval
 from include.ingest.dataset.rendering import dates, rendered
@@ -29,6 +29,12 @@ if TYPE_CHECKING:
     from include.ingest.source.storage import Storage
 
 MISSING = (ErrorType.VARIABLE_NOT_FOUND, ErrorType.CONNECTION_NOT_FOUND)
+
+
+def datasets() -> list[Dataset]:
+    """Those whose DAGs are asked for: in a task its own, as to read the files of a hundred others takes seconds."""
+    dag = get_parsing_context().dag_id
+    return places.read_datasets(only=dag and dag.removeprefix("ingest_"))[0]
 
 
 def run_id() -> UUID:

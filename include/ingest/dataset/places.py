@@ -27,14 +27,19 @@ def files_in(folders: Iterable[Path] | None = None) -> list[Path]:
     return found
 
 
-def read_datasets(folders: Iterable[Path] | None = None) -> tuple[list[Dataset], list[DatasetError]]:
-    """The good datasets of all folders, and what is wrong with the others. Of two with one name the first counts."""
+def read_datasets(
+    folders: Iterable[Path] | None = None, only: str | None = None
+) -> tuple[list[Dataset], list[DatasetError]]:
+    """The good datasets of all folders, and what is wrong with the others. Of two with one name the first counts.
+
+    With `only`, no other file than the dataset's of that name is read.
+    """
     good: dict[str, Dataset] = {}
     faults: list[DatasetError] = []
     places: dict[str, Path] = {}
     for folder in own_folders() if folders is None else folders:
         try:
-            files = files_in([folder])
+            files = [file for file in files_in([folder]) if only in (None, file.stem)]
         except DatasetError as error:
             faults.append(error)
             continue
