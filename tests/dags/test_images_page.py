@@ -60,7 +60,8 @@ def test_a_dropped_file_is_seen_to_the_end(page: Page, airflow: Airflow, tmp_pat
     frame.get_by_role("button", name="Undo").click()
     expect(torn).to_have_count(1, timeout=10 * SECOND)
     torn.get_by_role("link", name="log").click()
-    expect(page).to_have_url(
+    log = re.compile("/dags/resize_images/runs/[^/]+/tasks/resize/mapped/[0-9]+")
+    expect(page).to_have_url(log, timeout=60 * SECOND)
         re.compile("/dags/resize_images/runs/[^/]+/tasks/resize/mapped/[0-9]+"), timeout=60 * SECOND
     )
     keep(page, "images-log")
