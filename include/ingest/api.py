@@ -129,7 +129,7 @@ def _add_datasets(routes: APIRouter, service: Callable[[], Service], guards: Gua
     @routes.get("/datasets/{name}")
     async def get_dataset(name: Name, sees: Seen = permitted) -> dict[str, Any]:
         """One dataset: its last run, its columns, its file, and SQL that shows its table."""
-        await _allow(sees, name)
+        await allow(sees, name)
         entry = (await service().entries()).get(name)
         async with service().connection() as connection:
             if entry is None and name not in await datasets.names(connection):
@@ -175,7 +175,7 @@ def _add_runs(routes: APIRouter, service: Callable[[], Service], guards: Guards)
             found = await runs.of_airflow(connection, f"{dag_id}/{dag_run_id}")
         if found is None:
             raise HTTPException(404, f"the ledger knows no run {dag_run_id} of {dag_id}")
-        await _allow(sees, found["dataset"])
+        await allow(sees, found["dataset"])
         return found
 
     @routes.get("/runs/{run_id}")
@@ -264,15 +264,16 @@ def _read(how: Callable[[str], T], after: str | None) -> T | None:
         raise HTTPException(422, "after: take it from `next` of the page before") from None
 
 
-async def _allow(sees: Seen, name: str) -> None:
-    if not await sees([name]):
-        raise HTTPException(403, f"you may not see the runs of ingest_{name}")
+async def allow(may: Seen, name: str, what: str = "see the runs of") -> None:
+    """Raise HTTPException where the user may not do that to the dataset's DAG."""
+    if not await may([name]):
+        raise HTTPException(403, f"you may not {what} ingest_{name}")
 
 
 async def _named(connection: AsyncConnection[Any], sees: Seen, dataset: str | None) -> list[str]:
     """The dataset that is asked for, or all that the user may see."""
     if dataset is not None:
-        await _allow(sees, dataset)
+        await allow(sees, dataset)
         return [dataset]
     return sorted(await sees(await datasets.names(connection)))
 
@@ -281,5 +282,5 @@ async def _run(connection: AsyncConnection[Any], sees: Seen, run_id: UUID) -> di
     found = await runs.run(connection, run_id)
     if found is None:
         raise HTTPException(404, f"the ledger knows no run {run_id}")
-    await _allow(sees, found["dataset"])
+    await allow(sees, found["dataset"])
     return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, HTTPException, Query
@@ -17,7 +17,7 @@ from fastapi.responses import JSONResponse
 from psycopg import Connection
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from include.ingest.api import Limit, Name, Seen, Text
+from include.ingest.api import Limit, Name, Seen, Text, allow
 from include.ingest.errors import ChangedMeanwhile, IngestError
 from include.ingest.replay import asked, requests
 from include.ingest.replay.choice import Choice
@@ -85,7 +85,7 @@ def _add_row(routes: APIRouter, desk: Callable[[], Desk], rights: Rights) -> Non
         """A rejected row, to be edited: its fields by column, what is wrong, and who changed what."""
         here = desk()
         row = await _row(here, rejected_id)
-        await _allow(sees, row["dataset"], "see")
+        await allow(sees, row["dataset"], "see runs of")
         allowed = bool(await may([row["dataset"]]))
         if allowed and row["state"] == "open":
             here.checker.warm()
@@ -100,7 +100,7 @@ def _add_corrections(routes: APIRouter, desk: Callable[[], Desk], rights: Rights
         """Whether the row would be accepted with this edit, or as it is now, and what is still wrong. Keeps nothing."""
         here = desk()
         row = await _row(here, rejected_id)
-        await _allow(may, row["dataset"], "start")
+        await allow(may, row["dataset"], "start runs of")
         dataset = await here.dataset(row["dataset"])
         try:
             found = await here.checker.check(here.dsn(), dataset, rejected_id, edit.fields, edit.record)
@@ -119,7 +119,7 @@ def _add_corrections(routes: APIRouter, desk: Callable[[], Desk], rights: Rights
         """Keep an edit of an open row; 409 with what somebody else wrote if that was after `seen`."""
         here = desk()
         row = await _row(here, rejected_id)
-        await _allow(may, row["dataset"], "start")
+        await allow(may, row["dataset"], "start runs of")
         dataset = await here.dataset(row["dataset"])
 
         def save(connection: Connection[Any]) -> None:
@@ -138,7 +138,7 @@ def _add_corrections(routes: APIRouter, desk: Callable[[], Desk], rights: Rights
         """Take the corrections of an open row back; 409 as for a correction."""
         here = desk()
         row = await _row(here, rejected_id)
-        await _allow(may, row["dataset"], "start")
+        await allow(may, row["dataset"], "start runs of")
 
         def save(connection: Connection[Any]) -> None:
             restore(connection, rejected_id, dataset=row["dataset"], who=who, seen=seen)
@@ -153,7 +153,7 @@ def _add_replays(routes: APIRouter, desk: Callable[[], Desk], rights: Rights) ->
     async def ask_replay(request_id: UUID, wish: Wish, may: Seen = changing, who: str = named) -> dict[str, Any]:
         """Have rejected rows replayed, by a run of `replay_rejected`. Whoever asks makes up the id: twice is once."""
         here = desk()
-        await _allow(may, wish.dataset, "start")
+        await allow(may, wish.dataset, "start runs of")
         await here.dataset(wish.dataset)
         choice = Choice(wish.ids, wish.rule, wish.column, wish.corrected)
         request = requests.Request(request_id, wish.dataset, who, wish.run_id, choice)
@@ -179,7 +179,7 @@ def _add_replays(routes: APIRouter, desk: Callable[[], Desk], rights: Rights) ->
         names = [dataset] if dataset else await here.read(asked.names)
         seen = sorted(await sees(names))
         if dataset and not seen:
-            await _allow(sees, dataset, "see")
+            await allow(sees, dataset, "see runs of")
         page = await here.read(lambda connection: asked.page_of(connection, seen, run_id, after, limit))
         return {**page, "replays": [_told(here, one) for one in page["replays"]]}
 
@@ -190,7 +190,7 @@ def _add_replays(routes: APIRouter, desk: Callable[[], Desk], rights: Rights) ->
         name = await here.read(lambda connection: asked.dataset_of(connection, request_id))
         if name is None:
             raise HTTPException(404, f"nobody has asked for replay {request_id}")
-        await _allow(sees, name, "see")
+        await allow(sees, name, "see runs of")
         return await _replay(here, request_id)
 
 
@@ -247,8 +247,3 @@ def _told(here: Desk, replay: dict[str, Any]) -> dict[str, Any]:
 def run_name(request_id: UUID) -> str:
     """What Airflow calls the run of a request."""
     return f"replay__{request_id}"
-
-
-async def _allow(seen: Seen, name: str, what: Literal["see", "start"]) -> None:
-    if not await seen([name]):
-        raise HTTPException(403, f"you may not {what} runs of ingest_{name}")

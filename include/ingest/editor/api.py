@@ -17,7 +17,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 
-from include.ingest.api import WAIT_SECONDS, Guards, Limit, Name, Seen, Service
+from include.ingest.api import WAIT_SECONDS, Guards, Limit, Name, Seen, Service, allow
 from include.ingest.dataset.definition import Dataset
 from include.ingest.dataset.rendering import interval_for, of_airflow, rendered
 from include.ingest.dataset_file import json_schema
@@ -76,14 +76,14 @@ def router(
         name: Name, after: str | None = None, limit: Limit = 100, sees: Seen = permitted
     ) -> dict[str, Any]:
         """What the dataset's columns held in the last runs. `next` leads to the columns after these."""
-        await _allow(sees, name, "see the runs of")
+        await allow(sees, name)
         async with service().connection() as connection:
             return await profile.history(connection, name, limit, after)
 
     @routes.post("/datasets/{name}/check")
     async def check(name: Name, request: Request, sees: Seen = permitted) -> dict[str, Any]:
         """Check an edited dataset file, which is not kept: its faults, each with line, field and what is wrong."""
-        await _allow(sees, name, "see the runs of")
+        await allow(sees, name)
         text, entry = await _text(request), await _entry(service(), name)
         async with turns.of("check"):
             return await _done(answer, job_for("check", name, text, entry.dataset, []))
@@ -95,8 +95,8 @@ def router(
         The file is that of the run that waits, or else of the last run, as far as the stored `source` names it. No
         database is asked, and nothing is written.
         """
-        await _allow(sees, name, "see the runs of")
-        await _allow(may, name, "trigger")
+        await allow(sees, name)
+        await allow(may, name, "trigger")
         text, entry = await _text(request), await _entry(service(), name)
         files = await _files(service(), entry)
         async with turns.of("preview"):
@@ -110,11 +110,6 @@ async def _done(answer: Callable[..., dict[str, Any]], *arguments: Any) -> dict[
         return await run_in_threadpool(answer, *arguments)
     except Failed as fault:
         raise HTTPException(503, str(fault)) from None
-
-
-async def _allow(sees: Seen, name: str, what: str) -> None:
-    if not await sees([name]):
-        raise HTTPException(403, f"you may not {what} ingest_{name}")
 
 
 async def _entry(service: Service, name: str) -> Entry:

@@ -135,7 +135,7 @@ load_8: Callable[..., Any] = intrinsic(_load_8)
 
 
 def _load_1(_typing, data, at):
-    """The byte data[at]. Not asked whether `at` counts from the end, which takes a tenth of the time of `walk`."""
+    """The byte data[at]. Not asked whether `at` counts from the end, which took 8 % of the fastest passes of `walk`."""
 
     def generate(context, builder, signature, arguments):
         array, at = arguments
