@@ -28,6 +28,7 @@ from stack.cluster import plan
 from stack.cluster.topology import Place
 from stack.errors import StackError
 from stack.ports import free_port
+from stack.processes import children_of
 from stack.project import copy_project
 from stack.settings import Settings
 
@@ -182,7 +183,7 @@ class Ground:
     def processes(self, host: str) -> list[psutil.Process]:
         """All processes of a host but its first one."""
         with contextlib.suppress(psutil.NoSuchProcess):
-            return self.first_process(host).children(recursive=True)
+            return children_of(self.first_process(host), recursive=True)
         return []
 
     def first_process(self, host: str) -> psutil.Process:
@@ -206,7 +207,7 @@ class Ground:
 
     def supervisors(self, host: str) -> list[psutil.Process]:
         """The children of Celery that look after a task now."""
-        return [one for one in self.processes(host) if "airflow supervisor" in _title(one) and one.children()]
+        return [one for one in self.processes(host) if "airflow supervisor" in _title(one) and children_of(one)]
 
     def kill_host(self, host: str) -> int:
         """SIGKILL to everything that runs on a host, which starts its service anew; how many were killed."""

@@ -28,6 +28,7 @@ import psutil
 from stack.binaries import account, find_binaries, reachable_folder, version_of
 from stack.errors import StackError
 from stack.ports import HOST, free_port, is_free
+from stack.processes import children_of
 
 StopMode = Literal["smart", "fast", "immediate"]
 SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
@@ -120,7 +121,7 @@ class PostgresServer:
         """Stop the server: `fast` rolls transactions back, `immediate` is a crash that the next start repairs."""
         process = self._postmaster()
         if process is not None:
-            children = process.children()
+            children = children_of(process)
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(SIGNALS[mode])
             self._await_end(process, children, timeout_seconds)

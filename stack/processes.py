@@ -50,7 +50,7 @@ class Started:
         leader = self.process()
         if leader is None and psutil.pid_exists(self.session) and not _is_zombie(self.session):
             return []  # The id went to a stranger, which the kernel only does once the whole session is gone.
-        below = leader.children(recursive=True) if leader else []
+        below = children_of(leader, recursive=True) if leader else []
         inside = [process for process in psutil.process_iter() if self._owns(process)]
         found = {process.pid: process for process in [*below, *inside] if not _is_zombie(process.pid)}
         if leader:
@@ -119,6 +119,13 @@ def end(entries: Iterable[Started], grace_seconds: float = 20.0) -> None:
             if _alive(process):
                 process.kill()
     psutil.wait_procs(everything, timeout=10)
+
+
+def children_of(process: psutil.Process, recursive: bool = False) -> list[psutil.Process]:
+    """Its children, or everything below it; none when it ends meanwhile, which psutil raises for."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.children(recursive=recursive)
+    return []
 
 
 def _alive(process: psutil.Process) -> bool:

@@ -14,7 +14,6 @@ from include.memory import history
 from include.memory.shipping import entries
 from include.memory.verdict.time_lapse import Audit
 
-FLAGGED_BY = "fast motion"  # no run of the audit, so that none raises the alert
 TABLES = ("memory_sample", "memory_evidence", "memory_ended", "memory_finding")
 
 
@@ -36,7 +35,7 @@ def keep(connection: Connection[Any], role: str, audit: Audit, seconds: float) -
         connection.execute(
             "UPDATE millrace.memory_finding SET flagged_at = clock_timestamp(), flagged_by = %s"
             " WHERE (host, pid, start_ticks) = (%s, %s, %s) AND verdict = 'leaking'",
-            [FLAGGED_BY, *entries.key_of(first.incarnation)],
+            [history.FAST_MOTION, *entries.key_of(first.incarnation)],
         )
         if audit.profile:
             entries.add_evidence(connection, first.incarnation, audit.profile)

@@ -111,7 +111,7 @@ def test_the_leak_of_the_demo_is_on_the_page_and_raises_no_alert(
     assert (shown["role"], shown["verdict"], shown["ended"]) == ("demo", "leaking", True)
     assert shown["why"].startswith("In fast motion: 8 seconds stand for 5 hours. ")
     story = one.json()
-    assert story["process"]["flagged_by"] == fast_motion.FLAGGED_BY  # by which the page says that no alert went out
+    assert story["process"]["flagged_by"] == history.FAST_MOTION  # by which the page says that no alert went out
     assert len(story["points"]["at"]) > 30
     (profile,) = story["profiles"]
     evidence = answers(dsn, [path(leaky.incarnation, f"/evidence/{profile['evidence_id']}")])[0].json()["evidence"]

@@ -83,7 +83,8 @@ class Cluster:
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
     """Where a cluster of the test's own will be; it is down afterwards."""
     ports = {"API_PORT": str(free_port()), "WAREHOUSE_PORT": str(free_port())}
-    quick = {"MEMORY_SECONDS": "10", "WORKER_CONCURRENCY": "1"}
+    # Two at a time: a task of another DAG that runs for long leaves each worker a place for a chunk.
+    quick = {"MEMORY_SECONDS": "10", "WORKER_CONCURRENCY": "2"}
     found = Cluster(tmp_path / "state", {"MILLRACE_STATE": str(tmp_path / "state"), **ports, **quick})
     yield found
     found.run("--down", "--delete")

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from stack.processes import Register, Started, end
+from stack.processes import Register, Started, children_of, end
 
 # Starts a grandchild and says its process id; with "deaf" the grandchild ignores SIGTERM.
 PARENT = """
@@ -81,3 +81,13 @@ def test_a_stranger_with_the_same_id_is_left_alone(tmp_path: Path, other: dict[s
 
 def test_no_register_means_nothing_to_end(tmp_path: Path) -> None:
     assert Register(tmp_path / "none.json").read() == []
+
+
+def test_a_process_that_ends_while_it_is_looked_at_has_no_children() -> None:
+    parent, child = family()
+    process = psutil.Process(parent.pid)
+    assert children_of(process) == [child]
+    parent.kill()
+    parent.wait()
+    child.kill()
+    assert children_of(process, recursive=True) == []
