@@ -1,4 +1,4 @@
-"""The HTTP interface under /ingest that changes something: rejected rows are corrected, tried and replayed.
+"""The HTTP interface under /ingest that changes something: rejected rows are corrected, tried, dismissed and replayed.
 
 Airflow is not imported: who may do what, how a replay is begun and how files are reached is handed in by the bridge. A
 replay is done by a task of Airflow and not here: it may take longer than a request, and must not end with it.
@@ -21,7 +21,7 @@ from include.ingest.api import Limit, Name, Seen, Text, allow
 from include.ingest.errors import ChangedMeanwhile, IngestError
 from include.ingest.replay import asked, requests
 from include.ingest.replay.choice import Choice
-from include.ingest.replay.corrections import changes, correct, restore
+from include.ingest.replay.corrections import changes, correct, dismiss_one, reopen_one, restore
 from include.ingest.replay.desk import Desk
 from include.ingest.replay.edits import cells, row_of
 from include.pages.same_site import same_site
@@ -55,6 +55,15 @@ class Saved(Edit):
     seen: int = Field(ge=0)
 
 
+class Dismissal(BaseModel):
+    """Why a row needs no replay. `seen` as in `Saved`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    why: Annotated[str, StringConstraints(strip_whitespace=True, max_length=1000)] = ""
+    seen: int = Field(ge=0)
+
+
 class Wish(BaseModel):
     """Which rows are to be replayed: of a run or of a dataset, by what they broke, or one by one."""
 
@@ -73,6 +82,7 @@ def router(desk: Callable[[], Desk], rights: Rights) -> APIRouter:
     routes = APIRouter(prefix="/ingest", dependencies=[Depends(rights.enter)], tags=["ingest"])
     _add_row(routes, desk, rights)
     _add_corrections(routes, desk, rights)
+    _add_dismissals(routes, desk, rights)
     _add_replays(routes, desk, rights)
     return routes
 
@@ -142,6 +152,40 @@ def _add_corrections(routes: APIRouter, desk: Callable[[], Desk], rights: Rights
 
         def save(connection: Connection[Any]) -> None:
             restore(connection, rejected_id, dataset=row["dataset"], who=who, seen=seen)
+
+        return await _changed(here, rejected_id, save)
+
+
+def _add_dismissals(routes: APIRouter, desk: Callable[[], Desk], rights: Rights) -> None:
+    changing, named = Depends(rights.changes), Depends(rights.who)
+    path, safe = "/rejected/{rejected_id}/dismissal", [Depends(same_site)]
+
+    @routes.put(path, dependencies=safe, response_model=dict[str, Any])
+    async def dismiss_rejected(
+        rejected_id: int, dismissal: Dismissal, may: Seen = changing, who: str = named
+    ) -> dict[str, Any] | JSONResponse:
+        """Close an open row for good, as it needs no replay; 409 as for a correction."""
+        here = desk()
+        row = await _row(here, rejected_id)
+        await allow(may, row["dataset"], "start runs of")
+
+        def save(connection: Connection[Any]) -> None:
+            dismiss_one(connection, rejected_id, dataset=row["dataset"], who=who, why=dismissal.why,
+                        seen=dismissal.seen)  # fmt: skip
+
+        return await _changed(here, rejected_id, save)
+
+    @routes.delete(path, dependencies=safe, response_model=dict[str, Any])
+    async def reopen_rejected(
+        rejected_id: int, seen: Annotated[int, Query(ge=0)], may: Seen = changing, who: str = named
+    ) -> dict[str, Any] | JSONResponse:
+        """Open a dismissed row again; 409 as for a correction."""
+        here = desk()
+        row = await _row(here, rejected_id)
+        await allow(may, row["dataset"], "start runs of")
+
+        def save(connection: Connection[Any]) -> None:
+            reopen_one(connection, rejected_id, dataset=row["dataset"], who=who, why="", seen=seen)
 
         return await _changed(here, rejected_id, save)
 

@@ -19,13 +19,30 @@ function draw(place, shown, done) {
   cell.append(make("h2", { id: `edit-${shown.id}`, textContent: `Line ${count(shown.line_number)} of ${fileName(shown.file)}` }));
   const open = shown.state === "open" || shown.state === "corrected";
   if (open && shown.may_change) cell.append(form(place, shown, close, done));
-  else cell.append(make("p", { className: "quiet", textContent: open ? `To change it, one must be allowed to start runs of ingest_${shown.dataset}.` : `The row is ${shown.state}: it can't be changed any more.` }), closeButton(() => close(null)));
+  else cell.append(...closed(shown, open, close, () => reload(place, shown, done)));
   cell.append(history(shown));
   line.addEventListener("keydown", (event) => { if (event.key === "Escape") { event.stopPropagation(); close(null); } });
   (cell.querySelector("[aria-invalid]") ?? cell.querySelector("input, textarea") ?? cell.querySelector("button")).focus();
 }
 
-const closeButton = (act) => make("button", { type: "button", textContent: "Close", onclick: act });
+const reload = async (place, shown, done) => draw(place, await call(`rejected/${shown.id}`), done);
+
+/** A row that can't be edited here: why, and the way back where there is one. */
+function closed(shown, open, close, again) {
+  const said = make("div", { className: "said", attributes: { role: "status" } });
+  const why = open ? `To change it, one must be allowed to start runs of ingest_${shown.dataset}.`
+    : shown.state === "dismissed" ? "The row is dismissed: no replay takes it." : `The row is ${shown.state}: it can't be changed any more.`;
+  const reopen = make("button", { type: "button", textContent: "Open it again", onclick: async () => {
+    reopen.disabled = true;
+    try {
+      const answer = await call(`rejected/${shown.id}/dismissal?seen=${shown.seen}`, { method: "DELETE" });
+      if (answer.refused) said.replaceChildren(meanwhile(answer, again)); else close(answer);
+    } catch (fault) { said.replaceChildren(note("bad", fault.message)); }
+    reopen.disabled = false;
+  } });
+  return [make("p", { className: "quiet", textContent: why }), said, make("div", { className: "tools" },
+    ...(shown.state === "dismissed" && shown.may_change ? [reopen] : []), make("button", { type: "button", textContent: "Close", onclick: () => close(null) }))];
+}
 
 function form(place, shown, close, done) {
   const said = make("div", { className: "said", attributes: { role: "status" } });
@@ -40,16 +57,18 @@ function form(place, shown, close, done) {
   const edit = () => parts[mode].edit();
   const check = make("button", { type: "button", textContent: "Check" }), save = make("button", { type: "submit", className: "main", textContent: "Save" });
   const buttons = [check, save, ...(shown.state === "corrected" ? [make("button", { type: "button", textContent: "Take the correction back", onclick: () => act(() => call(`rejected/${shown.id}/correction?seen=${shown.seen}`, { method: "DELETE" })) })] : []),
+    make("button", { type: "button", textContent: "Dismiss…", onclick: () => { dismissal.hidden = !dismissal.hidden; if (!dismissal.hidden) dismissal.querySelector("input").focus(); } }),
     make("button", { type: "button", textContent: "Cancel", onclick: () => close(null) })];
   const act = async (ask) => {
     for (const one of buttons) one.disabled = true;
     try {
       const answer = await ask();
-      if (answer.refused) said.replaceChildren(meanwhile(answer, async () => draw(place, await call(`rejected/${shown.id}`), done)));
+      if (answer.refused) said.replaceChildren(meanwhile(answer, () => reload(place, shown, done)));
       else close(answer);
     } catch (fault) { said.replaceChildren(note("bad", fault.message)); }
     for (const one of buttons) one.disabled = false;
   };
+  const dismissal = dismissing(shown, (why) => act(() => call(`rejected/${shown.id}/dismissal`, sent("PUT", { why, seen: shown.seen }))));
   check.addEventListener("click", async () => {
     check.disabled = true;
     said.replaceChildren(note("none", "Checking…"));
@@ -61,7 +80,7 @@ function form(place, shown, close, done) {
     make("p", {}, make("b", { textContent: shown.rule }), ` ${shown.column_name ? `${shown.column_name}: ` : ""}${shown.reason}`),
     make("div", { className: "tools", attributes: { role: "group", "aria-label": "Edit" } }, ...switches),
     ...(byColumn ? [] : [make("p", { className: "quiet", textContent: `${shown.no_fields}: edit the whole record.` })]),
-    ...Object.values(parts).filter(Boolean).map((part) => part.node), said, make("div", { className: "tools" }, ...buttons));
+    ...Object.values(parts).filter(Boolean).map((part) => part.node), said, make("div", { className: "tools" }, ...buttons), dismissal);
   made.addEventListener("submit", (event) => {
     event.preventDefault();
     const changed = edit();
@@ -70,6 +89,15 @@ function form(place, shown, close, done) {
   });
   choose(mode);
   return made;
+}
+
+/** Asks why the row needs no replay; hidden until somebody wants to dismiss it. */
+function dismissing(shown, dismiss) {
+  const id = `why-${shown.id}`, input = make("input", { id, maxLength: 1000, autocomplete: "off" });
+  // Enter dismisses: it must not save the form around it.
+  input.addEventListener("keydown", (event) => { if (event.key === "Enter") { event.preventDefault(); dismiss(input.value); } });
+  return make("div", { className: "tools dismissal", hidden: true }, make("label", { htmlFor: id, textContent: "Why it needs no replay (may be empty)" }), input,
+    make("button", { type: "button", textContent: "Dismiss the row", onclick: () => dismiss(input.value) }));
 }
 
 const sent = (method, body) => ({ method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });

@@ -48,7 +48,7 @@ def correct(
     ChangedMeanwhile where somebody has changed it since change number `seen` (0: since it was rejected).
     """
     with connection.transaction(), connection.cursor() as cursor:
-        row = _open_row(cursor, rejected_id, dataset.name, seen)
+        row = _locked_row(cursor, rejected_id, dataset.name, seen, "open", "corrected")
         record = edited(row, dataset, storage, fields, raw)
         shown = readable(record, dataset.csv.encoding)
         cursor.execute(
@@ -62,7 +62,7 @@ def correct(
 def restore(connection: Connection[Any], rejected_id: int, *, dataset: str, who: str, seen: int | None = None) -> None:
     """Take the corrections of an open row back: it is again as it came. Raises as `correct`."""
     with connection.transaction(), connection.cursor() as cursor:
-        row = _open_row(cursor, rejected_id, dataset, seen)
+        row = _locked_row(cursor, rejected_id, dataset, seen, "open", "corrected")
         if row["corrected"] is None:
             raise CorrectionRefused(f"rejected row {rejected_id} is as it came: there is no correction to take back")
         cursor.execute(
@@ -83,6 +83,24 @@ def dismiss(connection: Connection[Any], ids: Iterable[int], *, who: str, why: s
 def reopen(connection: Connection[Any], ids: Iterable[int], *, who: str, why: str) -> int:
     """Open dismissed rows again; returns how many. A row that was replayed stays so."""
     return _turn(connection, ids, "dismissed", "open", "reopened", who, why)
+
+
+def dismiss_one(
+    connection: Connection[Any], rejected_id: int, *, dataset: str, who: str, why: str, seen: int | None = None
+) -> None:
+    """Close one open row for good. Raises as `correct`."""
+    with connection.transaction(), connection.cursor() as cursor:
+        _locked_row(cursor, rejected_id, dataset, seen, "open", "dismissed")
+        dismiss(connection, [rejected_id], who=who, why=why)
+
+
+def reopen_one(
+    connection: Connection[Any], rejected_id: int, *, dataset: str, who: str, why: str, seen: int | None = None
+) -> None:
+    """Open one dismissed row again. Raises CorrectionRefused where it is not dismissed, and ChangedMeanwhile."""
+    with connection.transaction(), connection.cursor() as cursor:
+        _locked_row(cursor, rejected_id, dataset, seen, "dismissed", "opened again")
+        reopen(connection, [rejected_id], who=who, why=why)
 
 
 def changes(connection: Connection[Any], rejected_id: int) -> list[Change]:
@@ -108,8 +126,10 @@ def _turn(
     return len(found)
 
 
-def _open_row(cursor: Cursor[Any], rejected_id: int, dataset: str, seen: int | None) -> dict[str, Any]:
-    """The row, which nobody else corrects or replays until the transaction ends."""
+def _locked_row(
+    cursor: Cursor[Any], rejected_id: int, dataset: str, seen: int | None, state: str, action: str
+) -> dict[str, Any]:
+    """The row, which is in that state and which nobody else changes or replays until the transaction ends."""
     row = (
         cursor.connection.cursor(row_factory=dict_row)
         .execute(
@@ -125,8 +145,9 @@ def _open_row(cursor: Cursor[Any], rejected_id: int, dataset: str, seen: int | N
         raise CorrectionRefused(f"rejected row {rejected_id} is of dataset {row['dataset']}, not of {dataset}")
     if seen is not None:
         _check_seen(cursor, rejected_id, seen)
-    if row["state"] != "open":
-        raise CorrectionRefused(f"rejected row {rejected_id} is {row['state']}: only an open one can be corrected")
+    if row["state"] != state:
+        one = f"an {state}" if state == "open" else f"a {state}"
+        raise CorrectionRefused(f"rejected row {rejected_id} is {row['state']}: only {one} one can be {action}")
     return row
 
 

@@ -125,6 +125,26 @@ def test_a_row_is_corrected_checked_saved_and_replayed(page: Page, desk: Desk, w
     expect(page.get_by_role("region", name="Replays of its rejected rows")).to_contain_text("Replay of 1 row by eve")
 
 
+def test_a_row_is_dismissed_with_a_reason_and_opened_again(page: Page, desk: Desk) -> None:
+    desk.open(page)
+    form = editor(page, 3)
+    form.get_by_role("button", name="Dismiss…").click()
+    why = form.get_by_label("Why it needs no replay")
+    expect(why).to_be_focused()
+    why.fill("a test of theirs")
+    keep(page, "dismiss")
+    form.get_by_role("button", name="Dismiss the row").click()
+    expect(form).to_have_count(0)
+    expect(line(page, 3)).to_contain_text("dismissed")
+    expect(page.get_by_role("button", name="Replay all 3 open rows of this run")).to_be_visible()
+    page.get_by_role("button", name="History of line 3").click()
+    expect(page.get_by_role("region", name="Who changed what")).to_contain_text("eve dismissed it")
+    expect(page.get_by_role("region", name="Who changed what")).to_contain_text("a test of theirs")
+    page.get_by_role("button", name="Open it again").click()
+    expect(page.get_by_role("button", name="Edit line 3")).to_be_focused()
+    expect(line(page, 3)).to_contain_text("open")
+
+
 def test_all_of_a_run_after_a_rule_was_relaxed(
     page: Page, desk: Desk, warehouse: Connection[Any], tmp_path: Path
 ) -> None:

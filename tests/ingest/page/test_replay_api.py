@@ -137,6 +137,22 @@ def test_the_second_save_is_refused_with_what_the_first_one_wrote(site: Site) ->
     assert again.json()["corrected"] == '2,"b, c",3'
 
 
+def test_a_row_is_dismissed_and_opened_again(site: Site) -> None:
+    path = f"rejected/{site.ids[1]}/dismissal"
+    dismissed = site.ask("PUT", path, "ann", json={"why": " a test of theirs ", "seen": 0}).json()
+    assert dismissed["state"] == "dismissed"
+    [change] = dismissed["changes"]
+    assert (change["who"], change["action"], change["why"]) == ("ann", "dismissed", "a test of theirs")
+    late = site.ask("PUT", f"rejected/{site.ids[1]}/correction", "bob", json={"fields": {"price": "3"}, "seen": 0})
+    assert "ann has dismissed this row meanwhile" in late.json()["refused"]
+    site.replays.do(UUID(site.replay().json()["id"]))  # takes the other rows only
+    assert site.row(1)["state"] == "dismissed"
+    opened = site.ask("DELETE", path, "bob", params={"seen": dismissed["seen"]}).json()
+    assert (opened["state"], [one["action"] for one in opened["changes"]]) == ("open", ["dismissed", "reopened"])
+    again = site.ask("DELETE", path, "bob", params={"seen": opened["seen"]})
+    assert (again.status_code, "only a dismissed one can be opened again" in again.json()["detail"]) == (409, True)
+
+
 def test_corrected_rows_are_replayed_by_airflow(site: Site, warehouse: Connection[Any]) -> None:
     site.ask("PUT", f"rejected/{site.ids[1]}/correction", json={"fields": {"price": "2"}, "seen": 0})
     site.ask("PUT", f"rejected/{site.ids[2]}/correction", json={"fields": {"price": "-4"}, "seen": 0})
@@ -226,6 +242,8 @@ CHANGES: list[tuple[str, str, dict[str, Any]]] = [
     ("POST", "rejected/{id}/check", {"json": {}}),
     ("PUT", "rejected/{id}/correction", {"json": {"record": "1,a,1", "seen": 0}}),
     ("DELETE", "rejected/{id}/correction", {"params": {"seen": 0}}),
+    ("PUT", "rejected/{id}/dismissal", {"json": {"why": "", "seen": 0}}),
+    ("DELETE", "rejected/{id}/dismissal", {"params": {"seen": 0}}),
     ("PUT", f"replays/{uuid4()}", {"json": {"dataset": "items"}}),
 ]
 READS = ["rejected/{id}", "replays?dataset=items", "replays/{asked}"]
