@@ -45,6 +45,7 @@ def test_files_are_read_as_copy_reads_them(judge: FilesJudge, seed: int) -> None
         b"1,a\n\n2,b\n\n", b'1,"a\n2,b\n', b"1,a\r\n2\r\n", b"\xff,a\n1,b\n", b'1,5" x\n2,"b"\n', b"",
         # No letter, though its bytes make one once a quote between them is gone.
         b'1,"\xed"\x95\x9c\n2,\xed\x95\x9c\n', b'1,""\xc3""\xa4\n2,\xc3\xa4\n', b'1,"\xc3""\xa4"\n2,b\n',
+        b'1,a"\n2,"\xc3"\xa4\n3,\xc3\xa4\n', b'1,""\r2,"\xc3"\xa4\n',
     ],
 )  # fmt: skip
 def test_a_case_of_its_own(judge: FilesJudge, data: bytes, whole: bool) -> None:
