@@ -100,7 +100,7 @@ def _runs_of(file: Path) -> list[dict[str, Any]]:
 
 def _row(run: dict[str, Any]) -> str:
     explained = ", ".join(f"{name} {number:,}" for name, number in sorted(run["explained"].items()))
-    seeds = f"{run['seed']:,} to {run['seed'] + run['batches'] - 1:,}"
+    seeds = f"{run['seed']} to {run['seed'] + run['batches'] - 1}"
     return (
         f"| {run['day']} | {run['version']} | {run['name']} | {seeds} | {run['cases']:,} | {len(run['differences'])} |"
         f" {explained or 'none'} |"
