@@ -166,15 +166,20 @@ def test_the_daily_schedule_takes_each_days_file(airflow: Airflow) -> None:
     assert found == [(1, "2026-03-03", "2026-03-03"), (2, "own", "2026-03-02"), (3, "own", "2026-03-03")]
 
 
-def test_a_backfill_of_older_days_leaves_newer_rows(airflow: Airflow) -> None:
-    for day in ("2026-03-01", "2026-03-02", "2026-03-03"):
-        airflow.deliver("filled", day, HEADER + f"1,{day},1\n")
-    dag = airflow.add_dataset("filled", "catchup: false\nend_date: 2026-03-03")
+def test_a_backfill_over_days_whose_columns_change_leaves_newer_rows(airflow: Airflow) -> None:
+    airflow.deliver("filled", "2026-03-01", HEADER + "1,a,1\n2,b,2\n")
+    airflow.deliver("filled", "2026-03-02", "color,id,label,price\nred,1,a,1\nblue,3,c,3\n")
+    airflow.deliver("filled", "2026-03-03", "color,id,label,price\ngreen,1,newest,1\n")
+    dag = airflow.add_dataset("filled", "unknown_columns: add\ncatchup: false\nend_date: 2026-03-03")
     assert airflow.outcome(dag, airflow.trigger(dag, "2026-03-03")) == "success"
     airflow.command("backfill", "create", "--dag-id", dag, "--from-date", "2026-03-01", "--to-date", "2026-03-02")
     until(lambda: states(airflow, dag, "backfill") == ["success"] * 2, "two days")
     with airflow.warehouse() as connection:
-        assert connection.execute("SELECT label FROM filled").fetchall() == [("2026-03-03",)]
+        found = connection.execute("SELECT id, label, color FROM filled ORDER BY id").fetchall()
+    assert found == [(1, "newest", "green"), (2, "b", None), (3, "c", "blue")]
+    events = airflow.api.get("assets/events", source_dag_id=dag)["asset_events"]
+    told = {event["extra"]["version"][:10]: event["extra"] for event in events}
+    assert [told[f"2026-03-0{day}"]["unknown_columns"] for day in (1, 2, 3)] == [[], ["color"], ["color"]]
 
 
 def test_a_missing_file_is_waited_for(airflow: Airflow) -> None:
