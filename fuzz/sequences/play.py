@@ -208,7 +208,7 @@ class _Game:
         self._note("interleaved")
         runs = (first, second)
         outcomes = [Outcome(steps.run_id) for _, _, steps in runs]
-        settled = [False, False]
+        settled, closed = [False, False], [False, False]
         for name, numbers in (("plan", (0, 1)), ("load", (0, 1)), ("merge", (1, 0))):
             for number in numbers:
                 place, run, steps = runs[number]
@@ -217,17 +217,18 @@ class _Game:
                 try:
                     getattr(steps, name)()
                 except Exception as error:
-                    outcomes[number].error = error
-                if outcomes[number].error is None and not settled[number] and (steps.early or name == "merge"):
+                    if settled[number]:
+                        raise Different(f"after the run had ended: {error!r}") from error
+                    outcomes[number].error, closed[number] = error, True
+                    steps.close()  # as Airflow does: the other one may change what this one was refused for
+                if not settled[number] and (closed[number] or steps.early or name == "merge"):
                     self._settle(place, run, outcomes[number])
                     settled[number] = True
                 self._write_during(steps.order, {"plan": "planned", "load": "loaded"}.get(name, ""))
-        for number, (place, run, steps) in enumerate(runs):
-            fault = steps.close()
-            if not settled[number]:
-                self._settle(place, run, outcomes[number])
-            elif outcomes[number].error or fault:
-                raise Different(f"after the run had ended: {outcomes[number].error or fault!r}")
+        for number, (_, _, steps) in enumerate(runs):
+            fault = None if closed[number] else steps.close()
+            if fault:
+                raise Different(f"after the run had ended: {fault!r}")
 
     def _settle_both(self, first: Any, second: Any, outcomes: tuple[Outcome, Outcome]) -> None:
         """Either may have come first; where the outcome is open, either way."""

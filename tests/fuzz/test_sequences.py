@@ -11,7 +11,7 @@ import pytest
 
 from fuzz.sequences import Sequences, open_judge
 from fuzz.sequences.model import Account, Failed, Record, Run, Table
-from fuzz.sequences.script import Deliver, File, Line, Script, Write
+from fuzz.sequences.script import Deliver, File, Line, Pair, Script, Write
 from fuzz.sequences.shapes import Shape
 from fuzz.sequences.shrink import shrink
 from fuzz.sequences.writer import LEAST_STEPS, write_script
@@ -126,6 +126,13 @@ def test_an_error_that_is_none_of_the_ingest_is_a_difference(judge: Sequences, m
 def test_a_step_that_dies_and_is_tried_again_ends_the_same(judge: Sequences, step: str, how: str) -> None:
     second = deliver("b", 2, DAY_2, door="steps", chunk_bytes=1, death=(step, how, 12))
     assert play(judge, deliver("a", 1, DAY_1), second) is None
+
+
+def test_a_run_is_refused_for_the_table_as_it_is_then(judge: Sequences) -> None:
+    """Its rows would be too many to delete, and no longer are once the other run has deleted some."""
+    names = [(str(number), "x") for number in range(5)]
+    both = Pair(deliver("b", 5, file(*names[:3])), deliver("c", 5, file(*names[:2])))
+    assert play(judge, deliver("a", 1, file(*names)), both, shape=Shape("bigint", "replace")) is None
 
 
 def test_a_failing_script_is_cut_down(judge: Sequences, monkeypatch: pytest.MonkeyPatch) -> None:
