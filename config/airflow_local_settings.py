@@ -19,6 +19,7 @@ from include.memory.watcher import watch
 __all__ = ()  # nothing here overrides a setting
 
 if {"scheduler", "dag-processor", "worker"} & set(sys.argv[1:3]):
+    import airflow.providers.postgres.hooks.postgres  # noqa: F401, TID251
     import numba
     import numpy  # noqa: F401
     import pandas  # noqa: F401 (pyarrow asks for it at its first scalar: 0.2 s for each task, and each parse of a DAG file)

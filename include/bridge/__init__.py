@@ -6,14 +6,9 @@ One module a domain; here is what all of them use.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import psycopg
-from airflow.sdk import Connection, get_current_context
-
-from include.warehouse.address import conninfo
+from airflow.sdk import get_current_context
 
 WAREHOUSE = "warehouse"  # the Connection of Millrace's own database
 log = logging.getLogger("millrace")
@@ -38,20 +33,3 @@ def warn(text: str | None) -> None:
 def publish(asset: Any, extra: dict[str, Any]) -> None:
     """Attach a task's outcome to the asset's event, for the DAGs downstream."""
     get_current_context()["outlet_events"][asset].extra = extra
-
-
-@contextmanager
-def connected(conn_id: str, application: str) -> Iterator[psycopg.Connection]:
-    """An open connection to the database of an Airflow Connection."""
-    where = dsn(Connection.get(conn_id), application)
-    # A server that is away for longer is left to the task's own retries.
-    with psycopg.connect(where, autocommit=True, connect_timeout=30) as connection:
-        yield connection
-
-
-def dsn(connection: Any, application: str) -> str:
-    """psycopg's connection string for an Airflow Connection; `application` is how the server's lists name it."""
-    return conninfo(
-        application, host=connection.host, port=connection.port, login=connection.login, password=connection.password,
-        schema=connection.schema, extra={"keepalives_idle": 30, **(connection.extra_dejson or {})},
-    )  # fmt: skip

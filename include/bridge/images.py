@@ -17,7 +17,8 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from include import own_folders, slots
-from include.bridge import WAREHOUSE, connected, dsn, reasons
+from include.bridge import WAREHOUSE, reasons
+from include.bridge.database import address, connected
 from include.images.callbacks import Callbacks
 from include.images.doorbell import rings
 from include.images.store import FolderStore, Store
@@ -158,5 +159,5 @@ class ImagesWaiting(BaseEventTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Ring whenever pictures wait."""
         found = await Connection.async_get(self.conn_id)
-        async for _ in rings(dsn(found, "millrace-doorbell")):
+        async for _ in rings(lambda: address(found, "millrace-doorbell")):
             yield TriggerEvent({})  # type: ignore[no-untyped-call]

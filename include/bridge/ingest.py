@@ -15,7 +15,8 @@ from airflow.sdk import get_current_context, get_parsing_context
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError, ErrorType
 from jinja2 import TemplateError
 
-from include.bridge import connected, log, reasons, report
+from include.bridge import log, reasons, report
+from include.bridge.database import connected
 from include.ingest import ledger
 from include.ingest.dataset import interval, places
 from include.ingest.dataset.definition import Dataset, DeleteLimit, RejectLimit

@@ -12,7 +12,8 @@ import psycopg
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
-from include.bridge import WAREHOUSE, connected, reasons
+from include.bridge import WAREHOUSE, reasons
+from include.bridge.database import connected
 
 NOTIFIERS = "MILLRACE_MEMORY_NOTIFIERS"
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, AssetAlias, get_current_context
 
-from include.bridge import WAREHOUSE, connected, ingest, log, reasons
+from include.bridge import WAREHOUSE, ingest, log, reasons
+from include.bridge.database import connected
 from include.ingest.dataset.definition import Dataset
 from include.ingest.errors import IngestError, SourceMissing, StorageAway
 from include.ingest.infer.said import ORDERS, Said, columns_in

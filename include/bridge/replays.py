@@ -10,7 +10,8 @@ from uuid import UUID
 import psycopg
 from airflow.sdk import Asset, get_current_context
 
-from include.bridge import WAREHOUSE, connected, ingest, reasons
+from include.bridge import WAREHOUSE, ingest, reasons
+from include.bridge.database import connected
 from include.ingest.dataset import places
 from include.ingest.dataset.definition import Dataset
 from include.ingest.dataset_file import load_dataset

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import psycopg
@@ -30,13 +30,17 @@ SELECT NOT EXISTS (
 """
 
 
-async def rings(dsn: str) -> AsyncIterator[None]:
-    """Yields each time that work waits unattended. Comes back by itself when the server was away."""
+async def rings(address: Callable[[], str]) -> AsyncIterator[None]:
+    """Yields each time that work waits unattended. Comes back by itself when the server was away.
+
+    `address` gives the connection string; it is asked for each connection, as a token in it may be good for minutes.
+    """
     pause = 0.5
     while True:
         try:
+            where = await asyncio.to_thread(address)  # it may ask a service for the token
             # Without a limit, an address that answers nothing would hold this loop for minutes.
-            async with await AsyncConnection.connect(dsn, autocommit=True, connect_timeout=10) as connection:
+            async with await AsyncConnection.connect(where, autocommit=True, connect_timeout=10) as connection:
                 await connection.execute(f"LISTEN {CHANNEL}")
                 pause = 0.5
                 while True:

@@ -113,7 +113,7 @@ def _add_corrections(routes: APIRouter, desk: Callable[[], Desk], rights: Rights
         await allow(may, row["dataset"], "start runs of")
         dataset = await here.dataset(row["dataset"])
         try:
-            found = await here.checker.check(here.dsn(), dataset, rejected_id, edit.fields, edit.record)
+            found = await here.checker.check(await here.dsn(), dataset, rejected_id, edit.fields, edit.record)
         except IngestError as error:
             found = {"refused": str(error)}
         if "refused" in found:

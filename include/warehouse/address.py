@@ -14,5 +14,6 @@ def conninfo(
 ) -> str:  # fmt: skip
     """`application` is how the server's lists name the client; `extra` are settings of libpq's own."""
     return make_conninfo(
-        host=host, port=port, user=login, password=password, dbname=schema, application_name=application, **extra
+        **{**extra, "application_name": application},
+        host=host, port=port, user=login, password=password, dbname=schema,
     )  # fmt: skip

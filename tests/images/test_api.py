@@ -425,7 +425,7 @@ def test_a_deletion_that_is_due_rings_the_bell(dsn: str, client: httpx.Client, h
     client.delete(f"/images/{image}", params={"undo": True})
 
     async def listen() -> None:
-        first = asyncio.ensure_future(anext(rings(dsn)))
+        first = asyncio.ensure_future(anext(rings(lambda: dsn)))
         await asyncio.sleep(0.5)
         assert not first.done()
         deleted_for_minutes(here, 11)

@@ -37,6 +37,7 @@ TOOLS = {
     "hosts": Tool("ip mount nsenter tc unshare", "iproute2 mount util-linux", "hosts on networks of their own"),
     "prometheus": Tool("prometheus", "prometheus", "monitoring"),
     "redis": Tool("redis-server", "redis-server", "Celery"),
+    "tls": Tool("pg_lsclusters", "postgresql", "TLS to PostgreSQL, which the one of the local stack was built without"),
 }
 RIGHTS = {
     "root": "what only root may do",

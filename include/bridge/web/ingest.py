@@ -20,10 +20,10 @@ from airflow.models.dag import DagModel
 from airflow.utils.types import DagRunTriggeredByType
 from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
-from psycopg_pool import AsyncConnectionPool
 
 from include.bridge.ingest import storage
 from include.bridge.replays import DAG
+from include.bridge.web.pool import Pool
 from include.ingest import api, pages, replay_api
 from include.ingest.editor import api as editor
 from include.ingest.errors import ReplayRefused
@@ -86,11 +86,11 @@ GUARDS = api.Guards(enter=enter, sees=_sees)
 RIGHTS = replay_api.Rights(enter=enter, sees=_sees, changes=_changes, who=_who)
 
 
-def routers(pool: AsyncConnectionPool[Any], reading: AsyncConnectionPool[Any]) -> list[APIRouter]:
+def routers(pool: Pool, reading: Pool) -> list[APIRouter]:
     """The routes and the page. Corrections of rejected rows write, by `pool`."""
     known = Catalogue(own_folders())
     service = api.Service(reading, known)
-    desk = Desk(reading, pool, known, start_replay, DAG, storage())
+    desk = Desk(reading.address, pool.address, known, start_replay, DAG, storage())
     return [
         api.router(lambda: service, GUARDS),
         replay_api.router(lambda: desk, RIGHTS),

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 from fastapi import FastAPI
-from psycopg_pool import AsyncConnectionPool
 
-from include.bridge import WAREHOUSE, dsn
+from include.bridge import WAREHOUSE
+from include.bridge.database import address
 from include.bridge.web import images, ingest, memory, metrics
+from include.bridge.web.pool import Pool
 
 PAGES = "warehouse_pages"
 # The pages of images answer whatever nobody before them did.
@@ -36,11 +38,8 @@ async def serving(app: FastAPI) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _pool(connection: Any) -> AsyncIterator[AsyncConnectionPool[Any]]:
-    most = sum(part.CONNECTIONS for part in PARTS)
-    pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
-        dsn(connection, "millrace-api"), min_size=0, max_size=most, open=False
-    )
+async def _pool(connection: Any) -> AsyncIterator[Pool]:
+    pool = Pool(partial(address, connection, "millrace-api"), sum(part.CONNECTIONS for part in PARTS))
     await pool.open(wait=False)
     try:
         yield pool

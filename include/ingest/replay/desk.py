@@ -12,7 +12,6 @@ import psycopg
 from fastapi import HTTPException
 from fastapi.concurrency import run_in_threadpool
 from psycopg import Connection
-from psycopg_pool import AsyncConnectionPool
 
 from include.ingest.dataset.definition import Dataset
 from include.ingest.replay.checker import Checker
@@ -23,15 +22,15 @@ AT_ONCE = 2  # connections that all who ask hold together
 QUERY_SECONDS = 10
 LOCK_SECONDS = 5  # a replay locks its rows until it ends
 T = TypeVar("T")
-Pool = AsyncConnectionPool[Any]
+Address = Callable[[], str]  # the connection string, for the next connection
 
 
 @dataclass
 class Desk:
     """What the routes work with. `start` begins the replay of a request: it raises IngestError where it can't."""
 
-    reading: Pool
-    writing: Pool
+    reading: Address
+    writing: Address
     catalogue: Catalogue
     start: Callable[[UUID, str], None]
     dag: str  # that does replays
@@ -55,17 +54,15 @@ class Desk:
             raise HTTPException(409, f"without its dataset file a row can't be checked: {fault}")
         return entry.dataset
 
-    def dsn(self) -> str:
+    async def dsn(self) -> str:
         """Where what writes connects to."""
-        return str(self.writing.conninfo)
+        return await run_in_threadpool(self.writing)
 
-    async def _do(
-        self, pool: AsyncConnectionPool[Any], what: Callable[[Connection[Any]], T], more: dict[str, str]
-    ) -> T:
+    async def _do(self, address: Address, what: Callable[[Connection[Any]], T], more: dict[str, str]) -> T:
         settings = {"statement_timeout": f"{QUERY_SECONDS}s", "lock_timeout": f"{LOCK_SECONDS}s", **more}
 
         def done() -> T:
-            with psycopg.connect(str(pool.conninfo), autocommit=True) as connection:
+            with psycopg.connect(address(), autocommit=True) as connection:
                 for name, value in settings.items():
                     connection.execute("SELECT set_config(%s, %s, false)", [name, value])
                 return what(connection)

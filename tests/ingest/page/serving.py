@@ -106,7 +106,7 @@ def application(
     known = Catalogue((folder,))
     service = api.Service(pool, known)
     may, replays = changing or (rights(enter=allowed.enter), Replays(dsn, folder))
-    desk = Desk(pool, pool, known, replays.start, "replay_rejected")
+    desk = Desk(lambda: dsn, lambda: dsn, known, replays.start, "replay_rejected")
     app = FastAPI(lifespan=lifespan)
     app.include_router(api.router(lambda: service, allowed), prefix="/millrace")
     app.include_router(replay_api.router(lambda: desk, may), prefix="/millrace")
