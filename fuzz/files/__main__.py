@@ -34,7 +34,7 @@ def cases_of(file: Path) -> Iterator[Case]:
     except csv.Error:
         delimiter, quote = "\t" if file.suffix == ".tsv" else ",", '"'
     form = Form((), delimiter, quote, None, header=False, encoding=encoding)
-    counts = Counter(len(one.cells) for one in rows_of(data, form)[0])
+    counts = Counter(len(cells) for _, cells in rows_of(data, form)[0])
     fields = counts.most_common(1)[0][0] if counts else 1
     if fields <= MOST_FIELDS:
         for sizes in SIZES:

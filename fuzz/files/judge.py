@@ -16,7 +16,7 @@ from fuzz.files.case import ANY, BOM, FIELDS, TEXT, Case, Form, Outcome
 from fuzz.files.copying import Copy
 from fuzz.files.cutting import NEWLINE, Record, cut
 from fuzz.files.making import make_case
-from fuzz.files.python import Parsed, judged, judged_late, rows_of
+from fuzz.files.python import judged, rows_of
 from fuzz.judging import Checked, Difference
 from stack.databases import migrate_warehouse
 
@@ -113,7 +113,7 @@ class FilesJudge:
             return Outcome(refused=above)
         lines, body = len(NEWLINE.findall(body[:above])), body[above:]
         found = cut(body, form, end_mark=self._copy.end_mark)
-        rest: list[Parsed] = []
+        rest: list[tuple[int, list[str]]] = []
         rest_line, ends = 1, True
         if found.parts:
             why, start, rest_line = found.parts
@@ -125,23 +125,22 @@ class FilesJudge:
         if len(records) < len(found.records):
             explained["blank line"] += 1
         records = [record._replace(line=record.line + lines) for record in records]
-        late = [one._replace(line=one.line + rest_line - 1 + lines) for one in rest]
+        late = [(line + rest_line - 1 + lines, cells) for line, cells in rest]
         fields, positions = len(form.columns), list(range(len(form.columns)))
-        wanted = form.header_lines if form.header else 0
-        header = [rows_of(one.raw, form)[0][0].cells for one in records]
-        header = [*header, *(one.cells for one in late)][:wanted]
+        wanted, header = form.header_lines if form.header else 0, [rows_of(one.raw, form)[0][0][1] for one in records]
+        header = [*header, *(cells for _, cells in late)][:wanted]
         records, late = records[wanted:], late[max(0, wanted - len(records)) :]
         if len(records) + len(late) < form.footer:
             return Outcome(refused="text")
         for _ in range(form.footer):
             (late or records).pop()
         if form.header:
-            names = _joined(header, form)
+            names = _joined(header)
             if len(header) < wanted or any(names.count(name) != 1 for name in form.sources):
                 return Outcome(refused="header")
             fields, positions = len(names), [names.index(name) for name in form.sources]
         outcome = Outcome(self._copied(records, case, fields, positions, explained))
-        outcome.records |= {one.line: judged_late(one, form, fields, positions) for one in late}
+        outcome.records |= {line: judged(cells, form, fields, positions) for line, cells in late}
         return outcome
 
     def _copied(
@@ -156,7 +155,7 @@ class FilesJudge:
             found[record.line] = row if isinstance(row, str) else tuple(row[place] for place in positions)
             if row != TEXT:
                 continue
-            cells = rows_of(record.raw, case.form)[0][0].cells
+            cells = rows_of(record.raw, case.form)[0][0][1]
             if len(cells) < fields and case.form.fill:
                 found[record.line] = self._short(record, case.form, fields, positions)
             elif len(cells) != fields:  # bad in two ways, of which COPY tells the other one
@@ -172,7 +171,7 @@ class FilesJudge:
 
     def _short(self, record: Record, form: Form, fields: int, positions: list[int]) -> tuple[str | None, ...] | str:
         """What COPY makes of a record in a table of as many columns as it has fields."""
-        cells = rows_of(record.raw, form)[0][0].cells
+        cells = rows_of(record.raw, form)[0][0][1]
         if len(cells) >= fields:
             return FIELDS
         row = self._copy.records([record.raw], form, len(cells))[0][0]
@@ -194,15 +193,15 @@ def _above(body: bytes, form: Form) -> int | str:
     head = body[above : above + SEARCH_BYTES]
     starts = [0, *(end.end() for end in NEWLINE.finditer(head))]
     for start in starts[:SEARCH_LINES]:
-        rows = [one.cells for one in rows_of(head[start:], form)[0]][: form.header_lines]
-        if len(rows) == form.header_lines and set(form.sources) <= set(_joined(rows, form)):
+        rows = [cells for _, cells in rows_of(head[start:], form)[0]][: form.header_lines]
+        if len(rows) == form.header_lines and set(form.sources) <= set(_joined(rows)):
             return above + start
     return ANY
 
 
-def _joined(header: list[list[bytes]], form: Form) -> list[str]:
+def _joined(header: list[list[str]]) -> list[str]:
     """The names that stand in all records of a header, one below the other."""
-    decoded = [[name.decode(form.encoding, "replace").strip() for name in cells] for cells in header]
+    decoded = [[name.strip() for name in cells] for cells in header]
     return [" ".join(text for text in texts if text) for texts in zip_longest(*decoded, fillvalue="")]
 
 

@@ -208,7 +208,7 @@ class _Game:
         self._note("interleaved")
         runs = (first, second)
         outcomes = [Outcome(steps.run_id) for _, _, steps in runs]
-        settled, closed = [False, False], [False, False]
+        settled = [False, False]
         for name, numbers in (("plan", (0, 1)), ("load", (0, 1)), ("merge", (1, 0))):
             for number in numbers:
                 place, run, steps = runs[number]
@@ -219,15 +219,14 @@ class _Game:
                 except Exception as error:
                     if settled[number]:
                         raise Different(f"after the run had ended: {error!r}") from error
-                    outcomes[number].error, closed[number] = error, True
+                    outcomes[number].error = error
                     steps.close()  # as Airflow does: the other one may change what this one was refused for
-                if not settled[number] and (closed[number] or steps.early or name == "merge"):
+                if not settled[number] and (outcomes[number].error is not None or steps.early or name == "merge"):
                     self._settle(place, run, outcomes[number])
                     settled[number] = True
                 self._write_during(steps.order, {"plan": "planned", "load": "loaded"}.get(name, ""))
-        for number, (_, _, steps) in enumerate(runs):
-            fault = None if closed[number] else steps.close()
-            if fault:
+        for outcome, (_, _, steps) in zip(outcomes, runs, strict=True):
+            if outcome.error is None and (fault := steps.close()):
                 raise Different(f"after the run had ended: {fault!r}")
 
     def _settle_both(self, first: Any, second: Any, outcomes: tuple[Outcome, Outcome]) -> None:

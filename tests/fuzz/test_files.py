@@ -61,6 +61,13 @@ def test_a_case_of_its_own(judge: FilesJudge, data: bytes, whole: bool) -> None:
         (b'#"\n1,a\n# x\n#"\n2,b\n', TWO._replace(comment="#")),
         (b'x "\n1,a\n\n2\nend,"x"', TWO._replace(skip=1, footer=1, fill=True)),
         (b',over\nc0,"c1"\n1,a\n', TWO._replace(header=True, header_lines=2)),
+        # A letter that a quote or an escape parts, where another column is ignored or missing.
+        (b'a,c0\nx,"\xc3"\xa4\ny,z\n', Form(("c0",))),
+        (b'a,c0\n"\xc3"\xa4,x\ny,z\n', Form(("c0",))),
+        (b'a,c0\n\xff,"\xc3"\xa4\ny,z\n', Form(("c0",))),
+        (b'"\xc3"\xa4\nx,y\n', TWO._replace(fill=True)),
+        (b'1,a"\n2,"\xc7"\xd1\n', TWO._replace(encoding="euc_kr")),
+        (b"1,a\\\n2,\xc3\\\xa4\n", TWO._replace(escape="\\")),
     ],
 )
 def test_what_stands_around_records(judge: FilesJudge, data: bytes, form: Form, whole: bool) -> None:
