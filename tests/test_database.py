@@ -22,6 +22,8 @@ from cryptography.x509.oid import NameOID
 
 from include.bridge.database import address, connected
 from include.bridge.web.pool import Pool
+from include.memory.shipping.ship import warehouse
+from include.warehouse.address import OF_THE_HOOK
 from stack.databases import prepare
 from stack.ports import free_port, scratch_folder
 from stack.postgres import PostgresServer
@@ -132,6 +134,17 @@ def test_settings_of_libpq_and_extras_of_the_hook(there: Any) -> None:
         assert opened.execute(query).fetchone() == ("millrace", "millrace-test")
     with psycopg.connect(address(found, "millrace-test")) as opened:
         assert opened.execute(query).fetchone() == ("millrace", "millrace-test")
+
+
+def test_the_watcher_knows_the_extras_too(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    extra = {"cursor": "dictcursor", "iam": False, "options": "-c search_path=millrace"}
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", connection(server, extra=extra).as_json())
+    with psycopg.connect(warehouse() or "") as opened:
+        assert opened.execute("SELECT current_setting('search_path')").fetchone() == ("millrace",)
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", connection(server, password="", extra={"iam": True}).as_json())
+    with pytest.raises(psycopg.OperationalError, match="no password supplied"):
+        psycopg.connect(warehouse() or "")
+    assert set(PostgresHook.ignored_extra_options) == OF_THE_HOOK
 
 
 def test_a_token_is_asked_for_anew(server: PostgresServer, there: Any, monkeypatch: pytest.MonkeyPatch) -> None:

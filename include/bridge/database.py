@@ -38,14 +38,13 @@ def address(connection: Any, application: str) -> str:
     With `iam` in the extra, the password in it is a token that is good for some minutes: ask anew for each connection.
     """
     found = _prepared(connection, application)
-    hook = PostgresHook(connection=found)
     login, password, port = found.login, found.password, found.port
     if found.extra_dejson.get("iam"):
-        login, password, port = hook.get_iam_token(found)
-    extra = {name: value for name, value in found.extra_dejson.items() if name not in hook.ignored_extra_options}
+        login, password, port = PostgresHook(connection=found).get_iam_token(found)
     return conninfo(
-        application, host=found.host, port=port, login=login, password=password, schema=found.schema, extra=extra
-    )
+        application, host=found.host, port=port, login=login, password=password, schema=found.schema,
+        extra=found.extra_dejson,
+    )  # fmt: skip
 
 
 def _prepared(connection: Any, application: str) -> Any:

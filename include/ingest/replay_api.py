@@ -109,8 +109,7 @@ def _add_corrections(routes: APIRouter, desk: Callable[[], Desk], rights: Rights
     async def check_rejected(rejected_id: int, edit: Edit, may: Seen = changing) -> dict[str, Any]:
         """Whether the row would be accepted with this edit, or as it is now, and what is still wrong. Keeps nothing."""
         here = desk()
-        row = await _row(here, rejected_id)
-        await allow(may, row["dataset"], "start runs of")
+        row = await _changeable(here, rejected_id, may)
         dataset = await here.dataset(row["dataset"])
         try:
             found = await here.checker.check(await here.dsn(), dataset, rejected_id, edit.fields, edit.record)
@@ -128,8 +127,7 @@ def _add_corrections(routes: APIRouter, desk: Callable[[], Desk], rights: Rights
     ) -> dict[str, Any] | JSONResponse:
         """Keep an edit of an open row; 409 with what somebody else wrote if that was after `seen`."""
         here = desk()
-        row = await _row(here, rejected_id)
-        await allow(may, row["dataset"], "start runs of")
+        row = await _changeable(here, rejected_id, may)
         dataset = await here.dataset(row["dataset"])
 
         def save(connection: Connection[Any]) -> None:
@@ -147,8 +145,7 @@ def _add_corrections(routes: APIRouter, desk: Callable[[], Desk], rights: Rights
     ) -> dict[str, Any] | JSONResponse:  # fmt: skip
         """Take the corrections of an open row back; 409 as for a correction."""
         here = desk()
-        row = await _row(here, rejected_id)
-        await allow(may, row["dataset"], "start runs of")
+        row = await _changeable(here, rejected_id, may)
 
         def save(connection: Connection[Any]) -> None:
             restore(connection, rejected_id, dataset=row["dataset"], who=who, seen=seen)
@@ -166,8 +163,7 @@ def _add_dismissals(routes: APIRouter, desk: Callable[[], Desk], rights: Rights)
     ) -> dict[str, Any] | JSONResponse:
         """Close an open row for good, as it needs no replay; 409 as for a correction."""
         here = desk()
-        row = await _row(here, rejected_id)
-        await allow(may, row["dataset"], "start runs of")
+        row = await _changeable(here, rejected_id, may)
 
         def save(connection: Connection[Any]) -> None:
             dismiss_one(connection, rejected_id, dataset=row["dataset"], who=who, why=dismissal.why,
@@ -181,8 +177,7 @@ def _add_dismissals(routes: APIRouter, desk: Callable[[], Desk], rights: Rights)
     ) -> dict[str, Any] | JSONResponse:
         """Open a dismissed row again; 409 as for a correction."""
         here = desk()
-        row = await _row(here, rejected_id)
-        await allow(may, row["dataset"], "start runs of")
+        row = await _changeable(here, rejected_id, may)
 
         def save(connection: Connection[Any]) -> None:
             reopen_one(connection, rejected_id, dataset=row["dataset"], who=who, why="", seen=seen)
@@ -242,6 +237,13 @@ async def _row(here: Desk, rejected_id: int) -> dict[str, Any]:
     row = await here.read(lambda connection: row_of(connection, rejected_id)) if rejected_id < 1 << 63 else None
     if row is None:
         raise HTTPException(404, f"there is no rejected row {rejected_id}: it may have gone with its run")
+    return row
+
+
+async def _changeable(here: Desk, rejected_id: int, may: Seen) -> dict[str, Any]:
+    """The row, where the user may change it."""
+    row = await _row(here, rejected_id)
+    await allow(may, row["dataset"], "start runs of")
     return row
 
 

@@ -25,7 +25,7 @@ def series(connection: Connection[Any], hours: float) -> Iterator[tuple[Incarnat
     """Each process that lives, or did minutes ago, its role, and what is known of it, so many hours back.
 
     What was killed for its memory just now is the leak that matters most. What was kept in fast motion is left out:
-    its hours are none.
+    there, seconds stand for hours.
 
     One after the other, as the samples of two days take about 5 MB a process.
     """
