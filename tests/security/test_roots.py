@@ -36,9 +36,11 @@ def storage(inbox: Path, tmp_path: Path) -> Storage:
 
 LINKS = {"link.csv": "../beyond/secret.csv", "folder": "../beyond", "of_proc.csv": "/proc/self/environ"}
 BEYOND = [
-    "{beyond}/secret.csv", "{beyond}/none.csv", "{beyond}", "{beyond}/", "{beyond}/*.csv", "{inbox}/../beyond/secret.csv",
+    "{beyond}/secret.csv", "{beyond}/none.csv", "{beyond}", "{beyond}/", "{beyond}/*.csv",
+    "{inbox}/../beyond/secret.csv",
     "{inbox}/in/../../beyond/secret.csv", "{inbox}/*/../../beyond/secret.csv", "{inbox}/*/../../beyond/*.csv",
-    "{inbox}/link.csv", "{inbox}/folder/secret.csv", "{inbox}/folder", "{inbox}/folder/*.csv", "{inbox}/fold*/secret.csv",
+    "{inbox}/link.csv", "{inbox}/folder/secret.csv", "{inbox}/folder", "{inbox}/folder/*.csv",
+    "{inbox}/fold*/secret.csv",
     "{inbox}/l*.csv", "{inbox}", "{inbox}/of_proc.csv", "file://{beyond}/secret.csv", "file://{beyond}",
     "file://{inbox}/%2E%2E/beyond/secret.csv", "file://{inbox}/link.csv", "file://{inbox}/folder",
     "file://host/{beyond}/secret.csv", "FILE://{beyond}/secret.csv", "file:{beyond}/secret.csv", "local://{beyond}/secret.csv",
@@ -55,7 +57,6 @@ def test_what_lies_beyond_is_refused_by_every_door(place: str, inbox: Path, stor
     for name, target in LINKS.items():
         (inbox / name).symlink_to(target)
     path = place.format(inbox=inbox, beyond=inbox.parent / "beyond")
-    link = any(name.partition(".")[0] in path for name in LINKS) or path == str(inbox)
     with pytest.raises(SourceRefused, match="no place that a run may read") as told:
         storage.files(path)
     assert "secret" not in str(told.value).replace(path, "").replace("secret.csv", "")
@@ -65,9 +66,8 @@ def test_what_lies_beyond_is_refused_by_every_door(place: str, inbox: Path, stor
         return  # a pattern or a folder is no file
     for door in (lambda: storage.stored(path).mark(), lambda: storage.stored(path).open().__enter__(),
                  lambda: look(path, storage=storage)):  # fmt: skip
-        if path.startswith("/") and "\0" not in path or "://" in path or not link:
-            with pytest.raises(SourceRefused):
-                door()
+        with pytest.raises(SourceRefused):
+            door()
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_the_command_line_is_its_users_own(inbox: Path) -> None:
 
 @pytest.mark.parametrize("url", ["memoree://x/y.csv", "nothing://x/", "nothing://x/*.csv"])
 def test_a_scheme_that_nobody_knows_is_tried_once(url: str) -> None:
-    with pytest.raises(SourceRefused, match="can't be (reached|listed): ") as told:
+    with pytest.raises(SourceRefused, match=r"can't be (reached|listed): ") as told:
         Storage().files(url)
     assert told.value.retryable is False
 
