@@ -40,7 +40,10 @@ DEMO_WORKERS = '{"demo-worker": " -m samples.workers "}'
 CHOSEN = (
     "AIRFLOW_CONN_",
     "AIRFLOW__CELERY__",
-    *(f"MILLRACE_{name}" for name in ("DATASETS", "IMAGE", "LOGS", "MEMORY", "METRICS", "QUEUE", "ROOTS", "SCRATCH")),
+    *(
+        f"MILLRACE_{name}"
+        for name in ("DATASETS", "IMAGE", "LOGS", "MEMORY", "METRICS", "QUEUE", "ROOTS", "SCRATCH", "TRIGGERS")
+    ),
 )
 
 
@@ -90,6 +93,7 @@ def _places(settings: Settings) -> dict[str, str]:
         "MILLRACE_INBOX": str(settings.inbox),
         # Who uses this stack is who started it: a form opens nothing that their shell would not.
         ROOTS: os.environ.get(ROOTS) or ANYTHING,
+        "MILLRACE_TRIGGERS": os.environ.get("MILLRACE_TRIGGERS") or "*",
         "MILLRACE_IMAGES": os.environ.get("MILLRACE_IMAGES") or str(settings.images),
         "PYTHONPATH": os.pathsep.join([str(repository), str(repository / "config")]),
     }

@@ -26,6 +26,11 @@ TEXTS = {
         " `s3://connection@` for all that a Connection reaches, `https://host/prefix`, with commas in between. `*`:"
         " anything, which is the local stack's default.",
     ),
+    "MILLRACE_TRIGGERS": (
+        "ours, and Airflow's that wait",
+        "What else tasks may defer to: classes, or modules with a dot at the end, with commas in between. `*`:"
+        " anything, which is the local stack's default.",
+    ),
     "MILLRACE_SCRATCH": (
         "the system's temporary folder",
         "A folder of the machine for unpacked files and pictures in progress. It needs room for unpacked files.",
@@ -108,6 +113,7 @@ ENV = {
     "LOGS": "`MILLRACE_LOGS`.",
     "DATASETS": "`MILLRACE_DATASETS`, as the containers see the folders: mount them in each service of Airflow.",
     "ROOTS": "`MILLRACE_ROOTS`.",
+    "TRIGGERS": "`MILLRACE_TRIGGERS`.",
     "STORAGE": "The Connection `storage`, as JSON or URL, for `IMAGES` and `LOGS`.",
     "INGEST_QUEUE": "`MILLRACE_QUEUE_INGEST`.",
     "IMAGES_QUEUE": "`MILLRACE_QUEUE_IMAGES`.",
@@ -128,7 +134,7 @@ def write() -> str:
         "## Environment variables",
         table(["variable", "default", "meaning"], [[code(name.format("<KIND>")), *_row(name)] for name in TEXTS]),
         "`./run up` takes `AIRFLOW_CONN_…`, `AIRFLOW__CELERY__…` and the `MILLRACE_…` of datasets, images, logs,"
-        " memory, metrics, queues, roots and scratch from the shell that calls it.",
+        " memory, metrics, queues, roots, scratch and triggers from the shell that calls it.",
         "## Connections",
         "Of Airflow: in its page, or as `AIRFLOW_CONN_<NAME>` in the environment, as a URL or JSON.",
         table(
