@@ -17,7 +17,9 @@ A file of up to 16 MB is loaded and merged by `plan` itself, as that takes less 
 **Rerun:** always safe. Any task may be retried or cleared at any time; clearing `plan` restarts the run.
 A run that is done stays done unless `force` is ticked.
 
-**By hand:** the trigger form takes another path, chunk size and limits. A logical date stands for the data interval
+**By hand:** the trigger form takes another path, chunk size and limits. The path lies below the inbox or what
+`$MILLRACE_ROOTS` lists. If it is not there, the run fails at once; only what the schedule expects is waited for.
+A logical date stands for the data interval
 that holds it: the run has the file and the version of that interval's scheduled run. **Backfill:**
 `airflow backfill create --dag-id ingest_orders --from-date 2026-01-01 --to-date 2026-01-31` (on the local stack
 `./run airflow …`), once the DAG is unpaused: a new one is paused. An older file never overwrites rows of a newer one.

@@ -97,8 +97,8 @@ def account() -> dict[str, Any]:
     },
     params={
         "file": Param(type="string", minLength=1, title="File",
-                      description="Path of a file as the workers see it, or a URL (s3://connection@bucket/…, https://);"
-                      " also compressed with gzip or zstd"),
+                      description="Path of a file as the workers see it, or a URL (s3://connection@bucket/…, https://),"
+                      " below the inbox or what $MILLRACE_ROOTS lists; also compressed with gzip or zstd"),
         "action": Param("look", enum=["look", "create", "ingest"], title="What to do",
                         description="look: write nothing. create: make dataset file and table. ingest: load it, too"),
         "name": Param(None, type=["null", "string"], title="Name",

@@ -20,6 +20,17 @@ TEXTS = {
         "Folders of dataset files, `recipes.yaml` and modules of `clean` hooks, separated as PATH is.",
     ),
     "MILLRACE_INBOX": ("/var/lib/millrace/inbox", "The folder that `{{ inbox }}` stands for in a dataset's `source`."),
+    "MILLRACE_ROOTS": (
+        "the inbox and that of pictures alone",
+        "What else forms, datasets and the page's previews may name: folders, `s3://connection@bucket/prefix`,"
+        " `s3://connection@` for all that a Connection reaches, `https://host/prefix`, with commas in between. `*`:"
+        " anything, which is the local stack's default.",
+    ),
+    "MILLRACE_TRIGGERS": (
+        "ours, and Airflow's that wait",
+        "What else tasks may defer to: classes, or modules with a dot at the end, with commas in between. `*`:"
+        " anything, which is the local stack's default.",
+    ),
     "MILLRACE_SCRATCH": (
         "the system's temporary folder",
         "A folder of the machine for unpacked files and pictures in progress. It needs room for unpacked files.",
@@ -101,6 +112,8 @@ ENV = {
     "IMAGES": "`MILLRACE_IMAGES`.",
     "LOGS": "`MILLRACE_LOGS`.",
     "DATASETS": "`MILLRACE_DATASETS`, as the containers see the folders: mount them in each service of Airflow.",
+    "ROOTS": "`MILLRACE_ROOTS`.",
+    "TRIGGERS": "`MILLRACE_TRIGGERS`.",
     "STORAGE": "The Connection `storage`, as JSON or URL, for `IMAGES` and `LOGS`.",
     "INGEST_QUEUE": "`MILLRACE_QUEUE_INGEST`.",
     "IMAGES_QUEUE": "`MILLRACE_QUEUE_IMAGES`.",
@@ -121,7 +134,7 @@ def write() -> str:
         "## Environment variables",
         table(["variable", "default", "meaning"], [[code(name.format("<KIND>")), *_row(name)] for name in TEXTS]),
         "`./run up` takes `AIRFLOW_CONN_…`, `AIRFLOW__CELERY__…` and the `MILLRACE_…` of datasets, images, logs,"
-        " memory, metrics, queues and scratch from the shell that calls it.",
+        " memory, metrics, queues, roots, scratch and triggers from the shell that calls it.",
         "## Connections",
         "Of Airflow: in its page, or as `AIRFLOW_CONN_<NAME>` in the environment, as a URL or JSON.",
         table(
