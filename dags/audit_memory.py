@@ -45,7 +45,6 @@ def judge() -> list[dict[str, Any]]:
         except MemoryAuditError as fault:
             raise memory.give_up(str(fault)) from fault
         bridge.report("judged", **history.verdicts(connection), to_be_profiled=len(suspected))
-        history.forget(connection)
     return suspected
 
 

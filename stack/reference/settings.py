@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from include.retention import SETTINGS as KEEPING
 from stack.errors import StackError
 from stack.reference.markdown import code, page, table
 from stack.settings import REPOSITORY
@@ -14,6 +15,14 @@ from stack.settings import REPOSITORY
 FOLDERS = ("include", "config", "dags", "plugins", "stack")
 NAME = re.compile(r"MILLRACE_[A-Z_]+(\{\})?")
 VARIABLE = re.compile(r"\$\{([A-Z_]+)(:[-?])?((?:[^{}]|\{[^{}]*\})*)\}")
+KEPT = {
+    "rejected": "Days that rejected rows are kept which were replayed or dismissed, or whose run failed. 0: for ever.",
+    "open_rejected": "Days that open rejected rows are kept, which wait for somebody. 0: for ever.",
+    "runs": "Days that the ledger keeps runs which no later run is compared with. 0: for ever.",
+    "memory": "Days that samples, verdicts and evidence of the memory audit are kept. 0: for ever.",
+    "logs": "Days that logs are kept since they were last written to, in the folder and in the bucket. 0: for ever.",
+    "metadata": "Days that Airflow's metadata is kept: runs, tasks, XComs, events. 0: for ever.",
+}
 TEXTS = {
     "MILLRACE_DATASETS": (
         "`include/datasets`",
@@ -34,6 +43,7 @@ TEXTS = {
     ),
     "MILLRACE_IMAGE_LANES": ("the number of cores", "How many `resize` tasks a run has at most."),
     "MILLRACE_LOGS": ("", "`s3://connection@bucket/prefix`: logs of tasks are kept there."),
+    **{name: (str(usual), KEPT[what]) for what, (name, usual) in KEEPING.items()},
     "MILLRACE_METRICS_TOKEN": ("", "The bearer token of `/millrace/metrics`. Without it there is no such route."),
     "MILLRACE_QUEUE_{}": (
         "default",
@@ -102,6 +112,12 @@ ENV = {
     "LOGS": "`MILLRACE_LOGS`.",
     "DATASETS": "`MILLRACE_DATASETS`, as the containers see the folders: mount them in each service of Airflow.",
     "STORAGE": "The Connection `storage`, as JSON or URL, for `IMAGES` and `LOGS`.",
+    "KEEP_REJECTED_DAYS": "`MILLRACE_KEEP_REJECTED_DAYS`.",
+    "KEEP_OPEN_REJECTED_DAYS": "`MILLRACE_KEEP_OPEN_REJECTED_DAYS`.",
+    "KEEP_RUNS_DAYS": "`MILLRACE_KEEP_RUNS_DAYS`.",
+    "KEEP_MEMORY_DAYS": "`MILLRACE_KEEP_MEMORY_DAYS`.",
+    "KEEP_LOGS_DAYS": "`MILLRACE_KEEP_LOGS_DAYS`.",
+    "KEEP_METADATA_DAYS": "`MILLRACE_KEEP_METADATA_DAYS`.",
     "INGEST_QUEUE": "`MILLRACE_QUEUE_INGEST`.",
     "IMAGES_QUEUE": "`MILLRACE_QUEUE_IMAGES`.",
     "MEMORY_QUEUE": "`MILLRACE_QUEUE_MEMORY`.",
@@ -120,8 +136,8 @@ def write() -> str:
         "What a dataset says stands in [its file](datasets.md); the rest is in the environment of Airflow's processes.",
         "## Environment variables",
         table(["variable", "default", "meaning"], [[code(name.format("<KIND>")), *_row(name)] for name in TEXTS]),
-        "`./run up` takes `AIRFLOW_CONN_…`, `AIRFLOW__CELERY__…` and the `MILLRACE_…` of datasets, images, logs,"
-        " memory, metrics, queues and scratch from the shell that calls it.",
+        "`./run up` takes `AIRFLOW_CONN_…`, `AIRFLOW__CELERY__…` and the `MILLRACE_…` of datasets, images,"
+        " keeping, logs, memory, metrics, queues and scratch from the shell that calls it.",
         "## Connections",
         "Of Airflow: in its page, or as `AIRFLOW_CONN_<NAME>` in the environment, as a URL or JSON.",
         table(

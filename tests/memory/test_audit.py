@@ -98,7 +98,11 @@ def test_what_is_old_is_forgotten(warehouse: psycopg.Connection) -> None:
     history.forget(warehouse, days=2)
     counts = "SELECT (SELECT count(*) FROM millrace.memory_sample), (SELECT count(*) FROM millrace.memory_evidence)"
     assert warehouse.execute(counts).fetchone() == (180, 1)
-    history.forget(warehouse, days=0)
+    assert not any(history.forget(warehouse, days=0).values()), "for ever"
+    warehouse.execute("UPDATE millrace.memory_sample SET taken_at = taken_at - interval '3 days'")
+    warehouse.execute("UPDATE millrace.memory_evidence SET taken_at = taken_at - interval '3 days'")
+    gone = history.forget(warehouse, days=2)
+    assert (gone["samples"], gone["evidence"]) == (180, 1)
     assert warehouse.execute(counts).fetchone() == (0, 0)
 
 
