@@ -10,6 +10,7 @@ Once a night. Each task says in its log how many it deleted, and returns it. How
 | `forget_memory` | samples, verdicts and evidence of the memory audit | 30 |
 | `forget_swept` | what is remembered of swept files whose pictures were deleted | |
 | `forget_logs` | logs of tasks and of the DAG processor, in the log folder of the worker and in the bucket of `MILLRACE_LOGS` | 30 |
+| `account` | nothing: it sums up | |
 
 Never deleted: tables that datasets load and what is known of them, pictures, files of the inbox, the last run of each
 dataset, runs under way, and, unless `MILLRACE_KEEP_OPEN_REJECTED_DAYS` says so, rejected rows that are open.
@@ -29,7 +30,7 @@ from datetime import UTC, datetime, timedelta
 from airflow.sdk import CronTriggerTimetable, dag, task
 
 from include import bridge, slots
-from include.bridge import clock, reasons
+from include.bridge import clock, notify, reasons
 from include.bridge import housekeeping as keeping
 
 
@@ -54,9 +55,9 @@ def forget_memory() -> dict[str, int]:
 
 
 @task
-def forget_swept() -> int:
+def forget_swept() -> dict[str, int]:
     deleted = keeping.forget_swept()
-    bridge.report("deleted", swept=deleted)
+    bridge.report("deleted", **deleted)
     return deleted
 
 
@@ -65,6 +66,14 @@ def forget_logs() -> dict[str, int]:
     deleted = keeping.forget_logs()
     bridge.report("deleted", **deleted)
     return deleted
+
+
+@task
+def account(ledgers: list[dict[str, int]], others: list[dict[str, int]]) -> dict[str, int]:
+    total = keeping.total([*ledgers[:], *others])
+    bridge.report("account", **total)
+    notify.well()
+    return total
 
 
 @dag(
@@ -78,7 +87,7 @@ def forget_logs() -> dict[str, int]:
     default_args={
         **slots.place("ingest"),
         "on_retry_callback": clock.say_if_ahead,
-        "on_failure_callback": reasons.say,
+        "on_failure_callback": [reasons.say, notify.on_failure()],
         "retry_policy": reasons.NoRetry(),
         "owner": "platform",
         "retries": 2,
@@ -88,10 +97,8 @@ def forget_logs() -> dict[str, int]:
     is_paused_upon_creation=False,
 )
 def housekeeping() -> None:
-    forget_ledger.expand(conn_id=find_warehouses())
-    forget_memory()
-    forget_swept()
-    forget_logs()
+    ledgers = forget_ledger.expand(conn_id=find_warehouses())
+    account(ledgers, [forget_memory(), forget_swept(), forget_logs()])  # type: ignore[arg-type, list-item]
 
 
 housekeeping()

@@ -38,7 +38,10 @@ DEMO_WORKERS = '{"demo-worker": " -m samples.workers "}'
 CHOSEN = (
     "AIRFLOW_CONN_",
     "AIRFLOW__CELERY__",
-    *(f"MILLRACE_{name}" for name in ("DATASETS", "IMAGE", "KEEP", "LOGS", "MEMORY", "METRICS", "QUEUE", "SCRATCH")),
+    *(
+        f"MILLRACE_{name}"
+        for name in ("DATASETS", "IMAGE", "KEEP", "LOGS", "MEMORY", "METRICS", "NOTIFY", "QUEUE", "SCRATCH")
+    ),
 )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +15,7 @@ from airflow.configuration import conf
 from include.bridge import WAREHOUSE, connected
 from include.ingest.dataset import places
 from include.retention import Retention, retention
+from include.warehouse import notices
 
 APPLICATION = "millrace-housekeeping"
 DAY_SECONDS = 86_400
@@ -36,7 +39,8 @@ def forget_ledger(conn_id: str) -> dict[str, int]:
     kept = days()
     with connected(conn_id, APPLICATION) as connection:
         rejected = ledger.forget_rejected(connection, kept.rejected, kept.open_rejected)
-        return {"rejected": rejected, **ledger.forget_runs(connection, kept.runs)}
+        told = notices.forget(connection, kept.runs)
+        return {"rejected": rejected, **ledger.forget_runs(connection, kept.runs), "notices": told}
 
 
 def forget_memory() -> dict[str, int]:
@@ -47,12 +51,20 @@ def forget_memory() -> dict[str, int]:
         return history.forget(connection, days().memory)
 
 
-def forget_swept() -> int:
+def forget_swept() -> dict[str, int]:
     """Delete what is remembered of files whose pictures are gone."""
     from include.images import tidy
 
     with connected(WAREHOUSE, APPLICATION) as connection:
-        return tidy.forget_swept(connection)
+        return {"swept": tidy.forget_swept(connection)}
+
+
+def total(deleted: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The sum of what all tasks deleted."""
+    summed: Counter[str] = Counter()
+    for one in deleted:
+        summed.update(one)
+    return dict(summed)
 
 
 def forget_logs() -> dict[str, int]:

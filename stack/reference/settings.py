@@ -60,9 +60,10 @@ TEXTS = {
         "what its control group leaves beside its neighbours",
         "How much memory a watched process may take.",
     ),
-    "MILLRACE_MEMORY_NOTIFIERS": (
+    "MILLRACE_NOTIFY": (
         "",
-        "Notifiers of Airflow that are told of a leak, as a JSON list of `class` and arguments.",
+        'Who is told of failures, warnings and recovery: JSON as `{"to": ["a connection"], "on": ["failure"],'
+        ' "dags": ["ingest_*"]}`, or a list of it. [Get notices](../how-to/get-notices.md).',
     ),
     "MILLRACE_RELEASE": ("the commit that is checked out", "Marks deploys on the plots of the memory audit."),
     "MILLRACE_FIXED_CODE": (
@@ -80,6 +81,7 @@ TEXTS = {
 CONNECTIONS = {
     "warehouse": "PostgreSQL, as role `ingest`. A dataset may name another one in `postgres_conn_id`.",
     "warehouse_pages": "The same as role `pages`, for what only reads. Without it, `warehouse` serves.",
+    "named in `notify`": "`http` or `smtp`: where [notices](../how-to/get-notices.md) go.",
     "image_callbacks": 'Password: the shared secret of callbacks. Extra: `{"origins": […]}`, where they may go.',
     "any other": "Named before the `@` of a URL: `s3://connection@bucket/…`.",
 }
@@ -108,6 +110,7 @@ ENV = {
     "WORKER_MEMORY": "Memory limit of a worker.",
     "WAREHOUSE_WAL": "`max_wal_size` of the warehouse: three times the largest file.",
     "MEMORY_SECONDS": "`MILLRACE_MEMORY_SECONDS`.",
+    "INBOX": "The inbox: a folder of the machine that user 50000 may read, or the name of a volume.",
     "IMAGES": "`MILLRACE_IMAGES`.",
     "LOGS": "`MILLRACE_LOGS`.",
     "DATASETS": "`MILLRACE_DATASETS`, as the containers see the folders: mount them in each service of Airflow.",
@@ -118,6 +121,7 @@ ENV = {
     "KEEP_MEMORY_DAYS": "`MILLRACE_KEEP_MEMORY_DAYS`.",
     "KEEP_LOGS_DAYS": "`MILLRACE_KEEP_LOGS_DAYS`.",
     "KEEP_METADATA_DAYS": "`MILLRACE_KEEP_METADATA_DAYS`.",
+    "NOTIFY": "`MILLRACE_NOTIFY`.",
     "INGEST_QUEUE": "`MILLRACE_QUEUE_INGEST`.",
     "IMAGES_QUEUE": "`MILLRACE_QUEUE_IMAGES`.",
     "MEMORY_QUEUE": "`MILLRACE_QUEUE_MEMORY`.",
@@ -137,12 +141,12 @@ def write() -> str:
         "## Environment variables",
         table(["variable", "default", "meaning"], [[code(name.format("<KIND>")), *_row(name)] for name in TEXTS]),
         "`./run up` takes `AIRFLOW_CONN_…`, `AIRFLOW__CELERY__…` and the `MILLRACE_…` of datasets, images,"
-        " keeping, logs, memory, metrics, queues and scratch from the shell that calls it.",
+        " keeping, logs, memory, metrics, notices, queues and scratch from the shell that calls it.",
         "## Connections",
         "Of Airflow: in its page, or as `AIRFLOW_CONN_<NAME>` in the environment, as a URL or JSON.",
         table(
             ["Connection", "what it is"],
-            [[code(name) if name != "any other" else name, text] for name, text in CONNECTIONS.items()],
+            [[code(name) if " " not in name else name, text] for name, text in CONNECTIONS.items()],
         ),
         "## .env",
         "Settings of `docker-compose.yaml` and `./run cluster`. `./run secrets` makes those without a default.",

@@ -178,12 +178,3 @@ def test_a_native_leak_is_not_blamed_on_a_line_of_python() -> None:
     )
     native = audit.sentence({**found, "kind": "native memory", "evidence": evidence})
     assert native == "worker 1 on here leaks 6.0 MB/h (native memory), 2.0 hours until its limit. It grows."
-
-
-@pytest.mark.parametrize("text", ["{", '[{"class": "no.such.Notifier"}]', '[{"text": "a"}]'])
-def test_a_wrong_notifier_says_which_setting(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from include.bridge.memory import notifiers
-
-    monkeypatch.setenv("MILLRACE_MEMORY_NOTIFIERS", text)
-    with pytest.raises(ValueError, match=r"^\$MILLRACE_MEMORY_NOTIFIERS must be JSON: a list of"):
-        notifiers()
