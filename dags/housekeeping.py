@@ -9,7 +9,7 @@ Once a night. Each task says in its log how many it deleted, and returns it. How
 | `forget_ledger` | one mapped task a database: rejected rows that need nobody; runs that no later run is compared with; requests for replays | 90; 365 |
 | `forget_memory` | samples, verdicts and evidence of the memory audit | 30 |
 | `forget_swept` | what is remembered of swept files whose pictures were deleted | |
-| `forget_logs` | logs of tasks and of the DAG processor, in the log folder of the worker and in the bucket of `MILLRACE_LOGS` | 30 |
+| `forget_logs` | logs of tasks and of the DAG processor, in the log folder of the worker and in the bucket of `MILLRACE_LOGS` | for ever; 30 in compose file and chart |
 | `account` | nothing: it sums up | |
 
 Never deleted: tables that datasets load and what is known of them, pictures, files of the inbox, the last run of each

@@ -14,7 +14,7 @@ SETTINGS: dict[str, tuple[str, int]] = {
     "open_rejected": ("MILLRACE_KEEP_OPEN_REJECTED_DAYS", 0),
     "runs": ("MILLRACE_KEEP_RUNS_DAYS", 365),
     "memory": ("MILLRACE_KEEP_MEMORY_DAYS", 30),
-    "logs": ("MILLRACE_KEEP_LOGS_DAYS", 30),
+    "logs": ("MILLRACE_KEEP_LOGS_DAYS", 0),  # they may be another's: an Airflow that Millrace was brought into
     "metadata": ("MILLRACE_KEEP_METADATA_DAYS", 90),
 }
 

@@ -20,7 +20,8 @@ KEPT = {
     "open_rejected": "Days that open rejected rows are kept, which wait for somebody. 0: for ever.",
     "runs": "Days that the ledger keeps runs which no later run is compared with. 0: for ever.",
     "memory": "Days that samples, verdicts and evidence of the memory audit are kept. 0: for ever.",
-    "logs": "Days that logs are kept since they were last written to, in the folder and in the bucket. 0: for ever.",
+    "logs": "Days that logs are kept since they were last written to, in Airflow's folder and in the bucket. 0: for"
+    " ever. Compose file and chart say 30.",
     "metadata": "Days that Airflow's metadata is kept: runs, tasks, XComs, events. 0: for ever.",
 }
 TEXTS = {

@@ -241,6 +241,7 @@ def _watched(s3_port: int) -> dict[str, str]:
     return {
         "MILLRACE_METRICS_TOKEN": METRICS_TOKEN,
         "MILLRACE_LOGS": f"s3://logs@{LOGS}",
+        "MILLRACE_KEEP_LOGS_DAYS": "30",
         "AIRFLOW_CONN_LOGS": json.dumps(login),
     }
 
