@@ -38,7 +38,7 @@ from airflow.sdk import DAG, Asset, Param, PokeReturnValue, dag, task
 from airflow.timetables.interval import CronDataIntervalTimetable
 
 from include import bridge, slots
-from include.bridge import clock, ingest, reasons
+from include.bridge import clock, freshness, ingest, notify, reasons
 from include.ingest.dataset.definition import Dataset
 
 
@@ -87,8 +87,10 @@ def ingest_csv(dataset: Dataset) -> DAG:
             planned = read_plan(connection, ingest.run_id(), ingest.storage())
             merging.merge(connection, ingest.with_params(dataset), planned)
 
-    @task(trigger_rule="all_done", outlets=[table], priority_weight=4)
+    @task(trigger_rule="all_done", outlets=[table], priority_weight=4,
+          on_failure_callback=[reasons.say, notify.on_failure(dataset)])  # fmt: skip
     def account() -> dict[str, Any]:
+        from include.ingest.concerns import concerns
         from include.ingest.run import close
 
         with ingest.warehouse(dataset) as connection:
@@ -96,6 +98,8 @@ def ingest_csv(dataset: Dataset) -> DAG:
         bridge.report("account", **result.as_dict())
         bridge.warn(result.warning())
         bridge.publish(table, result.as_dict())
+        notify.warn(concerns(result, ingest.with_params(dataset).reject_limit), dataset)
+        notify.well(dataset)
         return result.as_dict()
 
     @dag(
@@ -121,6 +125,7 @@ def ingest_csv(dataset: Dataset) -> DAG:
             "execution_timeout": timedelta(hours=2),
         },
         params=_form(dataset),
+        deadline=freshness.deadline(dataset),
         is_paused_upon_creation=True,
     )
     def wiring() -> None:

@@ -36,14 +36,14 @@ PLAIN = {
     "OPENBLAS_NUM_THREADS": "1",  # numpy is imported before processes fork: it must not start threads
 }
 DEMO_WORKERS = '{"demo-worker": " -m samples.workers "}'
+PASSED = (
+    "DATASETS", "IMAGE", "KEEP", "LOGS", "MEMORY", "METRICS", "NOTIFY", "QUEUE", "ROOTS", "SCRATCH", "TRIGGERS",
+)  # fmt: skip
 # By whoever starts the stack. $MILLRACE_EXECUTOR is beside these: another executor than LocalExecutor, or several.
 CHOSEN = (
     "AIRFLOW_CONN_",
     "AIRFLOW__CELERY__",
-    *(
-        f"MILLRACE_{name}"
-        for name in ("DATASETS", "IMAGE", "LOGS", "MEMORY", "METRICS", "QUEUE", "ROOTS", "SCRATCH", "TRIGGERS")
-    ),
+    *(f"MILLRACE_{name}" for name in PASSED),
 )
 
 

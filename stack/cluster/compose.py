@@ -65,6 +65,14 @@ def read_services(
     return [_service(name, fill(one, variables), image) for name, one in chosen.items()]
 
 
+def port_variable(file: Path, service: str, inner: int) -> str | None:
+    """The variable that says on which port of the machine a service's port is; None where none does."""
+    for text in yaml.safe_load(file.read_text())["services"][service].get("ports", []):
+        if found := re.search(rf"\$\{{(\w+):-\d+\}}:{inner}$", text):
+            return found[1]
+    return None
+
+
 def _joined(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return {**under, **{name: _over(under.get(name), value) for name, value in over.items()}}
 

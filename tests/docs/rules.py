@@ -139,6 +139,15 @@ def _setting(command: str) -> None:
         json.loads(value)
 
 
+def _account(command: str) -> None:
+    """Numbers are those of the image's user, names those of the page's own."""
+    assert {*re.findall(r"\d{5,}", command)} <= set(re.findall(r"USER (\d+)", (REPOSITORY / "Dockerfile").read_text()))
+
+
+def _names_a_file(command: str) -> None:
+    assert (REPOSITORY / words(command)[-1]).is_file()
+
+
 def _pools(command: str) -> None:
     module = command.partition(" | ")[0].removeprefix("python ").split()
     done = subprocess.run(
@@ -168,6 +177,8 @@ RULES = (
     Rule(r"(git pull && )?docker compose ", "takes Docker; tests/stack/test_compose.py reads the file", _compose),
     Rule(r"(kubectl|helm) ", "takes a cluster", _kubernetes),
     Rule(r"(export )?[A-Z_]+=", "stands in .env, or is set before the stack starts", _setting),
+    Rule(r"sudo (groupadd|install|usermod) ", "changes accounts of the machine", _account),
+    Rule(r"promtool ", "takes Prometheus; tests/operate/test_rules.py runs it", _names_a_file),
     Rule(r"python -m include\.slots \| ", "is for another deployment's Airflow", _pools),
     Rule(r"(python -m include\.|airflow )", "tests/dags/test_existing_airflow.py runs its page", _is_run_elsewhere),
 )
