@@ -14,8 +14,8 @@ import pytest
 from airflow.sdk import Connection
 from pydantic import ValidationError
 
-from include.bridge import destinations
-from include.bridge.destinations import Notice
+from include.bridge.notify import destinations
+from include.bridge.notify.destinations import Notice
 from include.ingest.concerns import concerns
 from include.ingest.dataset.definition import RejectLimit
 from include.ingest.dataset.interval import fresh_after, is_daily

@@ -16,7 +16,7 @@ from airflow.sdk import get_current_context
 
 from include.bridge import WAREHOUSE, log
 from include.bridge.database import connected
-from include.bridge.destinations import Notice, name_of, send
+from include.bridge.notify.destinations import Notice, name_of, send
 from include.ingest.dataset.definition import Dataset
 from include.notify import Notify, rules_for
 from include.warehouse import notices
