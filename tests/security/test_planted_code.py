@@ -90,7 +90,7 @@ def ran(program: str, environment: dict[str, str], *arguments: str) -> subproces
     """A program, by itself."""
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments], cwd=REPOSITORY, env=environment, capture_output=True, text=True,
-        timeout=120, check=False,
+        timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done
