@@ -118,7 +118,6 @@ PLANTED_TRIGGERS: list[tuple[str, dict[str, Any]]] = [
     ("airflow.triggers.callback.CallbackTrigger", {"callback_path": "os.mkdir", "callback_kwargs": {}}),
     ("airflow.providers.standard.triggers.file.FileDeleteTrigger", {"filepath": "{mark}"}),
     ("airflow.providers.standard.triggers.temporal.asyncio", {}),
-    ("airflow.providers.standard.triggers.temporal.timezone.utcnow", {}),
 ]  # fmt: skip
 
 
