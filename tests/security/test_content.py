@@ -28,7 +28,8 @@ CONTENT = {
 FORMS = [
     "", "csv: {header: search}", "csv: {delimiter: ':'}", "csv: {header_lines: 2}", "csv: {encoding: cp1252}",
     "csv: {header: false}", "csv: {header: false, encoding: euc_kr}", "csv: {header: false, delimiter: ';'}",
-    "unknown_columns: fail", "unknown_columns: add", "unknown_columns: rescue\nrescue_column: more", "missing_columns: null",
+    "unknown_columns: fail", "unknown_columns: add", "unknown_columns: rescue\nrescue_column: more",
+    "missing_columns: null",
 ]  # fmt: skip
 
 
