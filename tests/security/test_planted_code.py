@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 from airflow.models.xcom import XComModel
 from airflow.utils.log.file_task_handler import FileTaskHandler
-from celery import Celery
-from celery.exceptions import SecurityError
-from kombu.exceptions import ContentDisallowed, DecodeError
-from kombu.serialization import dumps, enable_insecure_serializers, loads
+from celery import Celery  # type: ignore[import-untyped]
+from celery.exceptions import SecurityError  # type: ignore[import-untyped]
+from kombu.exceptions import ContentDisallowed, DecodeError  # type: ignore[import-untyped]
+from kombu.serialization import dumps, enable_insecure_serializers, loads  # type: ignore[import-untyped]
 
 from config.celery_settings import CELERY
 from include.bridge.notes import _text
@@ -204,7 +204,7 @@ def test_a_link_among_the_logs_is_not_shown(tmp_path: Path, monkeypatch: pytest.
         (tmp_path / "logs" / name).symlink_to(target)
         assert handler._read_from_local(tmp_path / "logs" / name) == ([], [])
     (tmp_path / "logs" / "3.log").write_text("a log")
-    assert handler._read_from_local(tmp_path / "logs" / "3.log")[1] == ["a log"]
+    assert list(map(str, handler._read_from_local(tmp_path / "logs" / "3.log")[1])) == ["a log"]
 
 
 YAML = ["!!python/object/apply:os.mkdir ['{mark}']", "!!python/name:os.mkdir", "!!python/module:planted"]
