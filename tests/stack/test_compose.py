@@ -111,7 +111,10 @@ def test_hosts_have_the_environment_of_their_service(services: dict[str, Service
 def test_hosts_share_volumes_and_have_the_rest_for_themselves(hosts: dict[str, Host]) -> None:
     one, two = hosts["worker-1"], hosts["worker-2"]
     differ = {name for name in one.environment if one.environment[name] != two.environment[name]}
-    assert differ == {"HOME", "AIRFLOW_HOME", "TMPDIR", "MILLRACE_SCRATCH", "MILLRACE_MEMORY_FOLDER"}
+    assert differ == {
+        "HOME", "AIRFLOW_HOME", "TMPDIR", "MILLRACE_SCRATCH", "MILLRACE_MEMORY_FOLDER",
+        "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY",
+    }  # fmt: skip
     assert one.environment["MILLRACE_INBOX"] == hosts["scheduler"].environment["MILLRACE_INBOX"]
 
 
