@@ -20,7 +20,7 @@ CONTENT = {
     "token": b"Secret\n",
     "people": PEOPLE.encode(),
     "people, latin-1": "Secret;Pers\xf6n;another\n".encode("latin-1"),
-    "a row": b"1,Secret,2.50\n2,another,3\n",
+    "a row": b"x1,Secret,2.50\nx2,another,3\n",
     "long": b"Secret" * 20_000 + b"\n",
     "json": b'{"Secret": 1, "another": [2]}\n',
     "key": b"-----BEGIN PRIVATE KEY-----\nSecret\nanother\n-----END PRIVATE KEY-----\n",
@@ -28,7 +28,8 @@ CONTENT = {
 FORMS = [
     "", "csv: {header: search}", "csv: {delimiter: ':'}", "csv: {header_lines: 2}", "csv: {encoding: cp1252}",
     "csv: {header: false}", "csv: {header: false, encoding: euc_kr}", "csv: {header: false, delimiter: ';'}",
-    "unknown_columns: fail", "unknown_columns: add", "unknown_columns: rescue", "missing_columns: null",
+    "unknown_columns: fail", "unknown_columns: add", "unknown_columns: rescue\nrescue_column: more",
+    "missing_columns: null",
 ]  # fmt: skip
 
 

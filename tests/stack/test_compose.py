@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-import socket
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,8 +11,7 @@ import pytest
 import yaml
 
 from stack import secrets_file
-from stack.cluster import command
-from stack.cluster.compose import Service, fill, port_variable, read_image, read_services
+from stack.cluster.compose import Service, fill, read_image, read_services
 from stack.cluster.topology import LEFT_OUT, Host, Place, hosts_file, lay_out
 from stack.errors import StackError
 
@@ -92,7 +88,6 @@ def test_each_service_has_its_limits(raw: dict[str, Any]) -> None:
     for name, service in raw["services"].items():
         assert service["mem_limit"]
         assert service["stop_grace_period"]
-        assert {*service["logging"]["options"]} == {"max-size", "max-file"}, "else its output fills the disk"
         assert name in ("init", "flower") or service["healthcheck"]["test"]
         assert all(port.startswith("${BIND:-127.0.0.1}:") for port in service.get("ports", []))
         if "build" in service:
@@ -116,8 +111,10 @@ def test_hosts_have_the_environment_of_their_service(services: dict[str, Service
 def test_hosts_share_volumes_and_have_the_rest_for_themselves(hosts: dict[str, Host]) -> None:
     one, two = hosts["worker-1"], hosts["worker-2"]
     differ = {name for name in one.environment if one.environment[name] != two.environment[name]}
-    processor = "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY"  # nothing of it where workers write
-    assert differ == {"HOME", "AIRFLOW_HOME", "TMPDIR", "MILLRACE_SCRATCH", "MILLRACE_MEMORY_FOLDER", processor}
+    assert differ == {
+        "HOME", "AIRFLOW_HOME", "TMPDIR", "MILLRACE_SCRATCH", "MILLRACE_MEMORY_FOLDER",
+        "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY",
+    }  # fmt: skip
     assert one.environment["MILLRACE_INBOX"] == hosts["scheduler"].environment["MILLRACE_INBOX"]
 
 
@@ -228,26 +225,3 @@ def test_a_further_file_is_laid_over_the_first(services: dict[str, Service], tmp
     assert found == services
     assert after.command == ["airflow", "celery", "flower"]
     assert after.environment == {**before.environment, "MILLRACE_INBOX": "/in", "MORE": "${X}"}
-
-
-def test_the_inbox_may_be_a_folder_of_the_machine(tmp_path: Path) -> None:
-    found = lay_out(read_services(COMPOSE, {**SECRETS, "INBOX": "/srv/inbox"}), Place(REPOSITORY, tmp_path))
-    assert {host.folders["/data/inbox"] for host in found if host.service.built} == {"/srv/inbox"}
-    usual = lay_out(read_services(COMPOSE, SECRETS), Place(REPOSITORY, tmp_path))
-    assert {host.folders["/data/inbox"] for host in usual if host.service.built} == {str(tmp_path / "volumes/inbox")}
-
-
-def test_a_port_is_named_by_its_variable() -> None:
-    assert port_variable(COMPOSE, "api-server", 8080) == "API_PORT"
-    assert port_variable(COMPOSE, "warehouse-db", 5432) == "WAREHOUSE_PORT"
-    assert port_variable(COMPOSE, "redis", 6379) is None
-
-
-def test_a_port_that_is_taken_is_told_with_what_to_type(hosts: dict[str, Host]) -> None:
-    with contextlib.ExitStack() as stack, socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-        api = hosts["api-server"]
-        busy = replace(api, service=replace(api.service, ports={port: 8080}))
-        with pytest.raises(StackError, match=rf"port {port} is taken, .*: type `API_PORT=\d+ ./run cluster`"):
-            command._listen(stack, [busy])
