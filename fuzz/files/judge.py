@@ -127,7 +127,8 @@ class FilesJudge:
         records = [record._replace(line=record.line + lines) for record in records]
         late = [one._replace(line=one.line + rest_line - 1 + lines) for one in rest]
         fields, positions = len(form.columns), list(range(len(form.columns)))
-        wanted, header = form.header_lines if form.header else 0, [rows_of(one.raw, form)[0][0].cells for one in records]
+        wanted = form.header_lines if form.header else 0
+        header = [rows_of(one.raw, form)[0][0].cells for one in records]
         header = [*header, *(one.cells for one in late)][:wanted]
         records, late = records[wanted:], late[max(0, wanted - len(records)) :]
         if len(records) + len(late) < form.footer:
