@@ -52,7 +52,7 @@ def audit(place: Deployment, folder: Path) -> str:
     api = place.api()
     run = _start(api, "audit_memory", "2026-01-01")
     _await(api, "audit_memory", run)
-    hosts = place.query("warehouse-db", "warehouse", "SELECT count(DISTINCT host) FROM millrace.memory_process")
+    hosts = place.query("warehouse-db", "warehouse", "SELECT count(DISTINCT host) FROM millrace.memory_sample")
     return f"memory audited, processes on {hosts} hosts"
 
 
@@ -72,7 +72,7 @@ def upgrade(place: Deployment, folder: Path, image: str) -> str:
     until(
         lambda: any(one["state"] == "running" for one in api.get(path)["task_instances"]), "running task", RUN_SECONDS
     )
-    place.image = image
+    place.use(image)
     place.up()
     _await(place.api(), DAG, run)
     images = {one["Image"] for one in place.containers() if one["Service"] in ("worker", "scheduler", "api-server")}
@@ -87,7 +87,7 @@ def restore(place: Deployment, folder: Path) -> str:
     dumps = {name: place.compose("exec", "-T", name, "pg_dumpall", "-U", "postgres") for name in DATABASES}
     place.compose("down", "--timeout", "60")
     for name in DATABASES:
-        place.docker("volume", "rm", f"millrace-trial_{name.partition('-')[0]}")
+        place.docker("volume", "rm", f"{place.project}_{name.partition('-')[0]}")
     place.compose("up", "--detach", "--wait", *DATABASES)
     for name, dump in dumps.items():
         place.compose("exec", "-T", name, "psql", "-q", "-U", "postgres", given=dump)
@@ -102,7 +102,7 @@ def restore(place: Deployment, folder: Path) -> str:
 def gone(place: Deployment, folder: Path) -> str:
     """Nothing is left of it."""
     place.remove()
-    mine = ("--quiet", "--filter", "label=com.docker.compose.project=millrace-trial")
+    mine = ("--quiet", "--filter", f"label=com.docker.compose.project={place.project}")
     left = (
         place.docker("ps", "--all", *mine) + place.docker("volume", "ls", *mine) + place.docker("network", "ls", *mine)
     )

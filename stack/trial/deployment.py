@@ -23,19 +23,26 @@ class Deployment:
     """What compose runs. Every failed command raises StackError with what it said."""
 
     def __init__(self, environment: Mapping[str, str], folder: Path, image: str) -> None:
-        self._folder, self.image, self.workers = folder, image, 2
+        self.project, self._folder, self.workers = PROJECT, folder, 2
         self._file = folder / "env"
         self._file.unlink(missing_ok=True)
         secrets_file.complete(self._file)
+        self.use(image)
         self._ports = free_port(), free_port()
         api, warehouse = map(str, self._ports)
         self.environment = {**environment, "API_PORT": api, "WAREHOUSE_PORT": warehouse, "MEMORY_SECONDS": "5"}
 
+    def use(self, image: str) -> None:
+        """Let the next `up` run that image."""
+        kept = [line for line in self._file.read_text().splitlines() if not line.startswith("MILLRACE_IMAGE=")]
+        self._file.write_text("\n".join([*kept, f"MILLRACE_IMAGE={image}", ""]))
+
     def compose(self, *arguments: str, given: bytes | None = None) -> bytes:
         """Run one command of compose; `given` is its input."""
-        command = ["docker", "compose", "--project-name", PROJECT, "--env-file", str(self._file), *arguments]
-        environment = {**self.environment, "MILLRACE_IMAGE": self.image}
-        done = subprocess.run(command, cwd=REPOSITORY, env=environment, input=given, capture_output=True, check=False)
+        command = ["docker", "compose", "--project-name", self.project, "--env-file", str(self._file), *arguments]
+        done = subprocess.run(
+            command, cwd=REPOSITORY, env=self.environment, input=given, capture_output=True, check=False
+        )
         if done.returncode:
             raise StackError(
                 f"compose {' '.join(arguments[:3])}: {done.stderr.decode(errors='replace').strip()[-1500:]}"
