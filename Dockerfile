@@ -26,12 +26,13 @@ RUN if [ -n "$EXTRA_REQUIREMENTS" ]; then \
         && /opt/uv/bin/uv pip install --constraint /tmp/requirements-image.lock -r /tmp/extra.txt; \
     fi
 COPY stack/image/slim.py /tmp/
-# Python's own modules are compiled here, as nothing can be written later.
+# Python's own modules are compiled here, as nothing can be written later. Binutils stays out of the image, in any version.
+# hadolint ignore=DL3008
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends binutils \
     && /opt/millrace/bin/python /tmp/slim.py /opt/millrace && python -m compileall -q -j 0 /opt/millrace/lib
 
 FROM base AS airflow
-# What functions are compiled for: any x86-64 that numpy's wheels run on. For others `generic`, see `./run image`.
+# What functions are compiled for: by default whatever processor of this architecture, so that none compiles them anew.
 ARG CPU=generic
 ENV PYTHONPATH=/opt/project:/opt/project/config \
     OPENBLAS_NUM_THREADS=1 \

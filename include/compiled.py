@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from numba import config, njit, types
+from numba import njit, types
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, UserProvidedCacheLocator
 from numba.core.typeinfer import register_dispatcher
 
@@ -41,7 +41,7 @@ def compiled(signature: Any, **more: Any) -> Callable[..., Any]:
 
     def read(function: Callable[..., Any]) -> Callable[..., Any]:
         dispatcher: Any = njit(**options)(function)
-        dispatcher._cache = _Sealed(function)
+        dispatcher._cache = _Sealed(function)  # type: ignore[no-untyped-call]
         with register_dispatcher(dispatcher):  # as njit itself does once it is given a signature
             dispatcher.compile(signature)
         dispatcher.disable_compile()
@@ -51,8 +51,9 @@ def compiled(signature: Any, **more: Any) -> Callable[..., Any]:
 
 
 def is_sealed() -> bool:
-    """Whether compiled functions are only read: a folder is named for them, and it can't be written."""
-    return bool(config.CACHE_DIR) and not os.access(config.CACHE_DIR, os.W_OK)
+    """Whether compiled functions are only read: a folder is named for them, is there, and can't be written."""
+    folder = os.environ.get("NUMBA_CACHE_DIR", "")
+    return Path(folder).is_dir() and not os.access(folder, os.W_OK) if folder else False
 
 
 class _Place(UserProvidedCacheLocator):

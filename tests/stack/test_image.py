@@ -70,21 +70,9 @@ def test_every_package_has_a_wheel_for_each_system(lock: str, platform: str, tmp
     first, end = map(int, re.findall(r"3\.(\d+)", project["requires-python"]))
     for minor in range(first, end):
         options = ("--python-platform", platform, "--python-version", f"3.{minor}", "--target", tmp_path / "none")
-        command = [
-            "uv",
-            "pip",
-            "install",
-            "--dry-run",
-            "-q",
-            "--no-deps",
-            "--only-binary",
-            ":all:",
-            *options,
-            "-r",
-            lock,
-        ]
+        uv = (Path(sys.executable).with_name("uv"), "pip", "install", "--dry-run", "-q", "--no-deps")
         done = subprocess.run(
-            [Path(sys.executable).with_name("uv"), *command[1:]], cwd=REPOSITORY, capture_output=True, text=True,
+            [*uv, "--only-binary", ":all:", *options, "-r", lock], cwd=REPOSITORY, capture_output=True, text=True,
             env={**os.environ, "UV_SYSTEM_CERTS": "1"}, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"Python 3.{minor}: {done.stderr}"

@@ -25,7 +25,7 @@ def copy_rows(cursor: psycopg.Cursor, table: sql.Identifier, rows: pa.Table, dat
         return 0
     with copying(cursor, table, rows.schema.names) as write:
         for batch in rows.to_batches(max_chunksize=BATCH_ROWS):
-            write(memoryview(encode_rows(batch, dataset)))
+            write(encode_rows(batch, dataset).data)
     return cursor.rowcount
 
 
