@@ -15,7 +15,7 @@ from pathlib import Path
 
 TESTED = ("pandas", "numpy", "scipy", "numba", "pyarrow")  # 90 MB of tests
 OF_PYARROW = ("include", "src", "libarrow_flight.so*", "libarrow_python_flight.so*", "_flight.*")
-SOURCES = {".c", ".cpp", ".pyx", ".pxd", ".pxi"}
+SOURCES = {".c", ".cpp", ".pyx", ".pxd", ".pxi", ".pyi", ".h", ".hpp", ".a", ".map"}
 LARGE_BYTES = 1 << 20  # of a library from which on symbols are worth it
 LOADS = "import ctypes, sys; ctypes.CDLL(sys.argv[1])"
 
