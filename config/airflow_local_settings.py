@@ -23,7 +23,6 @@ if {"scheduler", "dag-processor", "worker"} & set(sys.argv[1:3]):
     import numba
     import numpy  # noqa: F401
     import pandas  # noqa: F401 (pyarrow asks for it at its first scalar: 0.2 s for each task, and each parse of a DAG file)
-    import pgpq  # noqa: F401
     import psycopg  # noqa: F401
     import pyarrow.compute
     import pyarrow.csv  # noqa: F401

@@ -7,6 +7,7 @@ last scheduled run of each DAG, and what an unfinished one needs, whatever their
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from include.retention import retention
+from include.retention import delete_old_logs, retention
 
 EACH_SECONDS = 86_400
 AGAIN_SECONDS = 600  # after a failure: the database may be away for an upgrade
@@ -33,7 +34,10 @@ def command(now: datetime) -> list[str] | None:
 
 
 def clean() -> bool:
-    """Clean once; whether that went well."""
+    """Clean once; whether that went well. The DAG processor's logs are in its own scratch, which no task can reach."""
+    logs, days = os.environ.get("AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY"), retention().logs
+    if logs and days:
+        delete_old_logs(Path(logs), days)
     asked = command(datetime.now(UTC))
     went_well = asked is None or subprocess.run(asked, check=False).returncode == 0
     if went_well:

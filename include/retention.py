@@ -6,8 +6,13 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
+from pathlib import Path
+
+DAY_SECONDS = 86_400
 
 SETTINGS: dict[str, tuple[str, int]] = {
     "rejected": ("MILLRACE_KEEP_REJECTED_DAYS", 90),
@@ -35,6 +40,22 @@ def retention(environment: Mapping[str, str] | None = None) -> Retention:
     """What the environment says. Raises ValueError for what is no number of days."""
     found = os.environ if environment is None else environment
     return Retention(**{field.name: _days(found, *SETTINGS[field.name]) for field in fields(Retention)})
+
+
+def delete_old_logs(folder: Path, days: int) -> int:
+    """Delete old files `*.log` below a folder, and folders that have been empty for a day; returns how many files."""
+    now, deleted = time.time(), 0
+    for place, _, names in os.walk(folder, topdown=False):
+        for file in (Path(place) / name for name in names if name.endswith(".log")):
+            with suppress(FileNotFoundError):  # another worker that shares the folder may be at it too
+                if not file.is_symlink() and file.stat().st_mtime < now - days * DAY_SECONDS:
+                    file.unlink()
+                    deleted += 1
+        # A folder that a task makes is empty until its log is: only one that nobody has touched for a day goes.
+        with suppress(OSError):
+            if Path(place) != folder and Path(place).stat().st_mtime < now - DAY_SECONDS:
+                Path(place).rmdir()
+    return deleted
 
 
 def _days(environment: Mapping[str, str], name: str, usual: int) -> int:

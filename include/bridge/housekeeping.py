@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,7 +13,7 @@ from airflow.configuration import conf
 from include.bridge import WAREHOUSE
 from include.bridge.database import connected
 from include.ingest.dataset import places
-from include.retention import Retention, retention
+from include.retention import Retention, delete_old_logs, retention
 from include.warehouse import notices
 
 APPLICATION = "millrace-housekeeping"
@@ -73,24 +71,8 @@ def forget_logs() -> dict[str, int]:
     kept = days().logs
     if not kept:
         return {"files": 0, "objects": 0}
-    files = _old_files(Path(conf.get_mandatory_value("logging", "base_log_folder")), kept)
+    files = delete_old_logs(Path(conf.get_mandatory_value("logging", "base_log_folder")), kept)
     return {"files": files, "objects": _old_objects(kept)}
-
-
-def _old_files(folder: Path, kept: int) -> int:
-    """Delete old files `*.log` below a folder, and folders that have been empty for a day; returns how many files."""
-    now, deleted = time.time(), 0
-    for place, _, names in os.walk(folder, topdown=False):
-        for file in (Path(place) / name for name in names if name.endswith(".log")):
-            with suppress(FileNotFoundError):  # another worker that shares the folder may be at it too
-                if not file.is_symlink() and file.stat().st_mtime < now - kept * DAY_SECONDS:
-                    file.unlink()
-                    deleted += 1
-        # A folder that a task makes is empty until its log is: only one that nobody has touched for a day goes.
-        with suppress(OSError):
-            if Path(place) != folder and Path(place).stat().st_mtime < now - DAY_SECONDS:
-                Path(place).rmdir()
-    return deleted
 
 
 def _old_objects(kept: int) -> int:

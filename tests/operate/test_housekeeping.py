@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from config import clean_metadata
-from include.bridge import bucket, housekeeping
+from include.bridge import bucket
 from include.bridge.storage import Login
+from include.retention import delete_old_logs
 from tests.images import places
 
 OLD = time.time() - 31 * 86_400
@@ -30,11 +31,11 @@ def test_old_logs_go_and_folders_that_stay_empty(tmp_path: Path) -> None:
     other = _file(tmp_path / "dag_id=a" / "notes.txt", OLD)
     link = tmp_path / "latest.log"
     link.symlink_to(young)
-    assert housekeeping._old_files(tmp_path, 30) == 1
+    assert delete_old_logs(tmp_path, 30) == 1
     assert young.exists() and other.exists() and link.is_symlink() and not old.exists()  # noqa: PT018
     assert old.parent.exists(), "a task may be about to write there"
     os.utime(old.parent, (OLD, OLD))
-    assert housekeeping._old_files(tmp_path, 30) == 0
+    assert delete_old_logs(tmp_path, 30) == 0
     assert not old.parent.exists()
     assert tmp_path.exists()
 
