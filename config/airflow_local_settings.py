@@ -4,8 +4,8 @@ In those that fork, the libraries that every task and every parse of a DAG file 
 beforehand. Only libraries: the project's own modules stay out, so that a changed file is read by the next task. Where
 no file can change, as in an image, `MILLRACE_FIXED_CODE` says so, and a worker imports them too.
 
-The one exception is the memory audit: long-lived processes carry its agent and the measure of each task, and each of
-them sees to it that the machine's watcher runs.
+There are two exceptions. The triggerer is told which triggers it may make. And long-lived processes carry the agent of
+the memory audit and the measure of each task, and each of them sees to it that the machine's watcher runs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ if {"scheduler", "dag-processor", "worker"} & set(sys.argv[1:3]):
     import numba
     import numpy  # noqa: F401
     import pandas  # noqa: F401 (pyarrow asks for it at its first scalar: 0.2 s for each task, and each parse of a DAG file)
-    import pgpq  # noqa: F401
     import psycopg  # noqa: F401
     import pyarrow.compute
     import pyarrow.csv  # noqa: F401
@@ -42,6 +41,11 @@ if {"scheduler", "dag-processor", "worker"} & set(sys.argv[1:3]):
         import include.bridge.ingest
         import include.images.work
         import include.ingest.run  # noqa: F401
+
+if "triggerer" in sys.argv[1:3]:
+    from include.bridge.triggers import allow_only
+
+    allow_only()
 
 if {"scheduler", "dag-processor", "triggerer", "api-server", "worker"} & set(sys.argv[1:3]):
     agent.install()

@@ -8,4 +8,10 @@ from __future__ import annotations
 
 from airflow.providers.celery.executors.default_celery import DEFAULT_CELERY_CONFIG
 
-CELERY = {**DEFAULT_CELERY_CONFIG, "worker_disable_prefetch": True}
+# Who has the password of Redis can write messages and results, and the scheduler reads results: never by pickle, nor
+# YAML, whatever `extra_celery_config` says.
+PLAIN = {
+    "accept_content": ["json"], "result_accept_content": ["json"], "task_serializer": "json",
+    "result_serializer": "json", "event_serializer": "json",
+}  # fmt: skip
+CELERY = {**DEFAULT_CELERY_CONFIG, "worker_disable_prefetch": True, **PLAIN}

@@ -26,7 +26,7 @@ from typing import Any
 from airflow.sdk import Asset, Param, dag, task
 
 from include import bridge, slots
-from include.bridge import clock, memory, reasons
+from include.bridge import clock, memory, notify, reasons
 
 leaks = Asset("memory.leaks")
 
@@ -45,7 +45,6 @@ def judge() -> list[dict[str, Any]]:
         except MemoryAuditError as fault:
             raise memory.give_up(str(fault)) from fault
         bridge.report("judged", **history.verdicts(connection), to_be_profiled=len(suspected))
-        history.forget(connection)
     return suspected
 
 
@@ -62,7 +61,7 @@ def prove(process: dict[str, Any]) -> bool:
     return fault is None
 
 
-@task(trigger_rule="none_failed", outlets=[leaks], on_failure_callback=[reasons.say, *memory.notifiers()])
+@task(trigger_rule="none_failed", outlets=[leaks])
 def flag_leaks() -> list[str]:
     from include.memory import audit, history
 
@@ -87,7 +86,7 @@ def flag_leaks() -> list[str]:
     default_args={
         **slots.place("memory"),
         "on_retry_callback": clock.say_if_ahead,
-        "on_failure_callback": reasons.say,
+        "on_failure_callback": [reasons.say, notify.on_failure()],
         "retry_policy": reasons.NoRetry(),
         "priority_weight": 10,  # its pool is small, its tasks are short; no DAG of others is to hold it up
         "owner": "platform",

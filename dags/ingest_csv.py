@@ -17,7 +17,9 @@ A file of up to 16 MB is loaded and merged by `plan` itself, as that takes less 
 **Rerun:** always safe. Any task may be retried or cleared at any time; clearing `plan` restarts the run.
 A run that is done stays done unless `force` is ticked.
 
-**By hand:** the trigger form takes another path, chunk size and limits. A logical date stands for the data interval
+**By hand:** the trigger form takes another path, chunk size and limits. The path lies below the inbox or what
+`$MILLRACE_ROOTS` lists. If it is not there, the run fails at once; only what the schedule expects is waited for.
+A logical date stands for the data interval
 that holds it: the run has the file and the version of that interval's scheduled run. **Backfill:**
 `airflow backfill create --dag-id ingest_orders --from-date 2026-01-01 --to-date 2026-01-31` (on the local stack
 `./run airflow …`), once the DAG is unpaused: a new one is paused. An older file never overwrites rows of a newer one.
@@ -36,7 +38,7 @@ from airflow.sdk import DAG, Asset, Param, PokeReturnValue, dag, task
 from airflow.timetables.interval import CronDataIntervalTimetable
 
 from include import bridge, slots
-from include.bridge import clock, ingest, reasons
+from include.bridge import clock, freshness, ingest, notify, reasons
 from include.ingest.dataset.definition import Dataset
 
 
@@ -85,8 +87,10 @@ def ingest_csv(dataset: Dataset) -> DAG:
             planned = read_plan(connection, ingest.run_id(), ingest.storage())
             merging.merge(connection, ingest.with_params(dataset), planned)
 
-    @task(trigger_rule="all_done", outlets=[table], priority_weight=4)
+    @task(trigger_rule="all_done", outlets=[table], priority_weight=4,
+          on_failure_callback=[reasons.say, notify.on_failure(dataset)])  # fmt: skip
     def account() -> dict[str, Any]:
+        from include.ingest.concerns import concerns
         from include.ingest.run import close
 
         with ingest.warehouse(dataset) as connection:
@@ -94,6 +98,8 @@ def ingest_csv(dataset: Dataset) -> DAG:
         bridge.report("account", **result.as_dict())
         bridge.warn(result.warning())
         bridge.publish(table, result.as_dict())
+        notify.warn(concerns(result, ingest.with_params(dataset).reject_limit), dataset)
+        notify.well(dataset)
         return result.as_dict()
 
     @dag(
@@ -119,6 +125,7 @@ def ingest_csv(dataset: Dataset) -> DAG:
             "execution_timeout": timedelta(hours=2),
         },
         params=_form(dataset),
+        deadline=freshness.deadline(dataset),
         is_paused_upon_creation=True,
     )
     def wiring() -> None:

@@ -42,7 +42,7 @@ from typing import Any
 from airflow.sdk import Param, dag, task
 
 from include import bridge, slots
-from include.bridge import clock, ingest, new_file, reasons
+from include.bridge import clock, ingest, new_file, notify, reasons
 
 
 @task.short_circuit(on_success_callback=new_file.say)
@@ -86,7 +86,7 @@ def account() -> dict[str, Any]:
     default_args={
         **slots.place("ingest"),
         "on_retry_callback": clock.say_if_ahead,
-        "on_failure_callback": reasons.say,
+        "on_failure_callback": [reasons.say, notify.on_failure()],
         "retry_policy": reasons.NoRetry(),
         "priority_weight": 2,  # a person waits for it
         "owner": "data",
@@ -97,8 +97,8 @@ def account() -> dict[str, Any]:
     },
     params={
         "file": Param(type="string", minLength=1, title="File",
-                      description="Path of a file as the workers see it, or a URL (s3://connection@bucket/…, https://);"
-                      " also compressed with gzip or zstd"),
+                      description="Path of a file as the workers see it, or a URL (s3://connection@bucket/…, https://),"
+                      " below the inbox or what $MILLRACE_ROOTS lists; also compressed with gzip or zstd"),
         "action": Param("look", enum=["look", "create", "ingest"], title="What to do",
                         description="look: write nothing. create: make dataset file and table. ingest: load it, too"),
         "name": Param(None, type=["null", "string"], title="Name",

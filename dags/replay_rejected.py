@@ -25,7 +25,7 @@ from typing import Any
 from airflow.sdk import AssetAlias, Param, dag, task
 
 from include import bridge, slots
-from include.bridge import clock, reasons, replays
+from include.bridge import clock, notify, reasons, replays
 
 tables = AssetAlias("replayed_rows")
 
@@ -56,7 +56,7 @@ def account(done: dict[str, Any] | None) -> dict[str, int]:
     default_args={
         **slots.place("ingest"),
         "on_retry_callback": clock.say_if_ahead,
-        "on_failure_callback": reasons.say,
+        "on_failure_callback": [reasons.say, notify.on_failure()],
         "retry_policy": reasons.NoRetry(),
         "owner": "data",
         "retries": 3,

@@ -28,7 +28,7 @@ from uuid import UUID
 from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, Param, dag, task
 
 from include import bridge, slots
-from include.bridge import clock, images, reasons
+from include.bridge import clock, images, notify, reasons
 
 uploads = Asset("images.uploads", watchers=[AssetWatcher(name="images_waiting", trigger=images.ImagesWaiting())])
 resized = Asset("images.resized")
@@ -67,6 +67,7 @@ def account() -> dict[str, int]:
         inbox.ring(connection)
     bridge.report("account", **counts, **{f"callbacks_{name}": number for name, number in called.items()})
     bridge.publish(resized, counts)
+    notify.well()
     return counts
 
 
@@ -81,7 +82,7 @@ def account() -> dict[str, int]:
     default_args={
         **slots.place("images"),
         "on_retry_callback": clock.say_if_ahead,
-        "on_failure_callback": reasons.say,
+        "on_failure_callback": [reasons.say, notify.on_failure()],
         "retry_policy": reasons.NoRetry(),
         "owner": "data",
         "retries": 3,

@@ -2,6 +2,9 @@
 
 The first import of such a module takes from seconds to half a minute, and each later one loads what it made. So
 `python -m include.compiled`, which `./run setup` calls, imports all of them, as many at once as there are processors.
+
+An image has them compiled already, in $NUMBA_CACHE_DIR, which nobody may write there: numba unpickles what it finds, so
+whoever can write to that folder runs code in every process that reads it.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from numba import njit, types
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, UserProvidedCacheLocator
+from numba.core.typeinfer import register_dispatcher
 
 FLAGS, BYTES = types.boolean[::1], types.uint8[::1]
 INTS, DOUBLES = types.int64[::1], types.float64[::1]
@@ -29,9 +34,46 @@ def compiled(signature: Any, **more: Any) -> Callable[..., Any]:
 
     Such a function makes no arrays. So references to arrays need no counting (_nrt), which took a sixth of the time.
     """
-    options: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False, **more}
-    made: Callable[..., Any] = njit(signature, **options)
-    return made
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False, **more}
+    if not is_sealed():
+        made: Callable[..., Any] = njit(signature, cache=True, **options)
+        return made
+
+    def read(function: Callable[..., Any]) -> Callable[..., Any]:
+        dispatcher: Any = njit(**options)(function)
+        dispatcher._cache = _Sealed(function)  # type: ignore[no-untyped-call]
+        with register_dispatcher(dispatcher):  # as njit itself does once it is given a signature
+            dispatcher.compile(signature)
+        dispatcher.disable_compile()
+        return dispatcher  # type: ignore[no-any-return]
+
+    return read
+
+
+def is_sealed() -> bool:
+    """Whether compiled functions are only read: a folder is named for them, is there, and can't be written."""
+    folder = os.environ.get("NUMBA_CACHE_DIR", "")
+    return Path(folder).is_dir() and not os.access(folder, os.W_OK) if folder else False
+
+
+class _Place(UserProvidedCacheLocator):
+    """Where a function is in the sealed folder. numba's own way gives a folder up that it can't write to."""
+
+    def ensure_cache_path(self) -> None:
+        """Nothing is made."""
+
+
+class _Reader(CompileResultCacheImpl):
+    _locator_classes = [_Place]  # noqa: RUF012 (numba's own declaration)
+
+
+class _Sealed(FunctionCache):
+    """Loads what is there for this processor and this source; what is not is compiled into memory, and not kept."""
+
+    _impl_class = _Reader
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Not kept: nothing may be written, and numba takes a refused write for an error."""
 
 
 def main() -> int:

@@ -35,10 +35,17 @@ def make_importable() -> None:
     """Let modules in the user's folders be imported by their plain names. Safe to repeat.
 
     The folders go to the end of the path: a module there can't take the place of an installed one or of Python's own.
+    Where code is fixed, as in an image, a folder that can be written is left out: what a worker writes there, the
+    server of the pages would import.
     """
     for folder in own_folders():
-        if folder != BUILT_IN and str(folder) not in sys.path:
+        if folder != BUILT_IN and str(folder) not in sys.path and not is_open(folder):
             sys.path.append(str(folder))
+
+
+def is_open(folder: Path) -> bool:
+    """Whether a folder could hold code that somebody has planted: code is fixed here, and this folder is not."""
+    return bool(os.environ.get("MILLRACE_FIXED_CODE")) and os.access(folder, os.W_OK)
 
 
 def own_recipes() -> Path | None:

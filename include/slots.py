@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 
 KINDS = {
-    "ingest": "ingest_*: plan, load, merge, account, describe; replay_rejected: replay, account",
+    "ingest": "ingest_*: plan, load, merge, account, describe; replay_rejected: replay, account; housekeeping: all",
     "images": "resize_images: claim, resize, account",
     "memory": "audit_memory: judge, prove, flag_leaks",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
 
 from stack.errors import StackError
 
@@ -55,6 +56,8 @@ def _run(options: argparse.Namespace) -> int:
         return demo(options.mb, once=options.once)
     if options.command == "cluster":
         return _cluster(options)
+    if options.command in ("image", "compose-test"):
+        return _containers(options)
     if options.command == "secrets":
         return _secrets()
     if options.command == "docs":
@@ -86,6 +89,16 @@ def _cluster(options: argparse.Namespace) -> int:
         command.down(delete=options.delete)
         return 0
     return command.up(options.workers)
+
+
+def _containers(options: argparse.Namespace) -> int:
+    if options.command == "compose-test":
+        from stack.trial.command import compose_test
+
+        return compose_test(keep=options.keep)
+    from stack.image import command
+
+    return command.run(options)
 
 
 def _secrets() -> int:
@@ -134,6 +147,17 @@ def _parser() -> argparse.ArgumentParser:
     cluster.add_argument("--down", action="store_true", help="end the one that runs")
     cluster.add_argument("--delete", action="store_true", help="with --down: remove its databases and files too")
     cluster.add_argument("--on", nargs=argparse.REMAINDER, metavar="HOST COMMAND", help="run a command on a host")
+    image = kinds.add_parser("image", help="build the image by docker, podman or buildah")
+    image.add_argument(
+        "--tag", default="millrace:local", help="its name (millrace:local, which the compose file asks for)"
+    )
+    image.add_argument("--engine", choices=("docker", "podman", "buildah"), default="", help="not the first that works")
+    image.add_argument("--ca", type=Path, metavar="FILE", help="a certificate that build and containers trust besides")
+    image.add_argument("--extra", default="", metavar="REQUIREMENTS", help="further packages, separated by blanks")
+    image.add_argument("--python", default="", metavar="VERSION", help="3.11, 3.12 or 3.13 (3.12)")
+    image.add_argument("--sbom", type=Path, metavar="FILE", help="write a bill of materials (CycloneDX, JSON)")
+    trial = kinds.add_parser("compose-test", help="docker-compose.yaml in containers, through its life")
+    trial.add_argument("--keep", action="store_true", help="leave the deployment up where a step failed")
     kinds.add_parser("secrets", help="make .env for docker-compose.yaml")
     docs = kinds.add_parser("docs", help="write docs/reference/ from the code")
     docs.add_argument("--check", action="store_true", help="only say which pages are stale; the exit code is 1 then")

@@ -7,6 +7,8 @@ import os
 
 from include.own_folders import VARIABLE as DATASETS
 from include.own_folders import own_folders
+from include.roots import ANYTHING
+from include.roots import VARIABLE as ROOTS
 from stack.settings import Settings, write_private
 
 # Refresh quickly: a new DAG file shows within seconds instead of minutes, and short tasks end promptly.
@@ -34,11 +36,14 @@ PLAIN = {
     "OPENBLAS_NUM_THREADS": "1",  # numpy is imported before processes fork: it must not start threads
 }
 DEMO_WORKERS = '{"demo-worker": " -m samples.workers "}'
+PASSED = (
+    "DATASETS", "IMAGE", "KEEP", "LOGS", "MEMORY", "METRICS", "NOTIFY", "QUEUE", "ROOTS", "SCRATCH", "TRIGGERS",
+)  # fmt: skip
 # By whoever starts the stack. $MILLRACE_EXECUTOR is beside these: another executor than LocalExecutor, or several.
 CHOSEN = (
     "AIRFLOW_CONN_",
     "AIRFLOW__CELERY__",
-    *(f"MILLRACE_{name}" for name in ("DATASETS", "IMAGE", "LOGS", "MEMORY", "METRICS", "QUEUE", "SCRATCH")),
+    *(f"MILLRACE_{name}" for name in PASSED),
 )
 
 
@@ -86,6 +91,9 @@ def _places(settings: Settings) -> dict[str, str]:
         "MILLRACE_MEMORY_FOLDER": str(settings.state / "memory"),
         "MILLRACE_MEMORY_PROCESSES": os.environ.get("MILLRACE_MEMORY_PROCESSES") or DEMO_WORKERS,
         "MILLRACE_INBOX": str(settings.inbox),
+        # Who uses this stack is who started it: a form opens nothing that their shell would not.
+        ROOTS: os.environ.get(ROOTS) or ANYTHING,
+        "MILLRACE_TRIGGERS": os.environ.get("MILLRACE_TRIGGERS") or "*",
         "MILLRACE_IMAGES": os.environ.get("MILLRACE_IMAGES") or str(settings.images),
         "PYTHONPATH": os.pathsep.join([str(repository), str(repository / "config")]),
     }

@@ -16,6 +16,7 @@ PROGRAMS = Path(sys.executable).parent
 AS_OF = "2026-09-18"
 LOCKS = {
     "requirements.txt": (),
+    "requirements-image.txt": ("-c", "requirements.lock"),
     "requirements-dev.txt": ("-c", "requirements.lock"),
     "requirements-uv.txt": (),
 }

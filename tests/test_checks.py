@@ -41,12 +41,12 @@ def named(name: str, version: str) -> str:
 
 @pytest.mark.parametrize("source", maintain.LOCKS)
 def test_a_lock_holds_what_is_pinned(source: str) -> None:
-    pins = re.findall(r"^([\w.-]+)(?:\[[^]]*\])?==(\S+)", (REPOSITORY / source).read_text(), re.M)
+    pins = re.findall(r"^([\w.-]+)(?:\[[^]]*\])?==([^\s;]+)", (REPOSITORY / source).read_text(), re.M)
     locked = (REPOSITORY / source.replace(".txt", ".lock")).read_text()
     assert pins
     held = {
         (name.lower().replace("_", "-"), version)
-        for name, version in re.findall(r"^([\w.-]+)==(\S+) \\$", locked, re.M)
+        for name, version in re.findall(r"^([\w.-]+)==(\S+)(?: ; .*)? \\$", locked, re.M)
     }
     assert {(name.lower().replace("_", "-"), version) for name, version in pins} <= held
 

@@ -11,6 +11,7 @@ import pytest
 
 from include.ingest.dataset.columns import Column, CsvFormat
 from include.ingest.dataset.definition import Dataset, DeleteLimit, RejectLimit, UnpackLimit
+from include.notify import Notify
 
 REPOSITORY = Path(__file__).parents[1]
 INCLUDE = REPOSITORY / "include"
@@ -89,7 +90,7 @@ def test_a_dag_file_is_a_manual_and_wiring(file: Path) -> None:
     assert not {name.split(".")[0] for name in imports(file)} & {"psycopg", "pyarrow", "pandas"}
 
 
-@pytest.mark.parametrize("model", [Dataset, Column, CsvFormat, RejectLimit, DeleteLimit, UnpackLimit])
+@pytest.mark.parametrize("model", [Dataset, Column, CsvFormat, RejectLimit, DeleteLimit, UnpackLimit, Notify])
 def test_the_reference_names_every_field(model: type[Dataset]) -> None:
     reference = (REPOSITORY / "docs" / "reference" / "datasets.md").read_text()
     for name, field in model.model_fields.items():

@@ -36,6 +36,7 @@ class Cluster:
         self.variables = os.environ | {
             "MILLRACE_STATE": str(self.state), "API_PORT": str(self.ports[0]), "WAREHOUSE_PORT": str(self.ports[1]),
             "WORKER_CONCURRENCY": str(concurrency), "MEMORY_SECONDS": "3600",
+            "ROOTS": str(folder.parent / "files"),
         }  # fmt: skip
         self.place = Place(REPOSITORY, self.state.resolve() / "cluster")
         self.inbox = self.place.volumes / "inbox"

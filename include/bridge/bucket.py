@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -39,6 +40,17 @@ class Bucket:
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._name, Prefix=self._prefix + key)
         keys = [one["Key"].removeprefix(self._prefix) for page in pages for one in page.get("Contents", [])]
         return {one: data for one in keys if (data := self.get(one)) is not None}
+
+    def delete_older(self, key: str, before: datetime) -> int:
+        """Delete every object whose key starts so and that was written before; returns how many."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._name, Prefix=self._prefix + key)
+        deleted = 0
+        for page in pages:  # of 1,000 keys at most, which is also the most that one request deletes
+            old = [{"Key": one["Key"]} for one in page.get("Contents", []) if one["LastModified"] < before]
+            if old:
+                gone = self._client.delete_objects(Bucket=self._name, Delete={"Objects": old, "Quiet": True})
+                deleted += len(old) - len(gone.get("Errors", []))
+        return deleted
 
 
 def _client(conn_id: str | None) -> Any:

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 import psycopg
 from airflow.sdk import Connection, get_current_context
@@ -22,6 +21,7 @@ from include.bridge.database import address, connected
 from include.images.callbacks import Callbacks
 from include.images.doorbell import rings
 from include.images.store import FolderStore, Store
+from include.roots import local_path, roots
 
 if TYPE_CHECKING:
     from include.images.inbox import Task
@@ -54,7 +54,7 @@ def folder(place: str) -> Path | Objects:
     if "://" not in place:
         return Path(place)
     if place.startswith("file://"):
-        return Path(unquote(urlsplit(place).path))
+        return local_path(place)
     from include.bridge import storage
     from include.images.objects import Objects
 
@@ -101,6 +101,9 @@ def take_in(connection: psycopg.Connection) -> dict[str, int]:
 
     context: dict[str, Any] = dict(get_current_context())
     params, daily = context["params"], context["dag_run"].run_type == "scheduled"
+    refusal = roots().refusal(params["path"]) if params["path"] else None
+    if refusal:
+        raise reasons.stop(f"{refusal}. Then trigger the run again")
     place = folder(params["path"]) if params["path"] else inbox() if daily else None
     if params["path"] and isinstance(place, Path) and not place.is_dir():
         raise reasons.stop(f"there is no folder {place}: trigger the run again with another path")

@@ -22,8 +22,16 @@ from include.ingest.dataset import interval, places
 from include.ingest.dataset.definition import Dataset, DeleteLimit, RejectLimit
 from include.ingest.dataset.interval import Interval
 from include.ingest.dataset.rendering import dates, rendered
-from include.ingest.errors import IngestError, SourceLate, SourceMissing, SourceUnnamed
+from include.ingest.errors import (
+    IngestError,
+    SourceAbsent,
+    SourceLate,
+    SourceMissing,
+    SourceUnnamed,
+    StorageAway,
+)  # fmt: skip
 from include.own_folders import inbox
+from include.roots import roots
 
 if TYPE_CHECKING:
     from include.ingest.plan import Order, Plan
@@ -58,6 +66,7 @@ def look(dataset: Dataset) -> Order | None:
                 raise fault
             if has_come(order):
                 return order
+            _check_typed(order)
             wait(connection, dataset, order)
             _check_wait(dataset, order)
     except psycopg.OperationalError as error:
@@ -135,11 +144,11 @@ def _is_final(error: Exception) -> bool:
 
 
 def storage() -> Storage:
-    """How tasks reach files: by Airflow's connections; packed ones are unpacked below $MILLRACE_SCRATCH."""
+    """How tasks reach files below the roots: by Airflow's connections, unpacked in $MILLRACE_SCRATCH where packed."""
     from include.bridge.storage import connect
     from include.ingest.source.storage import Storage, scratch_of
 
-    return Storage(scratch_of(os.environ), connect)
+    return Storage(scratch_of(os.environ), connect, roots())
 
 
 def has_come(order: Order) -> bool:
@@ -148,7 +157,27 @@ def has_come(order: Order) -> bool:
         order.look()
     except SourceMissing:
         return False
+    except StorageAway as fault:
+        if _is_typed() and "://" not in str(order.path):  # a folder that is closed to the worker stays so
+            raise SourceAbsent(f"{fault}. Trigger a run with another path") from fault
+        raise
     return True
+
+
+def _is_typed() -> bool:
+    return bool(get_current_context()["params"]["path"])
+
+
+def _check_typed(order: Order) -> None:
+    """Raise SourceAbsent for a path of the form. Only what the schedule expects is waited for: it will come.
+
+    A typing error never will, and four runs that wait for one would hold up all others of the dataset.
+    """
+    if _is_typed():
+        raise SourceAbsent(
+            f"{order.path} is not there, and a path that was given is not waited for: trigger a run with another path,"
+            " or deliver the file and clear task `plan`"
+        )
 
 
 def _check_wait(dataset: Dataset, order: Order) -> None:

@@ -40,8 +40,11 @@ def asked() -> Asked:
     from include.ingest.new_dataset.draft import asked_for
 
     params = get_current_context()["params"]
+    file = params["file"].strip()
+    if "://" in file or file.startswith("/"):  # else it is refused for that
+        ingest.storage().check(file)  # first: of what may not be read, not even whether it is a folder is told
     said = Said(columns_in(params["key"] or ""), DATES[params["dates"]], MARKS[params["decimal_mark"]])
-    return asked_for(params["file"], params["name"], said, accept=bool(params["accept"]), append=bool(params["append"]))
+    return asked_for(file, params["name"], said, accept=bool(params["accept"]), append=bool(params["append"]))
 
 
 def order(asked: Asked, dataset: Dataset) -> Order:

@@ -6,6 +6,8 @@ here, above all not the warehouse: the scheduler would wait for it.
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from typing import Any
 
 from airflow.models.xcom import XComModel
@@ -25,10 +27,7 @@ def write(dag_run: Any) -> None:
     if session is None:
         return
     asked = XComModel.get_many(run_id=dag_run.run_id, key=KEY, dag_ids=dag_run.dag_id, limit=MOST_TASKS)
-    reasons = {
-        (found.task_id, found.map_index): _cut(MARK + str(XComModel.deserialize_value(found)))
-        for found in session.scalars(asked)
-    }
+    reasons = {(found.task_id, found.map_index): _cut(MARK + _text(found)) for found in session.scalars(asked)}
     latest = None
     for task in dag_run.get_task_instances(session=session):
         reason = reasons.get((task.task_id, task.map_index))
@@ -50,7 +49,7 @@ def tell(dag_run: Any) -> None:
     asked = XComModel.get_many(run_id=dag_run.run_id, key=TOLD, dag_ids=dag_run.dag_id, limit=MOST_TASKS)
     told = sorted(session.scalars(asked), key=lambda found: found.timestamp)
     if told:
-        dag_run.note = _cut(FOUND + "\n\n".join(str(XComModel.deserialize_value(found)) for found in told))
+        dag_run.note = _cut(FOUND + "\n\n".join(_text(found) for found in told))
 
 
 def remove(dag_run: Any) -> None:
@@ -62,6 +61,17 @@ def remove(dag_run: Any) -> None:
     for task in dag_run.get_task_instances(session=session):
         if str(task.note or "").startswith(MARK):
             task.note = ""
+
+
+def _text(found: Any) -> str:
+    """The text that an XCom holds, as JSON or plain; empty for anything else.
+
+    Not by Airflow's decoder: that makes objects of whatever class a task has named, and this is the scheduler.
+    """
+    value = found.value
+    with suppress(ValueError, TypeError, RecursionError):
+        value = json.loads(value)
+    return value if isinstance(value, str) else ""
 
 
 def _ours(note: str | None) -> bool:

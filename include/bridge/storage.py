@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from airflow.sdk import Connection, ObjectStoragePath
+from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.io import attach, has_fs
 
 from include.ingest.source import storage
@@ -30,15 +31,21 @@ EXTRA = {"endpoint_url", "region_name", "aws_session_token", "config_kwargs"}
 
 
 def connect(url: str) -> tuple[Any, str]:
-    """The file system of a URL as s3://connection@bucket/prefix, and the path in it."""
+    """The file system of a URL as s3://connection@bucket/prefix, and the path in it.
+
+    Raises ValueError for a scheme or a Connection that is not known.
+    """
     parts = urlsplit(url)
     conn_id = parts.netloc.rpartition("@")[0] or None
-    if parts.scheme in S3 and not has_fs(parts.scheme):
-        attach(parts.scheme, conn_id, fs=_s3(conn_id))
-    if conn_id is None and not has_fs(parts.scheme):  # https for one, of which Airflow has no file system
-        return storage.connect(url)
-    path = ObjectStoragePath(url)
-    return path.fs, path.path
+    try:
+        if parts.scheme in S3 and not has_fs(parts.scheme):
+            attach(parts.scheme, conn_id, fs=_s3(conn_id))
+        if conn_id is None and not has_fs(parts.scheme):  # https for one, of which Airflow has no file system
+            return storage.connect(url)
+        path = ObjectStoragePath(url)
+        return path.fs, path.path
+    except AirflowNotFoundException as fault:  # no retry finds it
+        raise ValueError(str(fault)) from fault
 
 
 @dataclass(frozen=True)

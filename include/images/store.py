@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from include.images.errors import ImageError
+from include.roots import Roots
 
 AT_ONCE = 8  # files that are stored at once: each waits for a disk or a server
 LEFTOVER_SECONDS = 86_400.0  # a file under way that is older was left by a process that died
@@ -120,6 +121,8 @@ class FolderStore:
         """A folder for files under way, on the same file system as what they become."""
         folder = self.root / "incoming"
         folder.mkdir(parents=True, exist_ok=True)
+        if folder.is_symlink():  # uploads would lie where somebody else wants them
+            raise StoreAway(f"{folder} is a link: remove it")
         return folder
 
     def has_source(self, digest: str) -> bool:
@@ -161,7 +164,10 @@ class FolderStore:
     def read_rendition(self, digest: str, recipe: str, file: str, first: int, length: int) -> bytes:
         """So many bytes of a rendition from byte `first` on."""
         try:
-            with (self.root / rendition_key(digest, recipe, file)).open("rb") as stored:
+            with open(self.root / rendition_key(digest, recipe, file), "rb", opener=_plain) as stored:
+                # Workers write here, and the server of the pages, which reads, has secrets that they have not.
+                if Roots((self.root,)).refusal_of_open(stored.fileno(), file):
+                    raise NotStored(f"{file} is not in the store: a link is in its place")
                 stored.seek(first)
                 return stored.read(length)
         except FileNotFoundError:
@@ -225,6 +231,16 @@ def _name(fresh: Path, place: Path) -> None:
     except FileNotFoundError:  # the first of its folder, or somebody deletes the picture just now
         place.parent.mkdir(parents=True, exist_ok=True)
         fresh.replace(place)
+
+
+def _plain(path: str, flags: int) -> int:
+    """Open no link, and wait for no pipe."""
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as fault:
+        if fault.errno != errno.ELOOP:
+            raise
+        raise FileNotFoundError(fault.errno, "a link is in its place", path) from None
 
 
 def _make(folder: Path) -> None:

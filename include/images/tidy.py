@@ -8,6 +8,7 @@ from psycopg import Connection
 
 from include.images.inbox import hold
 from include.images.store import LEFTOVER_SECONDS, Store
+from include.warehouse.batches import delete
 
 
 def tidy(connection: Connection[Any], store: Store, *, age_seconds: float = LEFTOVER_SECONDS) -> dict[str, int]:
@@ -28,3 +29,14 @@ def tidy(connection: Connection[Any], store: Store, *, age_seconds: float = LEFT
                 store.drop(digest)
             connection.execute("DELETE FROM millrace.image_deleted WHERE digest = %s", [digest])
     return {"leftovers": leftovers, "deleted": len(gone)}
+
+
+def forget_swept(connection: Connection[Any]) -> int:
+    """Delete what is remembered of swept files whose pictures were deleted: such a file is read again either way."""
+    # A sweep enters the picture and the file in one transaction, so no file stands here before its picture does.
+    return delete(
+        connection,
+        "millrace.image_swept",
+        "NOT EXISTS (SELECT FROM millrace.image_source s WHERE s.digest = t.digest)",
+        {},
+    )

@@ -29,6 +29,14 @@ class SourceUnnamed(IngestError):
     """The run's file has no name: there is no logical date, or the dataset's `source` can't be rendered."""
 
 
+class SourceAbsent(IngestError):
+    """The file that a person named is not there: a typing error is told at once, and not waited for."""
+
+
+class SourceRefused(IngestError):
+    """The path or URL is none that a run may read, or of a storage that is not known here."""
+
+
 class SourceChanged(IngestError):
     """The file is not the one that was planned: its size, time or content differs."""
 

@@ -38,4 +38,24 @@ DAY = Figures(
         "ingest_rejected_rows_24h": "Rows that the runs of the last 24 hours rejected",
     },
 )
-FIGURES = (MINUTE, DAY)
+# Of runs that load files: a replay makes no table younger.
+DATASETS = Figures(
+    """
+    WITH good AS (
+        SELECT dataset, max(finished_at) AS at, max(version) AS version
+        FROM millrace.ingest_run WHERE status IN ('done', 'skipped') AND replay_of IS NULL GROUP BY dataset
+    )
+    SELECT r.dataset, extract(epoch FROM now() - g.at) AS dataset_age_seconds,
+        extract(epoch FROM now() - g.version) AS dataset_version_age_seconds,
+        count(*) FILTER (
+            WHERE r.status = 'failed' AND r.replay_of IS NULL AND (g.at IS NULL OR r.finished_at > g.at)
+        ) AS dataset_failed_runs
+    FROM millrace.ingest_run r LEFT JOIN good g USING (dataset) GROUP BY r.dataset, g.at, g.version
+    """,
+    {
+        "dataset_age_seconds": "Time since the last run of the dataset that went well",
+        "dataset_version_age_seconds": "Time since the start of the newest data interval that is in the table",
+        "dataset_failed_runs": "Runs that have failed since the last one that went well",
+    },
+)
+FIGURES = (MINUTE, DAY, DATASETS)

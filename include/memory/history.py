@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, LiteralString
 
 import numpy as np
 from psycopg import Connection
@@ -15,10 +15,18 @@ from include.memory.shipping.orders import WANTED_MINUTES
 from include.memory.verdict.assemble import series_of
 from include.memory.verdict.series import Judgement, Series
 from include.memory.watcher.sample import ENDED_MINUTES, Incarnation, Sample
+from include.warehouse.batches import delete
 
-KEPT_DAYS = 30
 FAST_MOTION = "fast motion"  # stands as `flagged_by` where no run of the audit flagged: what a demo kept
 _ONE = "host = %s AND pid = %s AND start_ticks = %s"
+_OLD: tuple[tuple[str, LiteralString, LiteralString], ...] = (
+    ("samples", "millrace.memory_sample", "t.taken_at < clock_timestamp() - %(days)s * interval '1 day'"),
+    ("evidence", "millrace.memory_evidence", "t.taken_at < clock_timestamp() - %(days)s * interval '1 day'"),
+    ("findings", "millrace.memory_finding", "t.judged_at < clock_timestamp() - %(days)s * interval '1 day'"),
+    ("ended", "millrace.memory_ended", "t.ended_at < clock_timestamp() - %(days)s * interval '1 day'"),
+    ("orders", "millrace.memory_order", "t.ordered_at < clock_timestamp() - %(days)s * interval '1 day'"),
+    ("tasks", "millrace.memory_task", "t.ended_at < clock_timestamp() - %(days)s * interval '1 day'"),
+)
 
 
 def series(connection: Connection[Any], hours: float) -> Iterator[tuple[Incarnation, str, Series]]:
@@ -147,16 +155,6 @@ def verdicts(connection: Connection[Any]) -> dict[str, int]:
     return {verdict.partition(" (")[0].replace(" ", "_"): count for verdict, count in rows}
 
 
-def forget(connection: Connection[Any], days: int = KEPT_DAYS) -> None:
-    """Delete what is older."""
-    for table, column in (
-        ("memory_sample", "taken_at"),
-        ("memory_evidence", "taken_at"),
-        ("memory_finding", "judged_at"),
-        ("memory_ended", "ended_at"),
-        ("memory_order", "ordered_at"),
-        ("memory_task", "ended_at"),
-    ):
-        connection.execute(
-            f"DELETE FROM millrace.{table} WHERE {column} < clock_timestamp() - %s * interval '1 day'", [days]
-        )
+def forget(connection: Connection[Any], days: int) -> dict[str, int]:
+    """Delete what is so many days old, and return how many rows of each table; 0 days keep for ever."""
+    return {name: delete(connection, table, which, {"days": days}) if days else 0 for name, table, which in _OLD}

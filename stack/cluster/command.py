@@ -22,10 +22,12 @@ import psutil
 
 from stack import secrets_file
 from stack.cluster import plan
+from stack.cluster.compose import port_variable
 from stack.cluster.supervisor import NAMESPACES
 from stack.cluster.topology import Host, Place
 from stack.commands import say
 from stack.errors import StackError
+from stack.ports import free_port
 from stack.postgres import PostgresServer
 from stack.processes import Started
 from stack.settings import write_private
@@ -138,12 +140,17 @@ def _listen(stack: contextlib.ExitStack, hosts: Sequence[Host]) -> dict[str, lis
             try:
                 listening.bind((LOOPBACK, outer))
             except OSError as fault:
-                raise StackError(
-                    f"port {outer} is taken, {host.name} needs it; docker-compose.yaml says its variable"
-                ) from fault
+                raise StackError(_taken(outer, inner, host)) from fault
             listening.listen(128)
             found.setdefault(host.service.name, []).append((listening.fileno(), inner))
     return found
+
+
+def _taken(outer: int, inner: int, host: Host) -> str:
+    """What to type where another program has the port: the same with a port that is free now."""
+    variable = port_variable(plan.COMPOSE, host.service.name, inner)
+    free = free_port(*range(outer + 10_000, 65_536, 10_000))
+    return f"port {outer} is taken, {host.name} needs it: type `{variable}={free} ./run cluster`"
 
 
 def _remember(place: Place, workers: int) -> None:

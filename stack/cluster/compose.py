@@ -29,7 +29,10 @@ class Image:
 
 @dataclass(frozen=True)
 class Service:
-    """One service. `depends_on` is name to condition; `ports` is port of the machine to port of the service."""
+    """One service. `depends_on` is name to condition; `ports` is port of the machine to port of the service.
+
+    `built` says that its image is the one that the file builds, whichever service has the `build`.
+    """
 
     name: str
     image: str
@@ -38,6 +41,7 @@ class Service:
     environment: dict[str, str]
     networks: list[str]
     volumes: list[str]
+    tmpfs: list[str]
     ports: dict[int, int]
     depends_on: dict[str, str]
     health: list[str]
@@ -62,7 +66,18 @@ def read_services(
     for further in over:
         raw = _joined(raw, yaml.safe_load(further.read_text())["services"])
     chosen = {name: one for name, one in raw.items() if not one.get("profiles") or profiles & {*one["profiles"]}}
-    return [_service(name, fill(one, variables), image) for name, one in chosen.items()]
+    ours = {one["image"] for one in raw.values() if "build" in one}
+    return [
+        _service(name, fill(one, variables), image if one["image"] in ours else None) for name, one in chosen.items()
+    ]
+
+
+def port_variable(file: Path, service: str, inner: int) -> str | None:
+    """The variable that says on which port of the machine a service's port is; None where none does."""
+    for text in yaml.safe_load(file.read_text())["services"][service].get("ports", []):
+        if found := re.search(rf"\$\{{(\w+):-\d+\}}:{inner}$", text):
+            return found[1]
+    return None
 
 
 def _joined(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -104,17 +119,18 @@ def _filled(found: re.Match[str], variables: Mapping[str, str]) -> str:
     return value or (rest if way == ":-" else "")
 
 
-def _service(name: str, raw: Mapping[str, Any], image: Image) -> Service:
-    entrypoint = raw.get("entrypoint") or (image.entrypoint if raw.get("build") else [])
+def _service(name: str, raw: Mapping[str, Any], image: Image | None) -> Service:
+    entrypoint = raw.get("entrypoint") or (image.entrypoint if image else [])
     own = {key: str(value) for key, value in raw.get("environment", {}).items()}
     return Service(
         name=name,
         image=raw["image"],
-        built="build" in raw,
+        built=image is not None,
         command=[*entrypoint, *raw.get("command", [])],
-        environment={**image.environment, **own} if raw.get("build") else own,
+        environment={**image.environment, **own} if image else own,
         networks=list(raw["networks"]),
         volumes=list(raw.get("volumes", [])),
+        tmpfs=list(raw.get("tmpfs", [])),
         ports=dict(_port(text) for text in raw.get("ports", [])),
         depends_on={other: how["condition"] for other, how in raw.get("depends_on", {}).items()},
         health=_health(raw.get("healthcheck", {}).get("test", [])),

@@ -13,8 +13,12 @@ from stack.cluster.compose import Service
 
 SUBNET = "10.213"  # in a network namespace of the cluster's own, so it meets no other network
 FIRST_ADDRESS = 10
-# No copy of the project is made, and its functions are compiled beside their source, once for all hosts.
-LEFT_OUT = {"NUMBA_CACHE_DIR"}
+# No copy of the project is made, and its functions are compiled beside their source, once for all hosts. Programs and
+# certificates are the machine's.
+LEFT_OUT = {
+    "NUMBA_CACHE_DIR", "NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE",
+}  # fmt: skip
+OWN = {"scratch", "api-scratch"}  # volumes that containers of one machine share, and machines do not
 
 
 @dataclass(frozen=True)
@@ -86,11 +90,14 @@ def _host(name: str, service: Service, place: Place, addresses: dict[str, str]) 
 
 
 def _folders(name: str, service: Service, place: Place) -> dict[str, str]:
-    """A named volume is a folder that hosts share; one without a name, and the home, are the host's own."""
+    """A named volume is a folder that hosts share; scratch, the home and what is in memory are the host's own."""
     found = {"/opt/airflow": str(place.own(name) / "home")} if service.built else {}
+    for target in service.tmpfs:
+        if target != "/tmp":  # which is the machine's
+            found.setdefault(target, str(place.own(name) / target.lstrip("/")))
     for volume in service.volumes:
         source, _, target = volume.rpartition(":")
-        found[target] = str(place.volumes / source if source else place.own(name) / target.lstrip("/"))
+        found[target] = str(place.own(name) / target.lstrip("/") if source in OWN else place.volumes / source)
     return found
 
 

@@ -22,8 +22,9 @@ EXAMPLE = {
 
 def write() -> str:
     """The page."""
-    ingest, file, replays, images, memory = (
-        _module(name) for name in ("ingest_csv", "ingest_file", "replay_rejected", "resize_images", "audit_memory")
+    ingest, file, replays, images, memory, keeping = (
+        _module(name)
+        for name in ("ingest_csv", "ingest_file", "replay_rejected", "resize_images", "audit_memory", "housekeeping")
     )
     plain, replacing = (
         ingest.ingest_csv(Dataset.model_validate({**EXAMPLE, "mode": m})) for m in ("upsert", "replace")
@@ -48,6 +49,8 @@ def write() -> str:
         "## `audit_memory`",
         str(memory.__doc__).strip(),
         _form(memory.audit_memory().params, {}),
+        "## `housekeeping`",
+        str(keeping.__doc__).strip(),
     )
 
 

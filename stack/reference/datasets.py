@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from include.ingest.dataset.columns import Column, CsvFormat, Model
+from pydantic import BaseModel
+
+from include.ingest.dataset.columns import Column, CsvFormat
 from include.ingest.dataset.definition import Dataset, DeleteLimit, RejectLimit, UnpackLimit
+from include.notify import Notify
 from stack.reference.markdown import code, default, kind, page, table
 
-PARTS: dict[type[Model], str] = {
+PARTS: dict[type[BaseModel], str] = {
     Dataset: "The dataset",
     Column: "Column",
     CsvFormat: "CsvFormat",
     RejectLimit: "RejectLimit",
     DeleteLimit: "DeleteLimit",
     UnpackLimit: "UnpackLimit",
+    Notify: "Notify",
 }
 WHERE = {Column: "columns.<name>", CsvFormat: "csv", RejectLimit: "reject_limit", DeleteLimit: "delete_limit",
-         UnpackLimit: "unpack_limit"}  # fmt: skip
+         UnpackLimit: "unpack_limit", Notify: "notify"}  # fmt: skip
 
 
 def write() -> str:
@@ -27,7 +31,7 @@ def write() -> str:
     )
 
 
-def _part(model: type[Model], title: str) -> list[str]:
+def _part(model: type[BaseModel], title: str) -> list[str]:
     schema = model.model_json_schema()
     wanted = set(schema.get("required", ()))
     rows = [

@@ -15,6 +15,7 @@ OF_AIRFLOW = {
     "dag_runs": ("dag_id", "state"),
     "pool_slots": ("pool", "state"),
     "heartbeat_age_seconds": ("component",),
+    "oldest_queued_seconds": ("queue",),
 }
 
 
@@ -37,6 +38,7 @@ def named(connection: Connection[Any]) -> Iterator[tuple[str, tuple[str, ...], s
         columns = [column.name for column in connection.execute(group.statement).description or ()]
         labels = tuple(name for name in columns if name not in group.said)
         yield from ((f"millrace_{name}", labels, said) for name, said in group.said.items())
-    for said in (airflow_figures.TASKS, airflow_figures.RUNS, airflow_figures.SLOTS, airflow_figures.BEATS):
+    for said in (airflow_figures.TASKS, airflow_figures.RUNS, airflow_figures.SLOTS, airflow_figures.BEATS,
+                 airflow_figures.QUEUED):  # fmt: skip
         yield from ((f"airflow_{name}", OF_AIRFLOW[name], text) for name, text in said.items())
     yield from ((f"millrace_{name}", ("source",), text) for name, text in metrics.ANSWERED.items())

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from include.retention import SETTINGS as KEEPING
 from stack.errors import StackError
 from stack.reference.markdown import code, page, table
 from stack.settings import REPOSITORY
@@ -14,12 +15,32 @@ from stack.settings import REPOSITORY
 FOLDERS = ("include", "config", "dags", "plugins", "stack")
 NAME = re.compile(r"MILLRACE_[A-Z_]+(\{\})?")
 VARIABLE = re.compile(r"\$\{([A-Z_]+)(:[-?])?((?:[^{}]|\{[^{}]*\})*)\}")
+KEPT = {
+    "rejected": "Days that rejected rows are kept which were replayed or dismissed, or whose run failed. 0: for ever.",
+    "open_rejected": "Days that open rejected rows are kept, which wait for somebody. 0: for ever.",
+    "runs": "Days that the ledger keeps runs which no later run is compared with. 0: for ever.",
+    "memory": "Days that samples, verdicts and evidence of the memory audit are kept. 0: for ever.",
+    "logs": "Days that logs are kept since they were last written to, in Airflow's folder and in the bucket. 0: for"
+    " ever. Compose file and chart say 30.",
+    "metadata": "Days that Airflow's metadata is kept: runs, tasks, XComs, events. 0: for ever.",
+}
 TEXTS = {
     "MILLRACE_DATASETS": (
         "`include/datasets`",
         "Folders of dataset files, `recipes.yaml` and modules of `clean` hooks, separated as PATH is.",
     ),
     "MILLRACE_INBOX": ("/var/lib/millrace/inbox", "The folder that `{{ inbox }}` stands for in a dataset's `source`."),
+    "MILLRACE_ROOTS": (
+        "the inbox and that of pictures alone",
+        "What else forms, datasets and the page's previews may name: folders, `s3://connection@bucket/prefix`,"
+        " `s3://connection@` for all that a Connection reaches, `https://host/prefix`, with commas in between. `*`:"
+        " anything, which is the local stack's default.",
+    ),
+    "MILLRACE_TRIGGERS": (
+        "ours, and Airflow's that wait",
+        "What else tasks may defer to: classes, or modules with a dot at the end, with commas in between. `*`:"
+        " anything, which is the local stack's default.",
+    ),
     "MILLRACE_SCRATCH": (
         "the system's temporary folder",
         "A folder of the machine for unpacked files and pictures in progress. It needs room for unpacked files.",
@@ -34,6 +55,7 @@ TEXTS = {
     ),
     "MILLRACE_IMAGE_LANES": ("the number of cores", "How many `resize` tasks a run has at most."),
     "MILLRACE_LOGS": ("", "`s3://connection@bucket/prefix`: logs of tasks are kept there."),
+    **{name: (str(usual), KEPT[what]) for what, (name, usual) in KEEPING.items()},
     "MILLRACE_METRICS_TOKEN": ("", "The bearer token of `/millrace/metrics`. Without it there is no such route."),
     "MILLRACE_QUEUE_{}": (
         "default",
@@ -50,9 +72,10 @@ TEXTS = {
         "what its control group leaves beside its neighbours",
         "How much memory a watched process may take.",
     ),
-    "MILLRACE_MEMORY_NOTIFIERS": (
+    "MILLRACE_NOTIFY": (
         "",
-        "Notifiers of Airflow that are told of a leak, as a JSON list of `class` and arguments.",
+        'Who is told of failures, warnings and recovery: JSON as `{"to": ["a connection"], "on": ["failure"],'
+        ' "dags": ["ingest_*"]}`, or a list of it. [Get notices](../how-to/get-notices.md).',
     ),
     "MILLRACE_RELEASE": ("the commit that is checked out", "Marks deploys on the plots of the memory audit."),
     "MILLRACE_FIXED_CODE": (
@@ -70,6 +93,7 @@ TEXTS = {
 CONNECTIONS = {
     "warehouse": "PostgreSQL, as role `ingest`. A dataset may name another one in `postgres_conn_id`.",
     "warehouse_pages": "The same as role `pages`, for what only reads. Without it, `warehouse` serves.",
+    "named in `notify`": "`http` or `smtp`: where [notices](../how-to/get-notices.md) go.",
     "image_callbacks": 'Password: the shared secret of callbacks. Extra: `{"origins": […]}`, where they may go.',
     "any other": "Named before the `@` of a URL: `s3://connection@bucket/…`.",
 }
@@ -98,10 +122,20 @@ ENV = {
     "WORKER_MEMORY": "Memory limit of a worker.",
     "WAREHOUSE_WAL": "`max_wal_size` of the warehouse: three times the largest file.",
     "MEMORY_SECONDS": "`MILLRACE_MEMORY_SECONDS`.",
+    "INBOX": "The inbox: a folder of the machine that user 50000 may read, or the name of a volume.",
     "IMAGES": "`MILLRACE_IMAGES`.",
     "LOGS": "`MILLRACE_LOGS`.",
     "DATASETS": "`MILLRACE_DATASETS`, as the containers see the folders: mount them in each service of Airflow.",
+    "ROOTS": "`MILLRACE_ROOTS`.",
+    "TRIGGERS": "`MILLRACE_TRIGGERS`.",
     "STORAGE": "The Connection `storage`, as JSON or URL, for `IMAGES` and `LOGS`.",
+    "KEEP_REJECTED_DAYS": "`MILLRACE_KEEP_REJECTED_DAYS`.",
+    "KEEP_OPEN_REJECTED_DAYS": "`MILLRACE_KEEP_OPEN_REJECTED_DAYS`.",
+    "KEEP_RUNS_DAYS": "`MILLRACE_KEEP_RUNS_DAYS`.",
+    "KEEP_MEMORY_DAYS": "`MILLRACE_KEEP_MEMORY_DAYS`.",
+    "KEEP_LOGS_DAYS": "`MILLRACE_KEEP_LOGS_DAYS`.",
+    "KEEP_METADATA_DAYS": "`MILLRACE_KEEP_METADATA_DAYS`.",
+    "NOTIFY": "`MILLRACE_NOTIFY`.",
     "INGEST_QUEUE": "`MILLRACE_QUEUE_INGEST`.",
     "IMAGES_QUEUE": "`MILLRACE_QUEUE_IMAGES`.",
     "MEMORY_QUEUE": "`MILLRACE_QUEUE_MEMORY`.",
@@ -120,13 +154,13 @@ def write() -> str:
         "What a dataset says stands in [its file](datasets.md); the rest is in the environment of Airflow's processes.",
         "## Environment variables",
         table(["variable", "default", "meaning"], [[code(name.format("<KIND>")), *_row(name)] for name in TEXTS]),
-        "`./run up` takes `AIRFLOW_CONN_…`, `AIRFLOW__CELERY__…` and the `MILLRACE_…` of datasets, images, logs,"
-        " memory, metrics, queues and scratch from the shell that calls it.",
+        "`./run up` takes `AIRFLOW_CONN_…`, `AIRFLOW__CELERY__…` and the `MILLRACE_…` of datasets, images, keeping,"
+        " logs, memory, metrics, notices, queues, roots, scratch and triggers from the shell that calls it.",
         "## Connections",
         "Of Airflow: in its page, or as `AIRFLOW_CONN_<NAME>` in the environment, as a URL or JSON.",
         table(
             ["Connection", "what it is"],
-            [[code(name) if name != "any other" else name, text] for name, text in CONNECTIONS.items()],
+            [[code(name) if " " not in name else name, text] for name, text in CONNECTIONS.items()],
         ),
         "## .env",
         "Settings of `docker-compose.yaml` and `./run cluster`. `./run secrets` makes those without a default.",

@@ -229,7 +229,8 @@ def _by_hand(dag: Path) -> None:
 def _audit(folder: Path) -> dict[str, str]:
     """Settings of the memory audit: looks three times as often, and a notifier that writes down what it says."""
     notifier = {"class": "told.Told", "file": str(folder / "told.txt"), "text": "{{ exception }}"}
-    return {"MILLRACE_MEMORY_SECONDS": "20", "MILLRACE_MEMORY_NOTIFIERS": json.dumps([notifier])}
+    rule = {"to": [notifier], "dags": ["audit_memory"]}
+    return {"MILLRACE_MEMORY_SECONDS": "20", "MILLRACE_NOTIFY": json.dumps(rule)}
 
 
 def _watched(s3_port: int) -> dict[str, str]:
@@ -240,6 +241,7 @@ def _watched(s3_port: int) -> dict[str, str]:
     return {
         "MILLRACE_METRICS_TOKEN": METRICS_TOKEN,
         "MILLRACE_LOGS": f"s3://logs@{LOGS}",
+        "MILLRACE_KEEP_LOGS_DAYS": "30",
         "AIRFLOW_CONN_LOGS": json.dumps(login),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import urllib.error
 import urllib.parse
@@ -38,6 +39,7 @@ def prometheus(airflow: Airflow, tmp_path: Path) -> Iterator[str]:
         assert before in text
         text = text.replace(before, after)
     settings.write_text(text)
+    shutil.copy(MONITORING / "rules.yml", tmp_path)
     arguments = [
         f"--config.file={settings}",
         f"--storage.tsdb.path={tmp_path}",
@@ -79,6 +81,10 @@ def test_every_panel_has_data(airflow: Airflow, prometheus: str) -> None:
         return not pending
 
     until(seen, f"data for {pending}")
+    with urllib.request.urlopen(f"{prometheus}/api/v1/rules") as told:
+        rules = [rule for group in json.load(told)["data"]["groups"] for rule in group["rules"]]
+    assert rules
+    assert {rule["health"] for rule in rules} <= {"ok", "unknown"}, "unknown: not looked at yet"
     rejected = 'sum(millrace_ingest_rejected_rows_24h{dataset="watched"})'
     until(lambda: answer(prometheus, rejected), "the rejected row")
     assert answer(prometheus, rejected)[0]["value"][1] == "1"

@@ -103,19 +103,20 @@ def _campaign(command: str) -> None:
 
 def _compose(command: str) -> None:
     """Each part that calls docker: services, profiles and programs are those of the compose file."""
-    parts = [words(part.partition(" > ")[0]) for part in re.split(r" && ", command)]
-    for git in (part for part in parts if part[0] != "docker"):
-        assert git == ["git", "pull"]
+    parts = [words(re.split(r" [<>] ", part)[0]) for part in re.split(r" && ", command)]
+    for other in (part for part in parts if part[0] != "docker"):
+        assert other in (["git", "pull"], ["./run", "image"])
     for _, compose, *rest in (part for part in parts if part[0] == "docker"):
         assert compose == "compose"
         if rest[0] == "--profile":
             assert any(rest[1] in service.get("profiles", ()) for service in COMPOSE["services"].values())
             rest = rest[2:]
         verb, *options = rest
-        services = {"build": [], "up": [], "ps": [], "logs": options[1:], "exec": options[:1]}[verb]
+        named = [option for option in options if not option.startswith("-") and "=" not in option]
+        services = {"build": [], "up": named, "ps": [], "logs": options[1:], "exec": named[:1]}[verb]
         services = [*services, *(option.partition("=")[0] for option in options if "=" in option)]
         assert set(services) <= set(COMPOSE["services"])
-        allowed = {"-d", "-f", "--scale", "--force-recreate"} if verb != "exec" else {"-U"}
+        allowed = {"-d", "-f", "--scale", "--force-recreate", "--wait"} if verb != "exec" else {"-T", "-U", "-q"}
         assert {option for option in options if option.startswith("-")} <= allowed
 
 
@@ -137,6 +138,15 @@ def _setting(command: str) -> None:
     assert name in known or name.startswith("AIRFLOW_CONN_")
     if value.startswith(("{", "[")):
         json.loads(value)
+
+
+def _account(command: str) -> None:
+    """Numbers are those of the image's user, names those of the page's own."""
+    assert {*re.findall(r"\d{5,}", command)} <= set(re.findall(r"USER (\d+)", (REPOSITORY / "Dockerfile").read_text()))
+
+
+def _names_a_file(command: str) -> None:
+    assert (REPOSITORY / words(command)[-1]).is_file()
 
 
 def _pools(command: str) -> None:
@@ -161,13 +171,18 @@ RULES = (
     Rule(r"\./run (demo|down)", "tests/stack/test_demo.py and test_run.py run them", _stack),
     Rule(r"\./run ingest (rejected|replay) ", "takes ids; tests/ingest/replay/test_command.py has some", _ingest),
     Rule(r"sudo \./run cluster ", "takes root and minutes; tests/stack/test_cluster.py runs one", _stack),
+    Rule(r"(sudo )?\./run (image|compose-test)", "takes an engine for containers; .ci/run calls the second", _stack),
     Rule(r"(sudo )?\./run bench ", "takes an hour", _bench),
     Rule(r"\./run fuzz", "takes minutes; tests/fuzz runs a bounded part", _fuzz),
     Rule(r"\.venv/bin/python -m fuzz\.", "takes minutes; tests/fuzz runs a bounded part", _module),
     Rule(r"sudo \./run campaign ", "takes root and an hour; tests/stack/test_campaign.py runs a round", _campaign),
-    Rule(r"(git pull && )?docker compose ", "takes Docker; tests/stack/test_compose.py reads the file", _compose),
+    Rule(
+        r"(git pull && )?(\./run image && )?docker compose ", "takes Docker; test_compose.py reads the file", _compose
+    ),
     Rule(r"(kubectl|helm) ", "takes a cluster", _kubernetes),
     Rule(r"(export )?[A-Z_]+=", "stands in .env, or is set before the stack starts", _setting),
+    Rule(r"sudo (groupadd|install|usermod) ", "changes accounts of the machine", _account),
+    Rule(r"promtool ", "takes Prometheus; tests/operate/test_rules.py runs it", _names_a_file),
     Rule(r"python -m include\.slots \| ", "is for another deployment's Airflow", _pools),
     Rule(r"(python -m include\.|airflow )", "tests/dags/test_existing_airflow.py runs its page", _is_run_elsewhere),
 )

@@ -90,10 +90,38 @@ def test_each_service_has_its_limits(raw: dict[str, Any]) -> None:
         assert service["stop_grace_period"]
         assert name in ("init", "flower") or service["healthcheck"]["test"]
         assert all(port.startswith("${BIND:-127.0.0.1}:") for port in service.get("ports", []))
-        if "build" in service:
+        if service["image"] == raw["x-airflow"]["image"]:
             assert service["read_only"]
             assert service["cap_drop"] == ["ALL"]
     assert "USER 50000" in (REPOSITORY / "Dockerfile").read_text()
+
+
+def test_one_service_builds_the_image_that_all_of_airflow_have(raw: dict[str, Any]) -> None:
+    assert [name for name, service in raw["services"].items() if "build" in service] == ["init"]
+    ours = {name for name, service in raw["services"].items() if service["image"] == raw["x-airflow"]["image"]}
+    assert ours == {*AIRFLOW, "init", "flower"}
+
+
+def test_what_is_written_has_a_name_and_no_option_that_podman_refuses(raw: dict[str, Any]) -> None:
+    for service in raw["services"].values():
+        mounts = service.get("volumes", [])
+        assert all(":" in mount for mount in mounts), "a volume without a name stays when its container goes"
+        assert all(mount.split(":")[0] in raw["volumes"] for mount in mounts if not mount.startswith("./"))
+        assert all(":" not in mount for mount in service.get("tmpfs", [])), "Podman knows no uid there"
+
+
+def test_nothing_that_is_unpickled_can_be_written(raw: dict[str, Any], services: dict[str, Service]) -> None:
+    folder = services["worker"].environment["NUMBA_CACHE_DIR"]
+    for name in (*AIRFLOW, "init"):
+        written = [mount.split(":")[1] for mount in raw["services"][name]["volumes"]] + raw["services"][name]["tmpfs"]
+        assert not [mount for mount in written if folder.startswith(mount)]
+    values = yaml.safe_load((REPOSITORY / "deploy" / "helm" / "values.yaml").read_text())
+    assert not [one for one in values["volumeMounts"] if folder.startswith(one["mountPath"])]
+
+
+def test_a_worker_shares_no_scratch_folder_with_what_holds_secrets(raw: dict[str, Any]) -> None:
+    users = {name for name, one in raw["services"].items() if "scratch:/scratch" in one.get("volumes", [])}
+    assert users == {"worker"}
 
 
 def test_hosts_have_the_environment_of_their_service(services: dict[str, Service], hosts: dict[str, Host]) -> None:
@@ -111,7 +139,10 @@ def test_hosts_have_the_environment_of_their_service(services: dict[str, Service
 def test_hosts_share_volumes_and_have_the_rest_for_themselves(hosts: dict[str, Host]) -> None:
     one, two = hosts["worker-1"], hosts["worker-2"]
     differ = {name for name in one.environment if one.environment[name] != two.environment[name]}
-    assert differ == {"HOME", "AIRFLOW_HOME", "TMPDIR", "MILLRACE_SCRATCH", "MILLRACE_MEMORY_FOLDER"}
+    assert differ == {
+        "HOME", "AIRFLOW_HOME", "TMPDIR", "MILLRACE_SCRATCH", "MILLRACE_MEMORY_FOLDER",
+        "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY",
+    }  # fmt: skip
     assert one.environment["MILLRACE_INBOX"] == hosts["scheduler"].environment["MILLRACE_INBOX"]
 
 

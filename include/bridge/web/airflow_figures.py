@@ -28,6 +28,7 @@ TASKS = {"task_instances": "Task instances that have not ended, and those that f
 RUNS = {"dag_runs": "DAG runs that have not ended, and those of the last 24 hours that failed"}
 SLOTS = {"pool_slots": "Slots of a pool"}
 BEATS = {"heartbeat_age_seconds": "Time since the last heartbeat of a component"}
+QUEUED = {"oldest_queued_seconds": "How long the task has waited that waits longest for a worker; 0 where none does"}
 COMPONENTS: dict[str, Any] = {
     "scheduler": SchedulerJobRunner,
     "dag-processor": DagProcessorJobRunner,
@@ -44,6 +45,7 @@ def read() -> list[Metric]:
             *families("airflow", RUNS, _runs(session)),
             *families("airflow", SLOTS, [*_slots(session)]),
             *families("airflow", BEATS, [*_beats(session)]),
+            *families("airflow", QUEUED, _queued(session)),
         ]
 
 
@@ -58,6 +60,18 @@ def _tasks(session: Session) -> list[dict[str, Any]]:
     queues = {queue for _, queue in found} or {"default"}
     every = {(state.value, queue): 0 for state in OPEN_STATES for queue in queues}
     return [{"state": s, "queue": q, "task_instances": n} for (s, q), n in {**every, **found}.items()]
+
+
+def _queued(session: Session) -> list[dict[str, Any]]:
+    """By queue. A task is queued once its pool has a slot for it: from then on only a worker is missing."""
+    asked = (
+        select(TaskInstance.queue, func.min(TaskInstance.queued_dttm))
+        .where(TaskInstance.state == TaskInstanceState.QUEUED)
+        .group_by(TaskInstance.queue)
+    )
+    now = timezone.utcnow()
+    found = {queue: max((now - since).total_seconds(), 0.0) for queue, since in session.execute(asked) if since}
+    return [{"queue": queue, "oldest_queued_seconds": age} for queue, age in {"default": 0.0, **found}.items()]
 
 
 def _runs(session: Session) -> list[dict[str, Any]]:

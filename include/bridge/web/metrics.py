@@ -44,7 +44,9 @@ def _router(token: str, reading: AsyncConnectionPool[Any]) -> APIRouter:
     @routes.get("/metrics")
     async def get_metrics(authorization: Annotated[str, Header()] = "") -> Response:
         """Everything, in Prometheus' text format. A source that is away is told by `millrace_source_up`."""
-        if not secrets.compare_digest(authorization.encode(), f"Bearer {token}".encode()):
+        scheme, _, brought = authorization.partition(" ")  # the scheme may be written in any case (RFC 9110)
+        known = secrets.compare_digest(brought.strip().encode(), token.encode())
+        if scheme.lower() != "bearer" or not known:
             raise HTTPException(401, "the metrics token is missing or wrong", {"WWW-Authenticate": "Bearer"})
         return Response(_text(await _all(reading)), media_type=CONTENT_TYPE_LATEST)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, BinaryIO, NamedTuple
 from uuid import uuid4
 
@@ -17,6 +20,7 @@ from include.images.objects import Objects
 from include.images.store import Store
 from include.images.upload.checked_file import Intake, Refused
 from include.images.upload.request_files import clean_name
+from include.roots import Roots
 
 READ_BYTES = 1 << 20
 
@@ -61,11 +65,22 @@ def files(folder: Path | Objects) -> Iterator[Found]:
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not path.is_symlink() and not path.name.startswith("."):
             seen = path.stat()
-            yield Found(str(path), seen.st_size, f"{seen.st_size} {seen.st_mtime_ns}", partial(_open, path))
+            yield Found(str(path), seen.st_size, f"{seen.st_size} {seen.st_mtime_ns}", partial(_open, path, folder))
 
 
-def _open(path: Path) -> BinaryIO:
-    return path.open("rb")
+def _open(path: Path, folder: Path) -> BinaryIO:
+    """Open a file of the folder: no link or pipe that has taken its place since, nor one behind a linked folder."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as fault:
+        if fault.errno == errno.ELOOP:
+            raise Refused(422, "no-file", f"{path} is a link") from None
+        raise
+    file = os.fdopen(handle, "rb")
+    if not S_ISREG(os.fstat(handle).st_mode) or Roots((folder,)).refusal_of_open(handle, str(path)):
+        file.close()
+        raise Refused(422, "no-file", f"{path} is no file of {folder}")
+    return file
 
 
 def _name(place: str) -> str:

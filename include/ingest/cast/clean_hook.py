@@ -17,7 +17,7 @@ import pyarrow as pa
 from include.ingest.cast import check_column
 from include.ingest.cast.printed import printed
 from include.ingest.errors import HookError
-from include.own_folders import make_importable
+from include.own_folders import is_open, make_importable, own_folders
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +36,12 @@ def load_hook(name: str | None) -> Callable[[pd.DataFrame], pd.DataFrame] | None
     try:
         found = getattr(importlib.import_module(module), function)
     except Exception as error:
-        raise HookError(f"clean: {name} can't be loaded: {type(error).__name__}: {error}") from error
+        left_out = "".join(
+            f". {folder} is left out, as whoever writes there would run code here: mount it read-only"
+            for folder in own_folders()
+            if is_open(folder)
+        )
+        raise HookError(f"clean: {name} can't be loaded: {type(error).__name__}: {error}{left_out}") from error
     if not callable(found):
         raise HookError(f"clean: {name} is not a function")
     return found  # type: ignore[no-any-return]

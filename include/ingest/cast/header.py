@@ -10,7 +10,7 @@ from include.ingest.cast.header_advice import advice
 from include.ingest.cast.rows import storable_text
 from include.ingest.csv.grammar import Dialect
 from include.ingest.csv.names import joined_names, python_reader
-from include.ingest.drift.matching import faults_of, match
+from include.ingest.drift.matching import faults_of, is_own, match
 from include.ingest.errors import HeaderMismatch
 
 if TYPE_CHECKING:
@@ -52,10 +52,16 @@ def match_header(names: Sequence[str], dataset: Dataset, dialect: Dialect, place
     found = match(names, dataset)
     faults = list(faults_of(names, dataset, found))
     if faults:
-        held = storable_text(", ".join(names))[:HEADER_LIMIT] or "nothing"
+        held = f": {storable_text(', '.join(names))[:HEADER_LIMIT]}" if is_own(names, dataset) else _number_of(names)
         what = storable_text("; it ".join(fault.what for fault in faults))[: 2 * HEADER_LIMIT]
         ways_out = dict.fromkeys(
             fault.way_out or advice(names, dataset, dialect, place.line, place.head) for fault in faults
         )
-        raise HeaderMismatch(f"{place.file}:{place.line}: the header {what}; it holds: {held}. {' '.join(ways_out)}")
+        raise HeaderMismatch(f"{place.file}:{place.line}: the header {what}; it holds{held}. {' '.join(ways_out)}")
     return Header(len(names), found.positions, tuple(map(storable_text, names)), found.unknown, found.renamed)
+
+
+def _number_of(names: Sequence[str]) -> str:
+    """What may be told of a record that is no header of this dataset: it may be the first line of anything."""
+    number = "nothing" if not any(names) else f"{len(names):,} field{'' if len(names) == 1 else 's'}"
+    return f" {number}, none with the name of a column"

@@ -17,7 +17,7 @@ from include.ingest.cast.rows import Reader, read_rows, storable_text
 from include.ingest.csv.grammar import Dialect
 from include.ingest.csv.names import LINES, LOOK_LINES, Names, names_by_line
 from include.ingest.csv.records import Block
-from include.ingest.drift.matching import wanted
+from include.ingest.drift.matching import is_own, wanted
 
 if TYPE_CHECKING:
     from include.ingest.dataset.definition import Dataset
@@ -50,7 +50,8 @@ def advice(names: Sequence[str], dataset: Dataset, dialect: Dialect, line: int, 
         return "It reads as a row of the dataset: where the files have no header, set `csv.header: false`."
     if dataset.csv.header == "search":
         return f"No header within the first {LOOK_LINES} lines and 64 kB holds all of them (`csv.header: search`)."
-    return f"{_undecoded(own, head, line)}Set `source:` of a column in {dataset.name}.yaml to its name in the file."
+    told = _undecoded(own, head, line) if is_own(names, dataset) else ""
+    return f"{told}Set `source:` of a column in {dataset.name}.yaml to its name in the file."
 
 
 def _variants(own: Variant, dialect: Dialect, head: bytes) -> list[Variant]:

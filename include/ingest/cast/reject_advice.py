@@ -9,15 +9,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from include.ingest.cast.header_advice import DELIMITERS, ENCODINGS, decodes, shown_mark
-from include.ingest.cast.rows import storable_text
 from include.ingest.csv.names import python_reader
 
 if TYPE_CHECKING:
     from include.ingest.csv.grammar import Dialect
     from include.ingest.dataset.definition import Dataset
-
-
-SHOWN = 80  # characters of a value
 
 
 class Rejected(NamedTuple):
@@ -46,8 +42,8 @@ def _encoding(some: Sequence[Rejected], dataset: Dataset, dialect: Dialect, fiel
     said = f" Most of them are no {dataset.csv.encoding}"
     if found is None:
         return f"{said}: see `csv.encoding`."
-    shown = storable_text(values[0].decode(found))[:SHOWN]
-    return f"{said}. One of them reads {shown!r} as {found}: if that is right, set `csv.encoding: {found}`."
+    # No value of them: this stands in logs and notes.
+    return f"{said}, and all are text as {found}: if they read right so, set `csv.encoding: {found}`."
 
 
 def _as_bytes(value: str) -> bytes:

@@ -15,6 +15,7 @@ from pydantic import Field, field_validator, model_validator
 from include.ingest.dataset import interval, template
 from include.ingest.dataset.columns import _ORDERED, Column, CrossFaults, CsvFormat, Model, Path_
 from include.ingest.dataset.sql_types import JSONS
+from include.notify import Notify
 
 RESERVED_DATASETS = ("file",)  # as `ingest_file` is the DAG that takes any file
 RESERVED = ("processed_at", "source_version")
@@ -137,6 +138,14 @@ class Dataset(Model):
         pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$",
         description="package.module:function that takes and returns a pandas DataFrame.",
     )
+    notify: Notify | None = Field(
+        None, description="Who is told of failures, warnings, lateness and recovery; null: as $MILLRACE_NOTIFY says."
+    )
+    fresh_by: str | None = Field(
+        None,
+        pattern=r"^([01]\d|2[0-3]):[0-5]\d$",
+        description="Time of day, UTC as HH:MM, by which the interval's file must be in the table; null: any.",
+    )
     postgres_conn_id: str = Field("warehouse", min_length=1, description="Airflow connection of the warehouse.")
 
     @field_validator("missing_columns", mode="before")
@@ -164,7 +173,8 @@ class Dataset(Model):
 
     @model_validator(mode="after")
     def _consistent(self) -> Dataset:
-        faults = [*_wrong_names(self), *_wrong_key(self), *_wrong_version(self), *_wrong_drift(self)]
+        faults = [*_wrong_names(self), *_wrong_key(self), *_wrong_version(self), *_wrong_drift(self),
+                  *_wrong_time(self)]  # fmt: skip
         if faults:
             raise CrossFaults(faults)
         return self
@@ -271,6 +281,12 @@ def _useless_without_header(dataset: Dataset) -> Iterator[tuple[Path_, str]]:
         yield ("unknown_columns",), said
     if dataset.missing_columns is None:
         yield ("missing_columns",), said
+
+
+def _wrong_time(dataset: Dataset) -> Iterator[tuple[Path_, str]]:
+    """Only where each interval is a day is one time of day the same moment for each."""
+    if dataset.fresh_by is not None and not interval.is_daily(dataset.schedule):
+        yield ("fresh_by",), f"makes no sense with schedule: {dataset.schedule or 'null'}, which is not once a day"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

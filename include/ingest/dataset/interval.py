@@ -8,7 +8,7 @@ instant is its own.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -48,6 +48,20 @@ def last_complete(schedule: str | None, now: datetime) -> Interval:
         return Interval(now, now)
     end = _aligned(schedule, now)
     return Interval(_previous(schedule, end), end)
+
+
+def is_daily(schedule: str | None) -> bool:
+    """Whether each interval of the schedule is 24 hours: one minute and hour, of any day."""
+    fields = PRESETS.get(schedule or "", schedule or "").split()
+    return len(fields) == 5 and all(field.isdigit() for field in fields[:2]) and fields[2:] == ["*", "*", "*"]
+
+
+def fresh_after(schedule: str, fresh_by: str) -> timedelta:
+    """From the start of a daily interval to the first such time of day that is not before its end."""
+    begin = holding(schedule, datetime(2026, 1, 1, tzinfo=UTC))
+    hour, minute = map(int, fresh_by.split(":"))
+    due = begin.end.replace(hour=hour, minute=minute)
+    return (due if due >= begin.end else due + timedelta(days=1)) - begin.start
 
 
 def check(schedule: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -10,6 +11,7 @@ from include.ingest.dataset.definition import Dataset, sources_of
 from include.ingest.dataset.identifier import identifier_of
 
 ABSENT = -1  # in the place of a column's position: the file lacks it
+_WORD = re.compile(r"\w+")
 BY_NAME = ("add", "rescue")  # what may become of unknown columns that needs a name for each
 
 
@@ -37,6 +39,21 @@ def _first_held(header: Sequence[str], names: Sequence[str]) -> str | None:
     return next((name for name in names if name in header), None)
 
 
+def is_own(header: Sequence[str], dataset: Dataset) -> bool:
+    """Whether it is a header of this dataset, if a wrong one: it has the name of a column, in whatever case.
+
+    Or half of all, where the fields are not parted as they should be. Any other first line is content, which is not
+    to be told in errors: of a file without a header it is a row, and a path may lead to what is no CSV at all.
+    """
+    columns = [{name.strip().casefold() for name in sources_of(column, dataset)} for column in dataset.columns]
+    fields = {name.strip().casefold() for name in header}
+    if any(fields & names for names in columns):
+        return True
+    words = set(_WORD.findall(" ".join(header).casefold()))
+    held = sum(any(words.issuperset(_WORD.findall(name)) for name in names) for names in columns)
+    return len(columns) > 1 and 2 * held >= len(columns)
+
+
 class Fault(NamedTuple):
     """What is wrong with a header, after the word "header", and the way out; empty where the file may tell one."""
 
@@ -52,6 +69,8 @@ def faults_of(header: Sequence[str], dataset: Dataset, found: Match) -> Iterator
     missing = [column for column in lacks if not may_lack(dataset, column)]
     if missing or len(lacks) == len(dataset.columns):
         yield Fault(f"lacks {', '.join(_shown(column, dataset) for column in missing or lacks)}", "")
+    if not is_own(header, dataset):
+        return
     wanted = {name for column in dataset.columns for name in sources_of(column, dataset)}
     twice = sorted({name for name in header if header.count(name) > 1 and name in wanted})
     if twice:

@@ -105,10 +105,12 @@ def _preview(job: Job, dataset: Dataset, folder: Path) -> Preview:
     from include.ingest.plan import Order  # here, as a check needs no engine, and answers twice as soon
     from include.ingest.preview.look import preview
     from include.ingest.source.storage import Storage, connect, place_of
+    from include.roots import roots
 
     limits = {name: _stored(job, name) for name in ("chunk_bytes", "block_bytes", "max_record_bytes", "unpack_limit")}
     dataset = dataset.model_copy(update=limits)
-    storage = Storage(folder / "unpacked", _named(job.connect) if job.connect else connect)
+    # Whoever delivers files, or writes the ledger, chooses what stands under these names.
+    storage = Storage(folder / "unpacked", _named(job.connect) if job.connect else connect, roots())
     missing: SourceMissing | None = None
     for path, version in job.files:
         order = Order(uuid4(), place_of(path), datetime.fromisoformat(version), force=True, storage=storage)

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -90,10 +91,11 @@ def look(file: str, said: Said = NOTHING, threads: int | None = None, storage: S
     """What is found in a file, or in what a URL means."""
     from include.ingest.infer.inspect import inspect
 
+    storage, run_id = storage or Storage(scratch_of(os.environ)), uuid4()
+    storage.check(file)
     if file.startswith(("http://", "https://")):
         with _downloaded(file) as copy:
-            return look(str(copy), said, threads, storage)
-    storage, run_id = storage or Storage(scratch_of(os.environ)), uuid4()
+            return look(str(copy), said, threads, replace(storage, roots=None))
     place = place_of(file)
     path = str(place.resolve()) if isinstance(place, Path) else place
     try:

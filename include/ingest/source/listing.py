@@ -5,15 +5,15 @@ from __future__ import annotations
 import glob
 from pathlib import Path, PurePath, PurePosixPath
 
-from include.ingest.errors import StorageAway
 from include.ingest.source import Mark
 from include.ingest.source.local import LocalFile
-from include.ingest.source.remote import Connect, mark_in
+from include.ingest.source.remote import Connect, mark_in, unreachable
+from include.roots import Roots
 
 Listed = list[tuple[str, Mark]]
 
 
-def list_files(path: str) -> Listed | None:
+def list_files(path: str, roots: Roots | None = None) -> Listed | None:
     """The files of a folder, or of a pattern, on this machine; None: the path is that of one file."""
     place = Path(path)
     if place.is_dir():
@@ -23,7 +23,7 @@ def list_files(path: str) -> Listed | None:
         found = [file for file in folder.glob(str(place.relative_to(folder))) if not file.name.startswith(".")]
     else:
         return None
-    return [(str(file), LocalFile(file).mark()) for file in found if file.is_file()]
+    return [(str(file), LocalFile(file, roots=roots).mark()) for file in found if file.is_file()]
 
 
 def list_objects(url: str, connect: Connect) -> Listed | None:
@@ -43,7 +43,7 @@ def list_objects(url: str, connect: Connect) -> Listed | None:
     except FileNotFoundError:
         return []
     except Exception as fault:  # each file system has errors of its own
-        raise StorageAway(f"{url} can't be listed: {fault or type(fault).__name__}") from fault
+        raise unreachable(fault, f"{url} can't be listed") from fault
     return [
         (f"{root.rstrip('/')}{name[len(path) :]}", mark_in(one))
         for name, one in found.items()

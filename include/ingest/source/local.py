@@ -11,8 +11,9 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from include.ingest.errors import SourceChanged, SourceDamaged, SourceMissing, StorageAway
+from include.ingest.errors import SourceChanged, SourceDamaged, SourceMissing, SourceRefused, StorageAway
 from include.ingest.source import Mark, OneFile, Spans
+from include.roots import Roots
 
 THREADS = min(4, os.cpu_count() or 1)  # that read one file
 
@@ -62,13 +63,16 @@ class OpenFile(NamedTuple):
 
 
 class LocalFile(OneFile):
-    """A file that lies on this machine, or on a share that is mounted. `name` is what messages call it."""
+    """A file that lies on this machine, or on a share that is mounted. `name` is what messages call it.
+
+    With `roots`, it is read only where it really lies below them.
+    """
 
     lanes = THREADS
     proves = False  # a file can be written twice within one tick of the clock
 
-    def __init__(self, path: Path, name: str | None = None) -> None:
-        self.path = path
+    def __init__(self, path: Path, name: str | None = None, roots: Roots | None = None) -> None:
+        self.path, self._roots = path, roots
         self._name = name or storable(str(path))
 
     def __str__(self) -> str:
@@ -78,16 +82,18 @@ class LocalFile(OneFile):
         """Its size, and what changes when it is written to or replaced: both times, and the inode.
 
         A copy that keeps the time of modification (`cp -p`, rsync) has another inode; a write in place that sets it
-        back can't set the change time. Raises SourceMissing, StorageAway, or SourceDamaged where it is no file.
+        back can't set the change time. Raises SourceMissing, StorageAway, SourceRefused, or SourceDamaged where it is
+        no file.
         """
+        if self._roots:  # before anything is looked at: what is not to be read is not told of either
+            _raise(self._roots.refusal_of_file(self.path, str(self)))
         try:
             stat = self.path.stat()
         except (FileNotFoundError, NotADirectoryError):
             raise SourceMissing(f"{self} is not there") from None
         except OSError as fault:
             raise StorageAway(f"{self} can't be read: {fault.strerror}") from fault
-        if not S_ISREG(stat.st_mode):
-            raise SourceDamaged(f"{self} is neither a file nor a folder: deliver a file")
+        self._check_kind(stat)
         return Mark(stat.st_size, f"{stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}")
 
     def pinned(self, mark: Mark) -> LocalFile:
@@ -98,14 +104,33 @@ class LocalFile(OneFile):
     def open(self) -> Iterator[OpenFile]:
         """To read at any place."""
         with self._open() as file:
-            yield OpenFile(self._name, file.fileno(), os.fstat(file.fileno()).st_size)
+            found = os.fstat(file.fileno())
+            self._check_kind(found)
+            if self._roots:  # the open file, as a path may lead elsewhere than when it was looked at
+                _raise(self._roots.refusal_of_open(file.fileno(), str(self)))
+            yield OpenFile(self._name, file.fileno(), found.st_size)
 
     def _open(self) -> BinaryIO:
         try:
-            return self.path.open("rb")
+            # By its real path: one that leads through /proc could lead out of what this process calls its folders.
+            return open(os.path.realpath(self.path) if self._roots else self.path, "rb", opener=_at_once)
         except PermissionError as fault:
             raise StorageAway(f"{self} can't be read: {fault.strerror}") from fault
+
+    def _check_kind(self, found: os.stat_result) -> None:
+        if not S_ISREG(found.st_mode):
+            raise SourceDamaged(f"{self} is neither a file nor a folder: deliver a file")
 
     def ahead(self, spans: Spans) -> AbstractContextManager[OpenFile]:
         """To read in order: the system itself reads ahead."""
         return self.open()
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open without waiting: a pipe that took a file's place would hold the task for ever."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _raise(refusal: str | None) -> None:
+    if refusal:
+        raise SourceRefused(refusal)

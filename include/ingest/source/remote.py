@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from include.ingest.errors import IngestError, SourceChanged, SourceDamaged, SourceMissing, StorageAway
+from include.ingest.errors import IngestError, SourceChanged, SourceDamaged, SourceMissing, SourceRefused, StorageAway
 from include.ingest.source import Mark, OneFile, Spans
 from include.ingest.source.read_ahead import Ahead
 from include.ingest.source.signed_ranges import direct
@@ -100,7 +100,7 @@ class RemoteFile(OneFile):
                 try:
                     self._found = self._connect(self._url)
                 except Exception as fault:
-                    raise StorageAway(f"{self} can't be reached: {fault or type(fault).__name__}") from fault
+                    raise unreachable(fault, f"{self} can't be reached") from fault
             return self._found
 
     def _error(self, fault: Exception, gone: IngestError) -> IngestError:
@@ -137,6 +137,12 @@ class _OpenObject:
 
     def forget(self, offset: int, length: int) -> None:
         """Nothing is kept."""
+
+
+def unreachable(fault: Exception, what: str) -> IngestError:
+    """Why no file system was found for a URL. An unknown scheme stays unknown, however often it is tried."""
+    final = isinstance(fault, ValueError | ImportError)
+    return (SourceRefused if final else StorageAway)(f"{what}: {fault or type(fault).__name__}")
 
 
 def _fetch_s3(fs: Any, path: str, tag: str, first: int, end: int) -> bytes:

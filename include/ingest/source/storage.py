@@ -9,16 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote_to_bytes, urlsplit
 from uuid import UUID
 
-from include.ingest.errors import SourceMissing
+from include.ingest.errors import SourceMissing, SourceRefused
 from include.ingest.source import File, Mark, Source, Stored
 from include.ingest.source.joined_files import Joined
 from include.ingest.source.listing import list_files, list_objects
 from include.ingest.source.local import LocalFile, storable
 from include.ingest.source.packed import NO_LIMIT, Limit, Unpacked, packing_of
 from include.ingest.source.remote import Connect, RemoteFile
+from include.roots import Roots, local_path
 
 RUN_ID_LENGTH = 36  # of a UUID as text
 
@@ -35,17 +35,28 @@ def connect(url: str) -> tuple[Any, str]:
 
 @dataclass(frozen=True)
 class Storage:
-    """`connect` gives the file system of a URL; packed files are unpacked in `scratch`, made when it is needed."""
+    """`connect` gives the file system of a URL; packed files are unpacked in `scratch`, made when it is needed.
+
+    Where there are `roots`, nothing else is read. Each method that takes a path raises SourceRefused then.
+    """
 
     scratch: Path | None = None  # a folder of the system's temporary one by default
     connect: Connect = connect
+    roots: Roots | None = None  # None: whatever this process can read, as on a command line
+
+    def check(self, path: str) -> None:
+        """Raise SourceRefused for what may not be read, whether or not it is there."""
+        refusal = self.roots.refusal(path) if self.roots else None
+        if refusal:
+            raise SourceRefused(refusal)
 
     def stored(self, path: str | Path) -> Stored:
         """The file of a path, or the object of a URL."""
         where = str(path)
+        self.check(where)
         if where.startswith("file://"):
-            return LocalFile(_path_of(where))
-        return RemoteFile(where, self.connect) if "://" in where else LocalFile(Path(where))
+            return LocalFile(local_path(where), roots=self.roots)
+        return RemoteFile(where, self.connect) if "://" in where else LocalFile(Path(where), roots=self.roots)
 
     def text(self, path: str | Path, mark: Mark, run_id: UUID, limit: Limit = NO_LIMIT) -> Source:
         """The plain text of the file with that mark; a packed one is unpacked when it is opened, for that run."""
@@ -70,9 +81,10 @@ class Storage:
 
     def files(self, path: str) -> list[tuple[str, Mark]]:
         """The files that a path, a pattern or a folder means, in the order of their names. Raises SourceMissing."""
-        found = list_files(path) if "://" not in path else list_objects(path, self.connect)
-        if found is None and path.startswith("file://") and _path_of(path).is_dir():
-            found = list_files(str(_path_of(path)))
+        self.check(path)
+        found = list_files(path, self.roots) if "://" not in path else list_objects(path, self.connect)
+        if found is None and path.startswith("file://") and local_path(path).is_dir():
+            found = list_files(str(local_path(path)), self.roots)
         if found is None:
             return [(storable(path), self.stored(path).mark())]
         if not found:
@@ -104,11 +116,6 @@ def scratch_of(environment: Mapping[str, str]) -> Path | None:
 def place_of(text: str) -> Path | str:
     """A path, or a URL as it is."""
     return text if "://" in text else Path(text)
-
-
-def _path_of(url: str) -> Path:
-    """The local file that a URL means, whatever bytes its name has."""
-    return Path(os.fsdecode(unquote_to_bytes(urlsplit(url).path)))
 
 
 def _claim(folder: Path) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from include.memory.errors import MemoryAuditError
 from include.memory.inside import evidence
 from include.memory.watcher import exchange
 from include.memory.watcher.exchange import SIGNAL
@@ -56,6 +57,9 @@ def install(folder: Path | None = None) -> bool:
             _state.hooked = True
             exchange.mark(_folder())
             os.register_at_fork(after_in_child=_after_fork)
+    except MemoryAuditError as fault:
+        exchange.say_refused(fault)
+        return False
     except Exception:
         return False
     return True

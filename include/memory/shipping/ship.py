@@ -60,10 +60,18 @@ def bring(connection: psycopg.Connection[Any], folder: Path) -> int:
     for file in spool.waiting(folder):
         try:
             with connection.transaction():
-                ENTER[file.suffix](connection, json.loads(file.read_bytes()))
+                ENTER[file.suffix](connection, json.loads(exchange.read(file, (os.getuid(),))))
         except FileNotFoundError:  # the oldest went, as there were too many
             continue
-        except (psycopg.DataError, psycopg.IntegrityError, KeyError, TypeError, ValueError) as error:
+        except (
+            psycopg.DataError,
+            psycopg.IntegrityError,
+            KeyError,
+            TypeError,
+            ValueError,
+            OSError,
+            MemoryAuditError,
+        ) as error:
             print(f"{file.name} can't be entered and was put aside: {error!r}", file=sys.stderr)
             aside = folder / REFUSED
             aside.mkdir(mode=0o700, exist_ok=True)

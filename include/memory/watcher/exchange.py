@@ -1,7 +1,8 @@
 """How agent and audit talk: by small JSON files in a private folder, each written aside and renamed into place.
 
-`<pid>.ask` holds one question, `<pid>.<number>.answer` its answer. The folder is of mode 0700, and the agent reads no
-question that another user than its own or root has written.
+`<pid>.ask` holds one question, `<pid>.<number>.answer` its answer. The folder is of mode 0700 and of the user whose
+process it is: root uses none of somebody else, but to ask that user's own processes. No link is followed, no file that
+was there before is written into, and the agent reads no question that another user than its own or root has written.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ import json
 import os
 import signal
 import stat
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +27,9 @@ OFF = {"off", "0", "no", "false"}
 SIGNAL = signal.SIGRTMIN + 6  # an agent's
 MARK = "millrace-agents"  # a file that agents keep open, so that one can see from outside whose they are
 STALE_SECONDS = 3600.0  # a question or an answer this old is nobody's any more
+MOST_QUESTION_BYTES, MOST_BYTES = 10_000, 100_000_000  # of a file that another process has written
+NO_LINK = os.O_NOFOLLOW | os.O_CLOEXEC
+_said: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -78,24 +85,64 @@ def switched_on() -> bool:
 
 
 def make_private(folder: Path) -> None:
-    """Make the folder, or check it. Raises MemoryAuditError when others could write there."""
+    """Make the folder, or check it. Raises MemoryAuditError when others could write there, or already have it."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.lstat()
-    mine = found.st_uid == os.getuid() or os.getuid() == 0
-    if not stat.S_ISDIR(found.st_mode) or not mine or found.st_mode & 0o077:
-        raise MemoryAuditError(
-            f"{folder} is not a private folder of this user: remove it, or name another in ${FOLDER}"
-        )
+    with opened_folder(folder, os.getuid()):
+        pass
+
+
+@contextmanager
+def opened_folder(folder: Path, owner: int) -> Iterator[int]:
+    """The folder, open, so that no other one takes its place meanwhile. Raises MemoryAuditError; FileNotFoundError.
+
+    Root is no exception: it would do whatever the owner's links say.
+    """
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | NO_LINK)
+    except (NotADirectoryError, PermissionError) as fault:
+        raise _not_private(folder) from fault
+    except OSError as fault:
+        raise fault if isinstance(fault, FileNotFoundError) else _not_private(folder) from fault
+    try:
+        found = os.fstat(handle)
+        if found.st_uid != owner or found.st_mode & 0o077:
+            raise _not_private(folder)
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _not_private(folder: Path) -> MemoryAuditError:
+    return MemoryAuditError(f"{folder} is not a private folder of this user: remove it, or name another in ${FOLDER}")
+
+
+def say_refused(fault: MemoryAuditError) -> None:
+    """Tell once in this process why it is judged from outside only: on stderr, which is in each component's log."""
+    if str(fault) not in _said:
+        _said.add(str(fault))
+        with suppress(OSError, ValueError):
+            print(f"memory audit: {fault}. Until then this process is not asked", file=sys.stderr)
 
 
 def mark(folder: Path) -> int:
     """Open the folder's mark, for as long as the process lives; what it forks inherits it."""
-    return os.open(folder / MARK, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with opened_folder(folder, os.getuid()) as inside:
+        return os.open(MARK, os.O_RDONLY | os.O_CREAT | NO_LINK, 0o600, dir_fd=inside)
 
 
-def ask(folder: Path, pid: int, question: Ask) -> Path:
-    """Lay a question down for the process. Returns where the answer will be."""
-    write(folder / f"{pid}.ask", asdict(question))
+def read(file: Path, owners: tuple[int, ...], most_bytes: int = MOST_BYTES) -> bytes:
+    """A file of one of these users. Raises OSError, and MemoryAuditError for a link, a pipe, or somebody else's."""
+    handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | NO_LINK)
+    with os.fdopen(handle, "rb") as opened:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid not in owners or found.st_size > most_bytes:
+            raise MemoryAuditError(f"{file} is no plain file of that user")
+        return opened.read(most_bytes)
+
+
+def ask(folder: Path, pid: int, question: Ask, owner: int | None = None) -> Path:
+    """Lay a question down for the process, whose user is `owner`. Returns where the answer will be."""
+    write(folder / f"{pid}.ask", asdict(question), owner)
     return folder / f"{pid}.{question.number}.answer"
 
 
@@ -103,33 +150,39 @@ def take(folder: Path, pid: int, start_ticks: int) -> Ask | None:
     """The question that waits for this process, if there is one that it may trust; it is taken away."""
     file = folder / f"{pid}.ask"
     try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        content = read(file, (os.getuid(), 0), MOST_QUESTION_BYTES)
+    except MemoryAuditError:
+        content = None
     except OSError:
         return None
-    with os.fdopen(descriptor, "rb") as opened:
-        trusted = os.fstat(descriptor).st_uid in (os.getuid(), 0)
-        content = opened.read(10_000)
     file.unlink(missing_ok=True)
-    question = Ask(**json.loads(content)).checked() if trusted else None
+    question = None if content is None else Ask(**json.loads(content)).checked()
     return question if question and question.start_ticks == start_ticks else None
 
 
-def write(file: Path, content: dict[str, Any]) -> None:
-    """Write JSON so that a reader sees all of it or nothing."""
-    aside = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    if os.getuid() == 0:
-        os.fchown(descriptor, file.parent.stat().st_uid, -1)  # root asks for others: their agents must be able to read
-    with os.fdopen(descriptor, "w") as opened:
-        json.dump(content, opened, default=str)
-    aside.replace(file)
+def write(file: Path, content: dict[str, Any], owner: int | None = None) -> None:
+    """Write JSON so that a reader sees all of it or nothing. `owner`: whose folder it is; by default this user's.
+
+    In an open folder, as root writes into those of others: a path could lead elsewhere by the time it is used.
+    """
+    owner = os.getuid() if owner is None else owner
+    aside = f".{file.name}.{os.getpid()}.tmp"
+    with opened_folder(file.parent, owner) as inside:
+        with suppress(FileNotFoundError):  # of a process that died; a new file is nobody else's, nor a link
+            os.unlink(aside, dir_fd=inside)
+        handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK, 0o600, dir_fd=inside)
+        with os.fdopen(handle, "w") as opened:
+            if owner != os.getuid():
+                os.fchown(handle, owner, -1)  # root asks for others: their agents must be able to read
+            json.dump(content, opened, default=str)
+        os.replace(aside, file.name, src_dir_fd=inside, dst_dir_fd=inside)
 
 
-def sweep(folder: Path) -> None:
-    """Remove what nobody came for."""
-    for file in folder.iterdir():
-        try:
-            if time.time() - file.lstat().st_mtime > STALE_SECONDS and file.suffix in (".ask", ".answer", ".tmp"):
-                file.unlink()
-        except FileNotFoundError:
-            continue
+def sweep(folder: Path, owner: int | None = None) -> None:
+    """Remove what nobody came for from a folder of that user, by default this one's."""
+    with opened_folder(folder, os.getuid() if owner is None else owner) as inside:
+        for name in os.listdir(inside):  # noqa: PTH208 (of an open folder)
+            with suppress(FileNotFoundError):
+                changed = os.stat(name, dir_fd=inside, follow_symlinks=False).st_mtime
+                if time.time() - changed > STALE_SECONDS and name.endswith((".ask", ".answer", ".tmp")):
+                    os.unlink(name, dir_fd=inside)

@@ -112,14 +112,15 @@ class _Asked:
 
     def __init__(self, process: Incarnation, question: Ask, folder: Path | None, seconds: float) -> None:
         self.process, self.question, self.seconds = process, question.checked(), seconds
-        folder = folder or exchange.default_folder(_status(process.pid, "Uid", 10))
+        self.owner = _status(process.pid, "Uid", 10)
+        folder = folder or exchange.default_folder(self.owner)
         _look_into(folder, process.pid)
         handle = _open(process)
         try:
             if not has_agent(process.pid):
                 raise NoAgent(f"process {process.pid} has no agent: it does not handle signal {int(SIGNAL)}")
-            exchange.sweep(folder)
-            self.file = exchange.ask(folder, process.pid, question)
+            exchange.sweep(folder, self.owner)
+            self.file = exchange.ask(folder, process.pid, question, self.owner)
             self.laid = folder / f"{process.pid}.ask"
             with self._taken_back_on_error():
                 _signal(handle, process.pid)
@@ -142,14 +143,16 @@ class _Asked:
 
     def _read(self) -> dict[str, Any] | None:
         pid = self.process.pid
-        if not self.file.exists():
+        if not os.path.lexists(self.file):  # a link is not followed
             if time.monotonic() > self.until:
                 raise NoAnswer(f"process {pid} did not answer within {self.seconds:.0f} s: it is busy in compiled code")
             if incarnation_of(pid) != self.process:
                 raise ProcessGone(f"process {pid} has ended meanwhile")
             return None
         try:
-            content: dict[str, Any] = json.loads(self.file.read_bytes())
+            content: dict[str, Any] = json.loads(exchange.read(self.file, (self.owner,)))
+        except (OSError, ValueError, MemoryAuditError) as error:
+            raise BadAnswer(f"process {pid} left no readable answer") from error
         finally:
             self.file.unlink()
         if content.get("number") != self.question.number or content.get("pid") != pid:

@@ -41,7 +41,7 @@ def waiting(folder: Path | None = None) -> list[Path]:
 
 def bound(folder: Path | None = None, most_bytes: int = MOST_BYTES) -> int:
     """Remove the oldest files until the rest takes no more than that. Returns how many went."""
-    sizes = [(file, file.stat().st_size) for file in waiting(folder)]
+    sizes = [(file, file.lstat().st_size) for file in waiting(folder)]
     total, gone = sum(size for _, size in sizes), 0
     for file, size in sizes:
         if total <= most_bytes:

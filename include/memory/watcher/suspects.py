@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from include.memory.errors import MemoryAuditError
 from include.memory.watcher import exchange
 from include.memory.watcher.sample import Incarnation
 
@@ -20,7 +22,7 @@ def write(folder: Path, suspects: Iterable[Incarnation]) -> None:
 def read(folder: Path) -> set[Incarnation]:
     """Those that were kept last."""
     try:
-        kept = json.loads((folder / FILE).read_bytes())["suspects"]
-    except (FileNotFoundError, ValueError, KeyError):
+        kept = json.loads(exchange.read(folder / FILE, (os.getuid(),)))["suspects"]
+    except (OSError, MemoryAuditError, ValueError, KeyError):
         return set()
     return {Incarnation(*one) for one in kept}

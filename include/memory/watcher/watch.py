@@ -20,8 +20,9 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from include.memory.errors import MemoryAuditError
 from include.memory.watcher import exchange, probe, spool, suspects
 from include.memory.watcher.limit import limit_of
 from include.memory.watcher.processes import AIRFLOW, LONG_LIVED_SECONDS, find, named, sample_all
@@ -48,20 +49,30 @@ def ensure(folder: Path | None = None) -> bool:
         with _lock(folder) as free:
             if not free:
                 return False
-        with (folder / LOG).open("ab") as log:
+        with _log(folder) as log:
             # It forks off at once; whatever keeps it must not keep Airflow from starting.
             subprocess.run(
                 [*COMMAND, str(folder)], cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=30
             )
+    except MemoryAuditError as fault:
+        exchange.say_refused(fault)
+        return False
     except Exception:
         return False
     return True
 
 
+def _log(folder: Path) -> BinaryIO:
+    """Its last words: a file of ours, as it is cut when it is long, and no link to another."""
+    with exchange.opened_folder(folder, os.getuid()) as inside:
+        handle = os.open(LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT | exchange.NO_LINK, 0o600, dir_fd=inside)
+    return os.fdopen(handle, "ab")
+
+
 def ring(folder: Path | None = None) -> None:
     """Ask this machine's watcher to bring what it has, and to take orders, at once."""
     with contextlib.suppress(OSError):
-        bell = os.open((folder or exchange.default_folder()) / BELL, os.O_WRONLY | os.O_NONBLOCK)
+        bell = os.open((folder or exchange.default_folder()) / BELL, os.O_WRONLY | os.O_NONBLOCK | exchange.NO_LINK)
         os.write(bell, b"!")
         os.close(bell)
 
@@ -80,7 +91,8 @@ def await_end(folder: Path, seconds: float = 10.0) -> bool:
 
 
 def main(folder: Path) -> None:
-    """Leave the process that started this one, and watch, if nobody else does."""
+    """Leave the process that started this one, and watch, if nobody else does. Raises MemoryAuditError."""
+    exchange.make_private(folder)
     if os.fork():
         os._exit(0)
     os.setsid()
@@ -186,7 +198,7 @@ def look(folder: Path, older_than_seconds: float = LONG_LIVED_SECONDS) -> int:
 def _lock(folder: Path) -> Iterator[bool]:
     """Whether the watcher's lock was free, and is ours meanwhile. The kernel gives it back, whatever happens."""
     # Not waited for: who finds it taken has nothing to do here.
-    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | exchange.NO_LINK, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         free = True
@@ -201,7 +213,7 @@ def _lock(folder: Path) -> Iterator[bool]:
 def _bell(folder: Path) -> int:
     with contextlib.suppress(FileExistsError):
         os.mkfifo(folder / BELL, 0o600)
-    return os.open(folder / BELL, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    return os.open(folder / BELL, os.O_RDWR | os.O_NONBLOCK | exchange.NO_LINK)
 
 
 if __name__ == "__main__":

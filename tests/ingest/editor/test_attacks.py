@@ -99,6 +99,18 @@ def test_a_path_of_the_trigger_form_is_not_read(post: Post, warehouse: Connectio
     assert "has read a file that its stored `source` names" in post("preview", ITEMS).json()["faults"][0]["text"]
 
 
+def test_a_link_that_a_worker_lays_into_the_inbox_is_not_followed(post: Post, inbox: Path, tmp_path: Path) -> None:
+    """The server of the pages has secrets that the workers have not, and they write the inbox and the ledger."""
+    (tmp_path / "of_the_server.csv").write_text("id,label,price\n666,hidden,1\n")
+    file = inbox / f"items_{DAY:%Y-%m-%d}.csv"
+    for target in (tmp_path / "of_the_server.csv", Path("/proc/self/environ")):
+        file.unlink()
+        file.symlink_to(target)
+        found = post("preview", ITEMS)
+        assert "is in no place that a run may read" in found.json()["faults"][0]["text"]
+        assert "hidden" not in found.text
+
+
 def test_a_stored_file_that_is_wrong_names_no_file(post: Post, stored: Path) -> None:
     (stored / "items.yaml").write_text(ITEMS.replace("bigint", "lorem"))
     found = post("preview", ITEMS)
@@ -136,6 +148,7 @@ def test_the_hook_that_the_stored_file_names_is_run(
 ) -> None:
     (stored / "own_hook.py").write_text("def clean(frame):\n    frame['label'] = 'seen'\n    return frame\n")
     monkeypatch.setenv("MILLRACE_DATASETS", str(stored))
+    monkeypatch.setenv("MILLRACE_ROOTS", str(tmp_path))
     (tmp_path / "x.csv").write_text(GOOD)
     text = ITEMS + 'clean: "own_hook:clean"\n'
     dataset = make_dataset(stored, text)
@@ -169,7 +182,8 @@ def test_a_template_of_the_text_is_not_evaluated(stored: Path, source: str) -> N
     assert re.search(r"/items_\d{4}-\d\d-\d\d\.csv$", unchanged["facts"]["source"])
 
 
-def test_limits_are_those_of_the_stored_file(stored: Path, tmp_path: Path) -> None:
+def test_limits_are_those_of_the_stored_file(stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILLRACE_ROOTS", str(tmp_path))
     bomb = tmp_path / "bomb.csv.gz"
     with gzip.open(bomb, "wb") as packed:
         packed.write(b"id,label,price\n" + b"1,a,1\n" * 2_000_000)

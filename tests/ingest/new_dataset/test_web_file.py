@@ -66,6 +66,7 @@ def test_it_becomes_a_dataset_that_loads(
     warehouse: psycopg.Connection[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     monkeypatch.setenv("MILLRACE_SCRATCH", str(tmp_path))
+    monkeypatch.setenv("MILLRACE_ROOTS", f"{address}/")
     storage = ingest.storage()
     found = draft(asked_for(f"{address}/things_2026-03-01.csv", None, Said()), storage, "/in")
     assert (found.rows, found.dataset.source) == (49, f"{address}/things_{{{{ ds }}}}.csv")

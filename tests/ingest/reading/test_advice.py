@@ -52,8 +52,9 @@ def said_of(
 
 TWO = [["", "Fälligkeit", "", "Betrag"], ["Nummer", "", "Straße", ""]]
 FORMS: list[Any] = [
-    (text(above="a\nb,c\n\nd\n").encode(), "", ":1: the header lacks Nummer, Fälligkeit, Straße, Betrag; it holds: a."
-     " Line 5 holds all 4 columns: set `csv.skip_lines: 4` or `csv.header: search`."),
+    (text(above="a\nb,c\n\nd\n").encode(), "", ":1: the header lacks Nummer, Fälligkeit, Straße, Betrag; it holds"
+     " 1 field, none with the name of a column. Line 5 holds all 4 columns: set `csv.skip_lines: 4` or `csv.header:"
+     " search`."),
     (text(";").encode(), "", 'The header has one column and three `;`: set `csv.delimiter: ";"`.'),
     (text("\t").encode(), "", 'The header has one column and three `\\t`: set `csv.delimiter: "\\t"`.'),
     (text().encode("cp1252"), "", "It reads right as windows-1252: set `csv.encoding: windows-1252`."),
@@ -114,9 +115,9 @@ def test_a_row_for_a_header_is_only_said_to_be_one_where_it_is(warehouse: psycop
     ("data", "csv", "said"),
     [
         ("Müller,x\n".encode("cp1252") * 3, "header: false",
-         "Most of them are no utf-8. One of them reads 'Müller' as windows-1252: if that is right, set"
+         "Most of them are no utf-8, and all are text as windows-1252: if they read right so, set"
          " `csv.encoding: windows-1252`."),
-        (b"\xff\xfe\x81\x8d,x\n", "header: false, encoding: euc_kr", "Most of them are no euc_kr. One of them reads"),
+        (b"\xff\xfe\x81\x8d,x\n", "header: false, encoding: euc_kr", "Most of them are no euc_kr, and all are text as"),
         ("a;b\n" * 5 + "c\n", "header: false", "Most of them have fewer fields than the header: `csv.short_rows"),
         ("a;b\n" * 5, "header: false", 'Most of them have 2 fields where `csv.delimiter` is ";": set it so.'),
         ("a\tb\n" * 5, "header: false", 'Most of them have 2 fields where `csv.delimiter` is "\\t": set it so.'),

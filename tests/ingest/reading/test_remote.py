@@ -278,6 +278,7 @@ def test_an_airflow_connection_leads_to_the_object(bucket: Bucket, endpoint: str
         "AIRFLOW_HOME": str(tmp_path / "airflow"),
         "AIRFLOW_CONN_FILES": json.dumps(found),
         "MILLRACE_SCRATCH": str(tmp_path / "else"),
+        "MILLRACE_ROOTS": f"s3://files@{bucket.name}/in",
     }
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, f"s3://files@{bucket.name}/in/a b.csv"],

@@ -19,7 +19,7 @@ from include.ingest.dataset_file import load_dataset
 from include.ingest.express import PATIENCE, Encoded, Express, can_express
 from include.ingest.plan import dialect_of
 from include.ingest.source.local import LocalFile
-from include.ingest.table.binary_copy import HEADER, encoder_for
+from include.ingest.table.binary_copy import encode_rows
 from tests.ingest.loading import make_dataset
 
 EVERYTHING = """
@@ -103,10 +103,8 @@ def certain(reader: Reader, block: Block) -> bytes:
     """The block's rows by the certain way, which must take them all."""
     rows = read_rows(block, reader)
     assert not rows.rejects
-    encoder = encoder_for(reader.dataset, (table := rows.table.select(reader.in_file)).schema)
-    encoder.write_header()
-    parts = [bytes(encoder.write_batch(batch)) for batch in table.to_batches()]
-    return (b"".join(parts) + bytes(encoder.finish()))[:-2]
+    table = rows.table.select(reader.in_file)
+    return b"".join(encode_rows(batch, reader.dataset).tobytes() for batch in table.to_batches())
 
 
 def quoted(cell: str, how: str) -> bytes:
@@ -217,11 +215,6 @@ def test_words_beyond_the_room_are_odd(tmp_path: Path) -> None:
     encoded, written = encode(reader, block_of(lines))
     assert 0 < len(encoded.odd.starts) < len(lines)
     assert written == certain(reader, block_of(lines).only(encoded.plain))
-
-
-def test_the_format_is_that_of_the_encoder(tmp_path: Path) -> None:
-    reader = reader_of(make_dataset(tmp_path))
-    assert bytes(encoder_for(reader.dataset, reader.schema).write_header()) == HEADER
 
 
 def test_a_block_of_many_parts(tmp_path: Path) -> None:
