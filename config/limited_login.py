@@ -66,13 +66,17 @@ class LimitedLogin(FabAirflowSecurityManagerOverride):  # type: ignore[misc]  # 
 
     def auth_user_db(self, username: str, password: str, rotate_session_id: bool = True) -> Any:
         """The user whose password in Airflow's metadata this is, or None."""
-        return self._judged(username, lambda: super(LimitedLogin, self).auth_user_db(username, password, rotate_session_id))
+        return self._judged(
+            username, lambda: super(LimitedLogin, self).auth_user_db(username, password, rotate_session_id)
+        )
 
     def auth_user_ldap(self, username: str, password: str, rotate_session_id: bool = True) -> Any:
         """The user whose password at the LDAP server this is, or None."""
         if self._is_local(username):
             return None
-        return self._judged(username, lambda: super(LimitedLogin, self).auth_user_ldap(username, password, rotate_session_id))
+        return self._judged(
+            username, lambda: super(LimitedLogin, self).auth_user_ldap(username, password, rotate_session_id)
+        )
 
     def auth_user_oauth(self, userinfo: dict[str, Any], rotate_session_id: bool = True) -> Any:
         """The user that an OAuth provider says it is, or None."""

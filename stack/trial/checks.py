@@ -13,6 +13,7 @@ from samples.orders import Shape, rows_for, write
 from samples.pictures import encoded
 from stack.api import AirflowApi
 from stack.errors import StackError
+from stack.trial import page_login, rights
 from stack.trial.deployment import Deployment, until
 
 DAG = "ingest_orders"
@@ -54,6 +55,17 @@ def audit(place: Deployment, folder: Path) -> str:
     _await(api, "audit_memory", run)
     hosts = place.query("warehouse-db", "warehouse", "SELECT count(DISTINCT host) FROM millrace.memory_sample")
     return f"memory audited, processes on {hosts} hosts"
+
+
+def try_rights(place: Deployment, folder: Path) -> str:
+    """Every route as each role, against the table of docs/security.md."""
+    seen = rights.try_all(place.settings.url, place.settings.secrets.admin)
+    return f"{len(seen)} routes as nobody, {', '.join(rights.ROLES)}"
+
+
+def try_login(place: Deployment, folder: Path) -> str:
+    """The page of the login, its cookies and the logout."""
+    return page_login.try_page(place.settings.url, place.settings.secrets.admin)
 
 
 def scale(place: Deployment, folder: Path) -> str:

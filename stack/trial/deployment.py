@@ -76,13 +76,18 @@ class Deployment:
         script = f'mkdir -p "$(dirname {path})" && cat > {path}.part && mv {path}.part {path}'
         self.compose("exec", "-T", "worker", "sh", "-c", script, given=file.read_bytes())
 
-    def api(self) -> AirflowApi:
-        """A client with the login."""
+    @property
+    def settings(self) -> Settings:
+        """Its ports and its login, as clients of Airflow want them."""
         made = secrets_file.read(self._file)
         secrets = Secrets(
             made["ADMIN_PASSWORD"], ingest=made["WAREHOUSE_PASSWORD"], airflow="", jwt="", fernet="", api=""
         )
-        client = AirflowApi(Settings(self._folder, *self._ports, secrets))
+        return Settings(self._folder, *self._ports, secrets)
+
+    def api(self) -> AirflowApi:
+        """A client with the login."""
+        client = AirflowApi(self.settings)
         client.login()
         return client
 
