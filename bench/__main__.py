@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("ingest", "infer", "replay", "images", "memory", "scale", "share")
+NAMES = ("ingest", "infer", "replay", "pages", "images", "memory", "scale", "share")
 
 
 def main(arguments: list[str]) -> int:

@@ -89,11 +89,17 @@ def _over(under: Any, over: Any) -> Any:
 
 
 def read_image(file: Path) -> Image:
-    """ENV and ENTRYPOINT of a Dockerfile's last stage."""
-    stage = re.split(r"^FROM .*$", file.read_text().replace("\\\n", " "), flags=re.MULTILINE)[-1]
-    settings = [pair.split("=", 1) for line in re.findall(r"^ENV (.*)$", stage, re.MULTILINE) for pair in line.split()]
-    entrypoint = re.findall(r"^ENTRYPOINT (.*)$", stage, re.MULTILINE)
-    return Image({name: value for name, value in settings}, json.loads(entrypoint[-1]))
+    """ENV and ENTRYPOINT of a Dockerfile's last stage, and ENV of those that it is made of."""
+    text = file.read_text().replace("\\\n", " ")
+    found = re.findall(r"^FROM (\S+)(?: AS (\S+))?$(.*?)(?=^FROM |\Z)", text, re.MULTILINE | re.DOTALL)
+    stages = {name or "the last": (base, lines) for base, name, lines in found}
+    name, settings = list(stages)[-1], dict[str, str]()
+    entrypoint = re.findall(r"^ENTRYPOINT (.*)$", stages[name][1], re.MULTILINE)
+    while name in stages:
+        name, lines = stages[name]
+        pairs = [pair.split("=", 1) for line in re.findall(r"^ENV (.*)$", lines, re.MULTILINE) for pair in line.split()]
+        settings = {**dict(pairs), **settings}
+    return Image(settings, json.loads(entrypoint[-1]))
 
 
 def fill(value: Any, variables: Mapping[str, str]) -> Any:

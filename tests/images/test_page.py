@@ -17,8 +17,6 @@ from tests.images.test_api import Here
 from tests.served import keep, served
 
 pytestmark = pytest.mark.browser
-PICTURES = 10_000
-FIRST_PAINT_SECONDS = 1.0
 
 
 @pytest.fixture
@@ -137,24 +135,3 @@ def test_axe_finds_nothing(browser: Browser, url: str, here: Here, width: int, t
     assert found.violations_count == 0, found.generate_report()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.context.close()
-
-
-def test_the_first_paint_with_ten_thousand_pictures(browser: Browser, url: str, here: Here) -> None:
-    with psycopg.connect(here.dsn, autocommit=True) as connection:
-        connection.execute(
-            "WITH source AS (INSERT INTO millrace.image_source (digest, bytes, state, finished_at)"
-            "  SELECT encode(sha256(n::text::bytea), 'hex'), 1000, 'done', now() FROM generate_series(1, %s) n"
-            "  RETURNING digest)"
-            " INSERT INTO millrace.image (image_id, digest, owner, file_name)"
-            " SELECT gen_random_uuid(), digest, 'ann', left(digest, 8) || '.jpg' FROM source",
-            [PICTURES],
-        )
-        connection.execute("ANALYZE millrace.image, millrace.image_source")
-    page = browser.new_page()
-    for _ in range(2):  # the first request opens the connections
-        page.goto(url)
-        expect(page.locator("#images > li")).to_have_count(50)
-    shown = page.evaluate("performance.getEntriesByName('shown')[0].startTime") / 1000
-    print(f"{PICTURES:,} pictures: {shown:.2f} s")
-    assert shown < FIRST_PAINT_SECONDS
-    page.close()

@@ -22,7 +22,6 @@ from tests.memory import story
 from tests.served import keep, served
 
 pytestmark = pytest.mark.browser
-FIRST_PAINT_SECONDS = 1.0
 YOUNG = "UPDATE millrace.memory_finding SET verdict = 'not enough data', why = '2 looks so far.'"
 
 
@@ -162,22 +161,6 @@ def test_the_time_shown_is_that_of_the_looks(browser: Browser, url: str, warehou
     page = opened(browser, url)
     expect(page.get_by_role("button", name="1 h", exact=True)).to_have_attribute("aria-pressed", "true")
     page.context.close()
-
-
-def test_the_first_paint_with_thirty_days_of_looks(browser: Browser, url: str, warehouse: Connection[Any]) -> None:
-    warehouse.execute(
-        "INSERT INTO millrace.memory_sample (host, pid, start_ticks, taken_at, role, age_seconds, resident_bytes,"
-        " anonymous_bytes, swap_bytes, unique_bytes, threads, unreadable)"
-        " SELECT 'host-' || pid / 5, pid, 1000, now() - look * interval '1 minute', 'worker', 3e6 - look * 60, 2e8,"
-        " 1e8, 0, 1e8 + look, 4, '{}' FROM generate_series(1, 15) pid, generate_series(0, 30 * 1440) look"
-    )
-    warehouse.execute("ANALYZE millrace.memory_sample")
-    for _ in range(2):  # the first request opens the connections
-        page = opened(browser, url)
-        shown = page.evaluate("performance.getEntriesByName('shown')[0].startTime") / 1000
-        page.context.close()
-    print(f"30 days of looks at 15 processes: {shown:.2f} s")
-    assert shown < FIRST_PAINT_SECONDS
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -99,12 +99,12 @@ def test_each_service_has_its_limits(raw: dict[str, Any]) -> None:
 def test_one_service_builds_the_image_that_all_of_airflow_have(raw: dict[str, Any]) -> None:
     assert [name for name, service in raw["services"].items() if "build" in service] == ["init"]
     ours = {name for name, service in raw["services"].items() if service["image"] == raw["x-airflow"]["image"]}
-    assert ours == {*AIRFLOW, "init", "flower"}
+    assert ours == {*AIRFLOW, "init", "cleaner", "flower"}
 
 
 def test_what_is_written_has_a_name_and_no_option_that_podman_refuses(raw: dict[str, Any]) -> None:
     for service in raw["services"].values():
-        mounts = service.get("volumes", [])
+        mounts = fill(service.get("volumes", []), {})
         assert all(":" in mount for mount in mounts), "a volume without a name stays when its container goes"
         assert all(mount.split(":")[0] in raw["volumes"] for mount in mounts if not mount.startswith("./"))
         assert all(":" not in mount for mount in service.get("tmpfs", [])), "Podman knows no uid there"

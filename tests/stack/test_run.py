@@ -26,6 +26,7 @@ from tests.waiting import until
 COMMANDS = (
     "setup", "demo", "up", "down", "status", "cluster", "secrets", "airflow", "psql", "test", "fuzz",
     "campaign", "check", "bench", "lock", "ingest", "docs", "restart", "logs", "dataset", "dataset", "dataset",
+    "image", "compose-test",
 )  # fmt: skip
 PARTS = ("postgres", "databases", "airflow tables", "api-server", "scheduler", "dag-processor", "triggerer")
 

@@ -242,6 +242,7 @@ def test_nothing_is_written_and_nothing_left(
 def test_a_preview_that_takes_too_long_is_stopped_and_leaves_nothing(
     stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("MILLRACE_INBOX", str(tmp_path))
     monkeypatch.setenv("MILLRACE_SCRATCH", str(tmp_path / "scratch" / "in"))
     monkeypatch.setenv("MILLRACE_DATASETS", str(stored))
     monkeypatch.setitem(jobs.SECONDS, "preview", 3)

@@ -39,16 +39,10 @@ class Site:
 
 
 @pytest.fixture
-def rejected() -> int:
-    """How many rows one of the runs has rejected."""
-    return 300
-
-
-@pytest.fixture
-def site(dsn: str, warehouse: Connection[Any], tmp_path: Path, rejected: int) -> Iterator[Site]:
+def site(dsn: str, warehouse: Connection[Any], tmp_path: Path) -> Iterator[Site]:
     """The page, and a warehouse that tells the story."""
     story.write_files(tmp_path)
-    story.tell(warehouse, rejected)
+    story.tell(warehouse)
     airflow = Airflow()
     with served(application(dsn, tmp_path, guards(), airflow.router())) as url:
         yield Site(url, dsn, airflow)

@@ -22,7 +22,6 @@ VIEWS = {
     "dataset": "datasets/orders", "editor": "datasets/orders/edit", "wrong-file": "datasets/coupons",
     "none": "runs/00000000-0000-4000-8000-000000000099",
 }  # fmt: skip
-FIRST_PAINT_SECONDS = 1.0
 
 
 def opened(page: Page, site: Site, view: str) -> None:
@@ -261,16 +260,3 @@ def test_axe_finds_nothing(browser: Browser, site: Site, axe: Axe, width: int, t
             assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{name} is wider than the screen"
             keep(page, f"{name}-{width}-{theme}")
     context.close()
-
-
-@pytest.mark.parametrize("rejected", [1_000_000])
-def test_the_first_paint_with_a_thousand_runs_and_a_million_rejected_rows(page: Page, site: Site) -> None:
-    with site.warehouse() as warehouse:
-        warehouse.execute("VACUUM ANALYZE millrace.rejected_row")
-    opened(page, site, "")  # the server has read its files once
-    for name, view in VIEWS.items():
-        opened(page, site, view)
-        if name != "none":
-            shown = page.evaluate("performance.getEntriesByName('shown')[0].startTime") / 1000
-            print(f"{name}: {shown:.2f} s")
-            assert shown < FIRST_PAINT_SECONDS, name
