@@ -58,7 +58,7 @@ class Failures:
         return count if self._clock() - since < WAIT_SECONDS else 0
 
 
-class LimitedLogin(FabAirflowSecurityManagerOverride):  # type: ignore[misc]  # the provider's bases are not typed
+class LimitedLogin(FabAirflowSecurityManagerOverride):
     """Flask-AppBuilder's security manager, with limits."""
 
     failures = Failures()  # of the process: Airflow may make several managers

@@ -1,4 +1,4 @@
-"""What the provider of the login leaves open about its two cookies: `_token`, which Airflow reads, and Flask's session."""
+"""What the provider of the login leaves open about its cookies: `_token`, which Airflow reads, and Flask's session."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jwt import InvalidTokenError
 
 
 def keep_to_the_site(response: flask.Response) -> flask.Response:
-    """Have the token sent by pages of this site only: the provider leaves that to the browser, of which not all do so."""
+    """Have the token sent by pages of this site only. The provider says nothing, and not all browsers do so then."""
     cookies = response.headers.getlist("Set-Cookie")
     if any(one.startswith(f"{TOKEN}=") for one in cookies):
         response.headers.setlist("Set-Cookie", [_lax(one) for one in cookies])

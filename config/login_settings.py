@@ -1,7 +1,7 @@
 """What `LOGIN` of `.env` says of the login, as the settings of Flask-AppBuilder.
 
-It is a JSON object in Flask-AppBuilder's own names. Empty, users and their passwords are in Airflow's metadata. Who comes
-by LDAP or OAuth is entered there at the first login, with the roles that `AUTH_ROLES_MAPPING` has for their groups.
+It is a JSON object in Flask-AppBuilder's own names. Empty, users and their passwords are in Airflow's metadata. Who
+comes by LDAP or OAuth is entered there at the first login, with the roles that `AUTH_ROLES_MAPPING` has for the groups.
 """
 
 from __future__ import annotations

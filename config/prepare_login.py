@@ -27,9 +27,13 @@ def prepare(password: str) -> str:
 
     _find_settings(Path(conf.get_mandatory_value("fab", "config_file")))
     with get_application_builder() as builder:
-        builder.add_permissions(update_perms=True)
-        builder.sm.sync_roles()
-        return f"roles are current, {ADMIN} {_ensure_admin(builder.sm, password)}"
+        return f"roles are current, {ADMIN} {_do(builder, password)}"
+
+
+def _do(builder: Any, password: str) -> str:
+    builder.add_permissions(update_perms=True)
+    builder.sm.sync_roles()
+    return _ensure_admin(builder.sm, password)
 
 
 def _find_settings(file: Path) -> None:

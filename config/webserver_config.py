@@ -10,15 +10,15 @@ import os
 
 from flask import current_app
 
-from limited_login import LimitedLogin
-from login_cookies import end_with_the_token, keep_to_the_site
-from login_settings import TYPES, limit_ldap, settings
+from config.limited_login import LimitedLogin
+from config.login_cookies import end_with_the_token, keep_to_the_site
+from config.login_settings import TYPES, limit_ldap, settings
 
 AUTH_TYPE = TYPES["database"]
 globals().update(settings(os.environ.get("MILLRACE_LOGIN", "")))
 SECURITY_MANAGER_CLASS = LimitedLogin
 RATELIMIT_STORAGE_URI = "memory://"  # each process counts for itself
-if AUTH_TYPE == TYPES["ldap"]:
+if TYPES["ldap"] == AUTH_TYPE:
     limit_ldap()
 current_app.before_request(end_with_the_token)
 current_app.after_request(keep_to_the_site)

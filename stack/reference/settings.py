@@ -116,7 +116,7 @@ ENV = {
     "PROMETHEUS_PORT": "Prometheus, profile `monitoring`.",
     "GRAFANA_PORT": "Grafana, profile `monitoring`.",
     "BASE_URL": "The address under which users reach Airflow.",
-    "PROXY": "Addresses or networks of a proxy with TLS, as the API server sees it: what it says of a client is believed.",
+    "PROXY": "Addresses of a proxy with TLS, as the API server sees it: what it says of a client is believed.",
     "AUTH_MANAGER": "Airflow's auth manager, of a provider that the image has.",
     "LOGIN": "`MILLRACE_LOGIN`: [how users log in](../how-to/secure.md#let-more-users-in).",
     "LOGIN_FILE": "A file of your own for Flask-AppBuilder, as the containers see it, instead of `LOGIN`.",

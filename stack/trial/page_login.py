@@ -60,9 +60,9 @@ def _same_site(user: httpx.Client, url: str, changes: Iterable[Probe]) -> None:
 
 def _cookies(user: httpx.Client) -> None:
     for cookie in user.cookies.jar:
-        loose = {"httponly", "samesite"} - {name.lower() for name in cookie._rest}
+        loose = [name for name in ("HttpOnly", "SameSite") if not cookie.has_nonstandard_attr(name)]
         if loose:
-            raise StackError(f"the cookie {cookie.name} is not {', '.join(sorted(loose))}")
+            raise StackError(f"the cookie {cookie.name} does not say {' and '.join(loose)}")
 
 
 def _logout(user: httpx.Client, url: str) -> None:

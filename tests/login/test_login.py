@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
+from stack.errors import StackError
 from stack.trial import page_login, rights
 from tests.login.conftest import Deployed
 
@@ -39,7 +40,7 @@ def test_another_table_than_the_servers_is_noticed(deployed: Deployed, monkeypat
     ):
         table = real(changed)
         monkeypatch.setattr(rights, "lines", lambda _, table=table: table)
-        with pytest.raises(rights.StackError, match=said):
+        with pytest.raises(StackError, match=said):
             rights.try_all(deployed.url, deployed.password)
 
 
