@@ -72,6 +72,11 @@ TEXTS = {
         "what its control group leaves beside its neighbours",
         "How much memory a watched process may take.",
     ),
+    "MILLRACE_LOGIN": (
+        "",
+        "Where users come from, as JSON: [secure a deployment](../how-to/secure.md#let-more-users-in). The local stack"
+        " has its own login.",
+    ),
     "MILLRACE_NOTIFY": (
         "",
         'Who is told of failures, warnings and recovery: JSON as `{"to": ["a connection"], "on": ["failure"],'

@@ -64,7 +64,8 @@ def try_rights(place: Deployment, folder: Path) -> str:
 
 
 def try_login(place: Deployment, folder: Path) -> str:
-    """The page of the login, its cookies and the logout."""
+    """The page of the login, its cookies and the logout; and that the image can ask LDAP."""
+    place.compose("exec", "-T", "api-server", "python", "-c", "import ldap")
     return page_login.try_page(place.settings.url, place.settings.secrets.admin)
 
 
