@@ -19,9 +19,9 @@ import flask
 from airflow.providers.fab.auth_manager.security_manager.override import FabAirflowSecurityManagerOverride
 from werkzeug.exceptions import TooManyRequests
 
-AT_A_TIME = 4
+AT_A_TIME = 8
 MOST_FAILURES = 10
-WAIT_SECONDS = 60.0
+WAIT_SECONDS, BUSY_SECONDS = 60, 1
 MOST_NAMES = 10_000  # whoever makes names up must not fill the memory
 LOCAL = "admin"  # has its password in Airflow, so no directory may speak for it
 
@@ -90,7 +90,7 @@ class LimitedLogin(FabAirflowSecurityManagerOverride):
     def _judged(self, username: str, judge: Callable[[], Any]) -> Any:
         name = (username or "").casefold()
         if self.failures.waiting(name):
-            _refuse(f"too many wrong passwords for this name: wait {WAIT_SECONDS:.0f} seconds")
+            _refuse(f"too many wrong passwords for this name: wait {WAIT_SECONDS} seconds", WAIT_SECONDS)
         with self._place():
             user = judge()
         if user is None:
@@ -103,15 +103,15 @@ class LimitedLogin(FabAirflowSecurityManagerOverride):
     def _place(self) -> Iterator[None]:
         # Whoever waited here would take a thread from all other requests, those of tasks among them.
         if not self.places.acquire(blocking=False):
-            _refuse("other logins are being judged: try again")
+            _refuse("other logins are being judged: try again", BUSY_SECONDS)
         try:
             yield
         finally:
             self.places.release()
 
 
-def _refuse(reason: str) -> NoReturn:
+def _refuse(reason: str, seconds: int) -> NoReturn:
     """429, in the words of whoever serves this request: Flask its pages, FastAPI the tokens."""
     if flask.has_request_context():
-        raise TooManyRequests(reason)
-    raise fastapi.HTTPException(429, reason, {"Retry-After": f"{WAIT_SECONDS:.0f}"})
+        raise TooManyRequests(reason, retry_after=seconds)
+    raise fastapi.HTTPException(429, reason, {"Retry-After": str(seconds)})

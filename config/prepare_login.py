@@ -33,6 +33,7 @@ def prepare(password: str) -> str:
 def _do(builder: Any, password: str) -> str:
     builder.add_permissions(update_perms=True)
     builder.sm.sync_roles()
+    _show_pages(builder.sm)
     return _ensure_admin(builder.sm, password)
 
 
@@ -40,6 +41,13 @@ def _find_settings(file: Path) -> None:
     # The provider goes on without it: with users in the metadata, where a directory was to be asked.
     if not file.is_file():
         raise SystemExit(f"login: there is no file {file}, which [fab] config_file (LOGIN_FILE in .env) names")
+
+
+def _show_pages(manager: Any) -> None:
+    # Airflow's navigation asks for the list of plugins to find our pages, and the provider gives that from Op on.
+    seen = manager.create_permission("can_read", "Plugins")
+    for role in ("Viewer", "User"):
+        manager.add_permission_to_role(manager.find_role(role), seen)
 
 
 def _ensure_admin(manager: Any, password: str) -> str:

@@ -11,7 +11,7 @@ import os
 from flask import current_app
 
 from config.limited_login import LimitedLogin
-from config.login_cookies import end_with_the_token, keep_to_the_site
+from config.login_cookies import end_with_the_token, guard_cookies
 from config.login_settings import TYPES, limit_ldap, settings
 
 AUTH_TYPE = TYPES["database"]
@@ -21,4 +21,4 @@ RATELIMIT_STORAGE_URI = "memory://"  # each process counts for itself
 if TYPES["ldap"] == AUTH_TYPE:
     limit_ldap()
 current_app.before_request(end_with_the_token)
-current_app.after_request(keep_to_the_site)
+current_app.after_request(guard_cookies)

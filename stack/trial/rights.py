@@ -43,6 +43,7 @@ QUERIES = {
 }
 # Airflow's own, each with what it is sent.
 AIRFLOW: dict[str, object] = {
+    "GET /api/v2/plugins": None,
     "GET /api/v2/dags": None,
     f"GET /api/v2/dags/{DAG}/dagRuns": None,
     "GET /api/v2/dags/~/dagRuns/~/taskInstances": None,

@@ -75,6 +75,20 @@ def test_few_passwords_are_judged_at_a_time_and_other_requests_go_on(deployed: D
     assert set(codes) == {401, 429}
 
 
+def test_a_proxy_with_tls_is_believed(deployed: Deployed) -> None:
+    """Here it is this machine, as `PROXY` is not set."""
+    headers = {
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-For": "203.0.113.7",
+        "Referer": deployed.url.replace("p:", "ps:"),
+    }
+    with httpx.Client(base_url=deployed.url, timeout=60, trust_env=False, headers=headers) as browser:
+        page = browser.get("/auth/login/")
+        assert all("; Secure" in cookie for cookie in page.headers.get_list("set-cookie"))
+        plain = httpx.get(f"{deployed.url}/auth/login/", trust_env=False, timeout=60)
+        assert not any("; Secure" in cookie for cookie in plain.headers.get_list("set-cookie"))
+
+
 def test_admin_gets_the_password_of_the_env_file_and_stays_inactive(deployed: Deployed) -> None:
     def prepared(**more: str) -> str:
         done = deployed.run("python", "-m", "prepare_login", **more)
