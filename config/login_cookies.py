@@ -10,14 +10,10 @@ from airflow.api_fastapi.auth.managers.base_auth_manager import COOKIE_NAME_JWT_
 from jwt import InvalidTokenError
 
 
-def guard_cookies(response: flask.Response) -> flask.Response:
-    """Have cookies sent by pages of this site only, and by TLS where they came by it.
-
-    The provider says `SameSite` of the session only, and `Secure` of the token; not all browsers make up for it.
-    """
-    wanted = ["SameSite=Lax", *(["Secure"] if flask.request.is_secure else [])]
+def keep_to_the_site(response: flask.Response) -> flask.Response:
+    """Have the token sent by pages of this site only. The provider says nothing, and not all browsers do so then."""
     if cookies := response.headers.getlist("Set-Cookie"):
-        response.headers.setlist("Set-Cookie", [_with(one, wanted) for one in cookies])
+        response.headers.setlist("Set-Cookie", [_lax(one) for one in cookies])
     return response
 
 
@@ -30,9 +26,8 @@ def end_with_the_token() -> None:
         flask.session.clear()
 
 
-def _with(cookie: str, wanted: list[str]) -> str:
-    said = {part.strip().partition("=")[0].lower() for part in cookie.split(";")[1:]}
-    return "; ".join([cookie, *(one for one in wanted if one.partition("=")[0].lower() not in said)])
+def _lax(cookie: str) -> str:
+    return cookie if "; samesite=" in cookie.lower() else f"{cookie}; SameSite=Lax"
 
 
 def _is_good(token: str) -> bool:

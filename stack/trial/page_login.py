@@ -34,18 +34,19 @@ def try_page(url: str, password: str) -> str:
 def by_page(url: str, name: str, password: str) -> Iterator[httpx.Client]:
     """A client with the cookies of the login, as a browser has them. Raises StackError when it is refused."""
     with httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS, trust_env=False) as made:
-        if (code := send_form(made, name, password)) != 302 or "_token" not in made.cookies:
-            raise StackError(f"the page does not let {name} in: {code}")
+        answer = send_form(made, name, password)
+        if answer.status_code != 302 or "_token" not in made.cookies:
+            raise StackError(f"the page does not let {name} in: {answer.status_code}")
         yield made
 
 
-def send_form(browser: httpx.Client, name: str, password: str) -> int:
-    """Fill in the page of the login, and return the status of the answer: 302 to the page itself when it is refused."""
+def send_form(browser: httpx.Client, name: str, password: str) -> httpx.Response:
+    """Fill in the page of the login, and return the answer: 302, to the page itself when it is refused."""
     field = FIELD.search(browser.get("/auth/login/").raise_for_status().text)
     if field is None:
         raise StackError("the page of the login has no form")
     body = {"username": name, "password": password, "csrf_token": field[1]}
-    return browser.post("/auth/login/", data=body).status_code
+    return browser.post("/auth/login/", data=body)
 
 
 def _same_site(user: httpx.Client, url: str, changes: Iterable[Probe]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -77,16 +79,26 @@ def test_few_passwords_are_judged_at_a_time_and_other_requests_go_on(deployed: D
 
 def test_a_proxy_with_tls_is_believed(deployed: Deployed) -> None:
     """Here it is this machine, as `PROXY` is not set."""
-    headers = {
-        "X-Forwarded-Proto": "https",
-        "X-Forwarded-For": "203.0.113.7",
-        "Referer": deployed.url.replace("p:", "ps:"),
-    }
+    referer = deployed.url.replace("http:", "https:")
+    headers = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.7", "Referer": referer}
     with httpx.Client(base_url=deployed.url, timeout=60, trust_env=False, headers=headers) as browser:
-        page = browser.get("/auth/login/")
-        assert all("; Secure" in cookie for cookie in page.headers.get_list("set-cookie"))
-        plain = httpx.get(f"{deployed.url}/auth/login/", trust_env=False, timeout=60)
-        assert not any("; Secure" in cookie for cookie in plain.headers.get_list("set-cookie"))
+        answers = [page_login.send_form(browser, "admin", deployed.password)]
+        answers += [page_login.send_form(browser, f"other-{number}", "wrong") for number in range(5)]
+    (token,) = (one for one in answers[0].headers.get_list("set-cookie") if one.startswith("_token="))
+    assert "; Secure" in token
+    assert [one.status_code for one in answers] == [302] * 5 + [429], "nobody else has come from that address"
+    with page_login.by_page(deployed.url, "admin", deployed.password) as browser:
+        assert browser.get(READ).status_code == 200
+
+
+def test_behind_tls_the_session_needs_it(deployed: Deployed, tmp_path: Path) -> None:
+    own = tmp_path / "login.py"
+    own.write_text("from webserver_config import *\nprint('secure:', SESSION_COOKIE_SECURE, SECURITY_MANAGER_CLASS)\n")
+    for url, said in (("https://airflow.example.com", "True"), ("http://localhost:8080", "False")):
+        more = {"AIRFLOW__FAB__CONFIG_FILE": str(own), "AIRFLOW__API__BASE_URL": url}
+        done = deployed.run("python", "-m", "prepare_login", **more)
+        assert re.search(rf"secure: {said} .*LimitedLogin", done.stdout), "a file of one's own keeps the limits"
+        assert "login: roles are current" in done.stdout
 
 
 def test_admin_gets_the_password_of_the_env_file_and_stays_inactive(deployed: Deployed) -> None:
@@ -125,6 +137,6 @@ def test_with_another_auth_manager_there_is_nothing_to_prepare(deployed: Deploye
 def test_the_page_takes_five_tries_from_an_address(deployed: Deployed) -> None:
     """The last, as no other test gets in by the page then."""
     with httpx.Client(base_url=deployed.url, timeout=60, trust_env=False) as browser:
-        codes = [page_login.send_form(browser, f"name-{number}", "wrong") for number in range(6)]
+        codes = [page_login.send_form(browser, f"name-{number}", "wrong").status_code for number in range(6)]
     assert codes[-1] == 429
     assert set(codes[:-1]) <= {302, 429}, "others have tried before"
