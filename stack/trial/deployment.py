@@ -30,7 +30,9 @@ class Deployment:
         self.use(image)
         self._ports = free_port(), free_port()
         api, warehouse = map(str, self._ports)
-        self.environment = {**environment, "API_PORT": api, "WAREHOUSE_PORT": warehouse, "MEMORY_SECONDS": "5"}
+        # The page sends a browser to its own address after the login and the logout.
+        own = {"API_PORT": api, "BASE_URL": f"http://127.0.0.1:{api}", "WAREHOUSE_PORT": warehouse}
+        self.environment = {**environment, **own, "MEMORY_SECONDS": "5"}
 
     def use(self, image: str) -> None:
         """Let the next `up` run that image."""

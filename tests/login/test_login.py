@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,10 +12,15 @@ import pytest
 
 from stack.errors import StackError
 from stack.trial import page_login, rights
-from tests.login.conftest import Deployed
+from tests.login.conftest import REPOSITORY, Deployed
 
 pytestmark = pytest.mark.airflow
 READ = f"{rights.PREFIX}/counts"
+(GUIDE,) = (
+    re.findall(r"`(can [^`]+)`", line)
+    for line in (REPOSITORY / "docs" / "how-to" / "secure.md").read_text().split("\n\n")
+    if "`can read on DAG:ingest_orders`" in line
+)
 
 
 def test_each_route_as_each_role_is_as_the_table_says(deployed: Deployed) -> None:
@@ -44,6 +50,37 @@ def test_another_table_than_the_servers_is_noticed(deployed: Deployed, monkeypat
         monkeypatch.setattr(rights, "lines", lambda _, table=table: table)
         with pytest.raises(StackError, match=said):
             rights.try_all(deployed.url, deployed.password)
+
+
+@pytest.fixture
+def loader(deployed: Deployed) -> Iterator[httpx.Client]:
+    """A user whose role of the guide is for the DAG `ingest_orders` alone."""
+    role = {"name": "Loader", "actions": [_permission(one) for one in GUIDE]}
+    user = {
+        "username": "loader", "password": "loads-orders", "email": "loader@localhost", "first_name": "A",
+        "last_name": "Loader", "roles": [{"name": "Loader"}],
+    }  # fmt: skip
+    with rights.client(deployed.url, "admin", deployed.password) as admin:
+        admin.post("/auth/fab/v1/roles", json=role).raise_for_status()
+        admin.post("/auth/fab/v1/users", json=user).raise_for_status()
+        with rights.client(deployed.url, "loader", "loads-orders") as client:
+            yield client
+        admin.delete("/auth/fab/v1/users/loader").raise_for_status()
+        admin.delete("/auth/fab/v1/roles/Loader").raise_for_status()
+
+
+def _permission(said: str) -> dict[str, dict[str, str]]:
+    action, resource = re.fullmatch(r"can (\w+) on (.+)", said).groups()  # type: ignore[union-attr]
+    return {"action": {"name": f"can_{action}"}, "resource": {"name": resource}}
+
+
+def test_a_role_for_a_single_dag_opens_that_dataset_and_nothing_else(loader: httpx.Client) -> None:
+    assert [one["name"] for one in loader.get("/millrace/ingest/datasets").json()["datasets"]] == ["orders"]
+    row = loader.get("/millrace/ingest/rejected").json()["rows"][0]["id"]
+    assert loader.post(f"/millrace/ingest/rejected/{row}/check", json={}).status_code == 200
+    assert loader.get("/api/v2/plugins").status_code == 200
+    for path in (READ, "/millrace/memory/processes", "/api/v2/dags/resize_images/dagRuns", "/api/v2/connections"):
+        assert loader.get(path).status_code == 403
 
 
 def test_the_page_its_cookies_and_the_logout(deployed: Deployed) -> None:
