@@ -40,9 +40,9 @@ PAST = """
 INSERT INTO millrace.ingest_run (run_id, dataset, target, status, file, bytes, fingerprint, dataset_fingerprint,
     version, chunks, read, inserted, updated, unchanged, superseded, stale, rejected, deleted, started_at, finished_at)
 SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid, 'orders', 'public.orders', 'done',
-    '/inbox/orders/' || n || '.csv', 1e9, md5(n::text), 'same', now() - n * interval '1 day', 1, 1e6, 5e5, 5e5, 0, 0,
-    0, CASE n WHEN 1 THEN %(rejected)s ELSE 0 END, 0, now() - n * interval '1 day', now() - n * interval '1430 minutes'
-FROM generate_series(1, 1000) AS n;
+    '/inbox/orders/' || n || '.csv', 1e9, md5(n::text), 'same', now() - n * interval '1 day', 1, 1e6 + bad, 5e5, 5e5, 0,
+    0, 0, bad, 0, now() - n * interval '1 day', now() - n * interval '1430 minutes'
+FROM generate_series(1, 1000) AS n, LATERAL (SELECT CASE n WHEN 1 THEN %(rejected)s ELSE 0 END AS bad) AS b;
 INSERT INTO millrace.rejected_row
 SELECT %(run)s, '/inbox/orders/1.csv', n + 1, n * 60, 'amount', '-3',
     (ARRAY['min', 'type', 'allowed'])[1 + n %% 3], 'below 0', n || ',1,2026-11-29T10:00:00Z,paid,EUR,-3,1', 0
