@@ -31,6 +31,7 @@ class Deployment:
         self._ports = free_port(), free_port()
         api, warehouse = map(str, self._ports)
         self.environment = {**environment, "API_PORT": api, "WAREHOUSE_PORT": warehouse, "MEMORY_SECONDS": "5"}
+        self.nameless = self.nameless_volumes()  # of others, on a machine whose engine is used for more
 
     def use(self, image: str) -> None:
         """Let the next `up` run that image."""
@@ -85,6 +86,10 @@ class Deployment:
         client = AirflowApi(Settings(self._folder, *self._ports, secrets))
         client.login()
         return client
+
+    def nameless_volumes(self) -> set[str]:
+        """Volumes that no container has."""
+        return set(self.docker("volume", "ls", "--quiet", "--filter", "dangling=true").split())
 
     def logs(self) -> str:
         """The last lines of each container."""

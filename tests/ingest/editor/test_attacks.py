@@ -107,7 +107,7 @@ def test_a_link_that_a_worker_lays_into_the_inbox_is_not_followed(post: Post, in
         file.unlink()
         file.symlink_to(target)
         found = post("preview", ITEMS)
-        assert "is in no place that a run may read" in found.json()["faults"][0]["text"]
+        assert "lies outside the places that runs may read" in found.json()["faults"][0]["text"]
         assert "hidden" not in found.text
 
 
