@@ -53,11 +53,11 @@ ENV PYTHONPATH=/opt/project:/opt/project/config \
     NUMBA_CPU_FEATURES="" \
     PYTHONUNBUFFERED=1 \
     AIRFLOW_HOME=/opt/airflow
-# Any user may have the home for its own, whatever the engine mounts there: tmpfs takes its mode from the image.
+# Any user may have home and scratch for its own, whatever the engine mounts there: tmpfs takes its mode from the image.
 RUN useradd --uid 50000 --user-group --create-home --home-dir /opt/airflow airflow \
     && mkdir -p /data/inbox /data/images /data/logs /scratch \
     && chown -R airflow:airflow /opt/airflow /data /scratch \
-    && chmod 1777 /opt/airflow
+    && chmod 1777 /opt/airflow /scratch
 COPY --from=build /opt/millrace /opt/millrace
 COPY config /opt/project/config
 COPY include /opt/project/include

@@ -41,7 +41,8 @@ class Roots:
         plain, pattern = _split(path)
         if "\0" in str(path) or ".." in pattern:
             return self._told(place)
-        return self.refusal_of_file(plain, place)
+        # A link may have a name that looks like a pattern.
+        return self.refusal_of_file(plain, place) or self.refusal_of_file(path, place)
 
     def refusal_of_file(self, path: Path, name: str) -> str | None:
         """The same of one local path, by where all of its links lead. Whether anything is there is not told."""
@@ -68,8 +69,8 @@ class Roots:
     def _told(self, name: str) -> str:
         allowed = ", ".join([*map(str, self.folders), *self.urls])
         return (
-            f"{name} is in no place that a run may read here, which are: {allowed}. Deliver it there, or have whoever"
-            f" runs Airflow add its folder, or its prefix as s3://connection@bucket/prefix, to ${VARIABLE}"
+            f"{name} lies outside the places that runs may read: {allowed}. Deliver it there, or have whoever runs"
+            f" Airflow add its folder, or its prefix as s3://connection@bucket/prefix, to ${VARIABLE}"
         )
 
 
@@ -116,14 +117,21 @@ def _covers(root: str, place: str) -> bool:
     """Whether a URL lies below another one. What two readers of one URL could take for two places does not."""
     scheme, netloc, key = _parts(place)
     root_scheme, root_netloc, prefix = _parts(root)
-    steps = unquote(key).replace("\\", "/").split("/")
-    if "::" in place or not place.isprintable() or netloc.count("@") > 1 or {".", ".."} & set(steps):
+    if "::" in place or not place.isprintable() or netloc.count("@") > 1 or {".", ".."} & _steps(key):
         return False
     if not root_netloc or scheme != root_scheme:
         return False
     whole_login = root_netloc.endswith("@") and netloc.startswith(root_netloc)
     prefix = prefix.rstrip("/")
     return (whole_login or netloc == root_netloc) and (not prefix or key == prefix or key.startswith(f"{prefix}/"))
+
+
+def _steps(key: str) -> set[str]:
+    """The steps of a path as any server may read them: decoded more than once, and without `;parameters`."""
+    before = ""
+    while key != before:  # it gets shorter each time
+        before, key = key, unquote(key)
+    return {step.partition(";")[0] for step in key.replace("\\", "/").split("/")}
 
 
 def _parts(url: str) -> tuple[str, str, str]:

@@ -2,7 +2,7 @@
 
 The stack of the benchmarks gets 1,000 runs, a million rejected rows, 10,000 pictures and 30 days of looks at 15
 processes. Each view is opened in turn with Airflow's own list of DAGs, which is the peer: seconds from the start of the
-navigation until what it is opened for can be seen.
+navigation until what it is opened for is drawn.
 """
 
 from __future__ import annotations
@@ -23,25 +23,26 @@ from stack.errors import StackError
 
 SECONDS, PEER, TIMES = "first paint, s", "Airflow's list of DAGs", 9
 RUN = "00000000-0000-4000-8000-000000000001"
-INGEST, LOOKS = "millrace/ingest/ingest.html#/", "millrace/memory/memory.html"
-VIEWS = {  # where it is, and what is seen first of what it is opened for
-    PEER: ("dags", "a[href='/dags/ingest_orders']"),
-    "Ingest: datasets": (INGEST, ".datasets tbody tr"),
-    "Ingest: runs": (f"{INGEST}runs", "tbody tr"),
-    "Ingest: a run": (f"{INGEST}runs/{RUN}", "h1"),
-    "Ingest: rejected rows": (f"{INGEST}rejected", "tbody tr"),
-    "Ingest: rejected rows of a run": (f"{INGEST}rejected?run={RUN}", "tbody tr"),
-    "Ingest: a dataset": (f"{INGEST}datasets/orders", "h1"),
-    "Images": ("millrace/images.html", "#images > li"),
-    "Memory": (LOOKS, "svg"),
-}
+INGEST = "millrace/ingest/ingest.html#/"
+VIEWS = {
+    PEER: "dags", "Ingest: datasets": INGEST, "Ingest: runs": f"{INGEST}runs", "Ingest: a run": f"{INGEST}runs/{RUN}",
+    "Ingest: rejected rows": f"{INGEST}rejected", "Ingest: rejected rows of a run": f"{INGEST}rejected?run={RUN}",
+    "Ingest: a dataset": f"{INGEST}datasets/orders", "Images": "millrace/images.html",
+    "Memory": "millrace/memory/memory.html",
+}  # fmt: skip
+# Our pages mark the moment when what they were opened for is drawn; Airflow's list is there when a DAG is.
+SHOWN = """wanted => {
+    const mark = performance.getEntriesByName('shown')[0];
+    if (mark || document.querySelector(wanted)) window.seconds ??= (mark ? mark.startTime : performance.now()) / 1000;
+    return window.seconds;
+}"""
 PAST = """
 INSERT INTO millrace.ingest_run (run_id, dataset, target, status, file, bytes, fingerprint, dataset_fingerprint,
     version, chunks, read, inserted, updated, unchanged, superseded, stale, rejected, deleted, started_at, finished_at)
 SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid, 'orders', 'public.orders', 'done',
-    '/inbox/orders/' || n || '.csv', 1e9, md5(n::text), 'same', now() - n * interval '1 day', 1, 1e6, 5e5, 5e5, 0, 0,
-    0, CASE n WHEN 1 THEN %(rejected)s ELSE 0 END, 0, now() - n * interval '1 day', now() - n * interval '1430 minutes'
-FROM generate_series(1, 1000) AS n;
+    '/inbox/orders/' || n || '.csv', 1e9, md5(n::text), 'same', now() - n * interval '1 day', 1, 1e6 + bad, 5e5, 5e5, 0,
+    0, 0, bad, 0, now() - n * interval '1 day', now() - n * interval '1430 minutes'
+FROM generate_series(1, 1000) AS n, LATERAL (SELECT CASE n WHEN 1 THEN %(rejected)s ELSE 0 END AS bad) AS b;
 INSERT INTO millrace.rejected_row
 SELECT %(run)s, '/inbox/orders/1.csv', n + 1, n * 60, 'amount', '-3',
     (ARRAY['min', 'type', 'allowed'])[1 + n %% 3], 'below 0', n || ',1,2026-11-29T10:00:00Z,paid,EUR,-3,1', 0
@@ -56,7 +57,6 @@ INSERT INTO millrace.memory_sample (host, pid, start_ticks, taken_at, role, age_
 SELECT 'host-' || pid / 5, pid, 1000, now() - look * interval '1 minute', 'worker', 3e6 - look * 60, 2e8, 1e8, 0,
     1e8 + look, 4, '{}' FROM generate_series(1, 15) AS pid, generate_series(0, 30 * 1440) AS look;
 """
-SEEN = "wanted => [...document.querySelectorAll(wanted)].some(one => one.offsetParent || one.ownerSVGElement !== null)"
 
 
 @contextmanager
@@ -75,13 +75,11 @@ def browser(bench: harness.Bench) -> Iterator[Page]:
         yield page
 
 
-def opened(page: Page, address: str, wanted: str) -> Row:
-    """Come to a view from elsewhere, and wait until it is seen."""
+def opened(page: Page, address: str) -> Row:
+    """Come to a view from elsewhere, and wait until it is drawn."""
     page.goto("about:blank")
     page.goto(address)
-    page.wait_for_function(f"wanted => ({SEEN})(wanted) && (window.shownAfter ??= performance.now())", arg=wanted,
-                           polling="raf")  # fmt: skip
-    return {SECONDS: page.evaluate("shownAfter / 1000")}
+    return {SECONDS: page.wait_for_function(SHOWN, arg="a[href^='/dags/']", polling="raf").json_value()}
 
 
 def measure(bench: harness.Bench) -> Runs:
@@ -93,15 +91,17 @@ def measure(bench: harness.Bench) -> Runs:
         connection.execute("VACUUM ANALYZE")
     with browser(bench) as page:
         url = bench.place.settings.url
-        views = {name: partial(opened, page, f"{url}/{path}", wanted) for name, (path, wanted) in VIEWS.items()}
+        views = {name: partial(opened, page, f"{url}/{path}") for name, path in VIEWS.items()}
         runs.take_turns(views, 3 if bench.quick else TIMES, warm_up=1)
     return runs
 
 
 def sheets(runs: Runs) -> list[Sheet]:
     """The median of each view."""
-    rows = {name: {SECONDS: rounded(runs.median(name, SECONDS), 3), "of Airflow's": runs.ratio(name, PEER, SECONDS)}
-            for name in VIEWS}  # fmt: skip
+    rows: dict[str, Row] = {
+        name: {SECONDS: rounded(runs.median(name, SECONDS), 3), "of Airflow's": runs.ratio(name, PEER, SECONDS)}
+        for name in VIEWS
+    }
     return [Sheet.of("First paint", "view", rows)]
 
 

@@ -101,11 +101,15 @@ def take_in(connection: psycopg.Connection) -> dict[str, int]:
 
     context: dict[str, Any] = dict(get_current_context())
     params, daily = context["params"], context["dag_run"].run_type == "scheduled"
-    refusal = roots().refusal(params["path"]) if params["path"] else None
+    asked, allowed = params["path"], roots()
+    place = folder(asked) if asked else inbox() if daily else None
+    refusal = allowed.refusal(asked) if asked else None
+    if isinstance(place, Path):
+        place = Path(os.path.realpath(place))  # once: what is judged is what is read
+        refusal = refusal or (asked and allowed.refusal_of_file(place, asked))
     if refusal:
         raise reasons.stop(f"{refusal}. Then trigger the run again")
-    place = folder(params["path"]) if params["path"] else inbox() if daily else None
-    if params["path"] and isinstance(place, Path) and not place.is_dir():
+    if asked and isinstance(place, Path) and not place.is_dir():
         raise reasons.stop(f"there is no folder {place}: trigger the run again with another path")
     counts = sweep.sweep(connection, store(), place, owner="sweep") if place else {}
     if gone := undo.expire(connection, store()):

@@ -20,6 +20,7 @@ from include.ingest.cast import cast_column
 from include.ingest.dataset.columns import Column, CrossFaults, CsvFormat, Model, Path_
 from include.ingest.dataset.definition import Dataset, DeleteLimit, RejectLimit, UnpackLimit, nearest
 from include.ingest.errors import DatasetError
+from include.own_folders import is_open
 
 SCHEMA_FILE = Path(__file__).resolve().parent.parent / "datasets" / "dataset.schema.json"
 
@@ -40,14 +41,18 @@ for _tag, _pattern, _first in (
 _Loader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(node.value))
 
 
-def load_dataset(path: Path) -> Dataset:
-    """Read and check a dataset file. Raises DatasetError with one line a fault: file, line, field and what is wrong."""
+def load_dataset(path: Path, *, kept: bool = True) -> Dataset:
+    """Read and check a dataset file. Raises DatasetError with one line a fault: file, line, field and what is wrong.
+
+    One that is not `kept` is a text that is looked at and never run.
+    """
     node, values = _read_yaml(path)
     try:
         dataset = Dataset.model_validate(values)
     except ValidationError as error:
         raise _error(path, [(_line(node, where), where, text) for where, text in _faults(error)]) from None
-    wrong = [(_line(node, where), where, text) for where, text in _wrong_defaults(dataset)]
+    faults = [*_wrong_defaults(dataset), *(_open_code(dataset, path.parent) if kept else ())]
+    wrong = [(_line(node, where), where, text) for where, text in faults]
     if wrong:
         raise _error(path, wrong)
     if dataset.name != path.stem:
@@ -68,6 +73,15 @@ def _wrong_defaults(dataset: Dataset) -> Iterator[tuple[Path_, str]]:
             _, faults = cast_column(pa.array([column.default.encode()], pa.binary()), column, [])
             for fault in faults:
                 yield ("columns", name, "default"), f"{column.default!r} does not fit the column: {fault.reason}"
+
+
+def _open_code(dataset: Dataset, folder: Path) -> Iterator[tuple[Path_, str]]:
+    """Notifiers run in the triggerer and the DAG processor, which have secrets that whoever writes here has not."""
+    if dataset.notify and is_open(folder):
+        for number, one in enumerate(dataset.notify.to):
+            if isinstance(one, dict):
+                text = f"a notifier is code, and {folder} can be written to: mount it read-only, or name a Connection"
+                yield ("notify", "to", number), text
 
 
 def _error(path: Path, faults: Iterable[tuple[int, Path_, str]]) -> DatasetError:

@@ -17,9 +17,11 @@ from stack.trial import page_login, rights
 from stack.trial.deployment import Deployment, until
 
 DAG = "ingest_orders"
-RUN_SECONDS, DAG_SECONDS, PICTURE_SECONDS = 300.0, 180.0, 90.0
+RUN_SECONDS, DAG_SECONDS, PICTURE_SECONDS, WATCH_SECONDS = 300.0, 180.0, 90.0, 60.0
 SMALL_MB, LARGE_MB = 2.0, 60.0
 ROWS = "SELECT count(*) FROM public.orders"
+HOSTS = "SELECT count(DISTINCT host) FROM millrace.memory_sample"
+WATCHED = ("api-server", "scheduler", "dag-processor", "triggerer", "worker")
 
 
 def ingest(place: Deployment, folder: Path) -> str:
@@ -33,6 +35,16 @@ def ingest(place: Deployment, folder: Path) -> str:
     if not expected - held["bad"] <= found <= expected:
         raise StackError(f"the table has {found} rows, the file {held}")
     return f"{held['rows']:,} records ingested on Celery, {found:,} rows in the table"
+
+
+def correction(place: Deployment, folder: Path) -> str:
+    """A rejected row is checked as the page does it, by a process beside the API server."""
+    row = place.query("warehouse-db", "warehouse", "SELECT min(id) FROM millrace.rejected_row")
+    began = time.monotonic()
+    found = place.api().call("POST", f"millrace/ingest/rejected/{row}/check", json={})
+    if found["accepted"] or found["faults"][0]["rule"] == "record":
+        raise StackError(f"the check of a rejected row found {found}")
+    return f"a rejected row checked in {time.monotonic() - began:.1f} s"
 
 
 def picture(place: Deployment, folder: Path) -> str:
@@ -53,8 +65,9 @@ def audit(place: Deployment, folder: Path) -> str:
     api = place.api()
     run = _start(api, "audit_memory", "2026-01-01")
     _await(api, "audit_memory", run)
-    hosts = place.query("warehouse-db", "warehouse", "SELECT count(DISTINCT host) FROM millrace.memory_sample")
-    return f"memory audited, processes on {hosts} hosts"
+    watched = sum(one["Service"] in WATCHED for one in place.containers())
+    until(lambda: int(place.query("warehouse-db", "warehouse", HOSTS)) >= watched, "sample of each", WATCH_SECONDS)
+    return f"memory audited, processes of {watched} containers sampled"
 
 
 def try_rights(place: Deployment, folder: Path) -> str:
@@ -119,9 +132,9 @@ def gone(place: Deployment, folder: Path) -> str:
     left = (
         place.docker("ps", "--all", *mine) + place.docker("volume", "ls", *mine) + place.docker("network", "ls", *mine)
     )
-    left += place.docker("volume", "ls", "--quiet", "--filter", "dangling=true")
-    if left:
-        raise StackError(f"left behind: {left.split()}")
+    left_over = [*left.split(), *(place.nameless_volumes() - place.nameless)]
+    if left_over:
+        raise StackError(f"left behind: {left_over}")
     return "containers, networks and volumes are gone"
 
 

@@ -45,9 +45,9 @@ def compose_test(*, keep: bool = False) -> int:
 def _live(place: Deployment, work: Path) -> None:
     _step("up", partial(_up, place))
     steps: dict[str, checks.Check] = {
-        "ingest": checks.ingest, "picture": checks.picture, "audit": checks.audit, "rights": checks.try_rights,
-        "login": checks.try_login, "scale": checks.scale, "upgrade": partial(checks.upgrade, image=NEXT),
-        "restore": checks.restore, "down": checks.gone,
+        "ingest": checks.ingest, "correction": checks.correction, "picture": checks.picture, "audit": checks.audit,
+        "rights": checks.try_rights, "login": checks.try_login, "scale": checks.scale,
+        "upgrade": partial(checks.upgrade, image=NEXT), "restore": checks.restore, "down": checks.gone,
     }  # fmt: skip
     for name, check in steps.items():
         _step(name, partial(check, place, work))
@@ -61,7 +61,7 @@ def _up(place: Deployment) -> str:
 def _step(name: str, does: Callable[[], str]) -> None:
     began = time.monotonic()
     said = does()
-    print(f"  {name:<9} {time.monotonic() - began:5.0f} s  {said}", flush=True)
+    print(f"  {name:<10} {time.monotonic() - began:5.0f} s  {said}", flush=True)
 
 
 def _bases(environment: dict[str, str], folder: Path) -> str:

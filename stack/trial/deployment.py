@@ -33,6 +33,7 @@ class Deployment:
         # The page sends a browser to its own address after the login and the logout.
         own = {"API_PORT": api, "BASE_URL": f"http://127.0.0.1:{api}", "WAREHOUSE_PORT": warehouse}
         self.environment = {**environment, **own, "MEMORY_SECONDS": "5"}
+        self.nameless = self.nameless_volumes()  # of others, on a machine whose engine is used for more
 
     def use(self, image: str) -> None:
         """Let the next `up` run that image."""
@@ -92,6 +93,10 @@ class Deployment:
         client = AirflowApi(self.settings)
         client.login()
         return client
+
+    def nameless_volumes(self) -> set[str]:
+        """Volumes that no container has."""
+        return set(self.docker("volume", "ls", "--quiet", "--filter", "dangling=true").split())
 
     def logs(self) -> str:
         """The last lines of each container."""

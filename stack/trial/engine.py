@@ -38,6 +38,7 @@ def docker(folder: Path) -> Iterator[dict[str, str]]:
         finally:
             daemon.terminate()
             daemon.wait(END_SECONDS)
+            _unmount(place)
 
 
 def answers(environment: Mapping[str, str], *what: str) -> bool:
@@ -47,6 +48,13 @@ def answers(environment: Mapping[str, str], *what: str) -> bool:
         bool(shutil.which("docker"))
         and not subprocess.run(command, env=environment, capture_output=True, check=False).returncode
     )
+
+
+def _unmount(place: str) -> None:
+    """What a daemon leaves mounted, the network namespace of containers without a network for one."""
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        if (target := line.split()[1]).startswith(f"{place}/"):
+            subprocess.run(["umount", target], check=True)
 
 
 def _await(environment: Mapping[str, str], daemon: subprocess.Popen[bytes], log: Path) -> None:

@@ -67,6 +67,7 @@ def test_a_case_of_its_own(judge: FilesJudge, data: bytes, whole: bool) -> None:
         (b'a,c0\n\xff,"\xc3"\xa4\ny,z\n', Form(("c0",))),
         (b'"\xc3"\xa4\nx,y\n', TWO._replace(fill=True)),
         (b'1,a"\n2,"\xc7"\xd1\n', TWO._replace(encoding="euc_kr")),
+        (b"\xed\x95\\\x9c\nx\n", Form(("c0",), quote=None, escape="\\")),
         (b"1,a\\\n2,\xc3\\\xa4\n", TWO._replace(escape="\\")),
     ],
 )

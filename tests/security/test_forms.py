@@ -14,6 +14,8 @@ import pytest
 
 from include.bridge import images, ingest, new_file, reasons
 from include.bridge.reasons import Stopped
+from include.images.upload import sweep
+from include.images.upload.checked_file import Refused
 from include.ingest.errors import StorageAway
 from include.ingest.plan import Order
 from tests.ingest.loading import DAY, HEADER, ITEMS, make_dataset
@@ -104,8 +106,8 @@ def test_a_place_beyond_the_roots_ends_the_run_at_once(
     with pytest.raises(Stopped) as told:
         door(task, tmp_path, path)
     said = str(told.value)
-    assert f"{path} is in no place that a run may read here" in said
-    assert f"which are: {tmp_path}/inbox. Deliver it there" in said
+    assert f"{path} lies outside the places that runs may read" in said
+    assert f"places that runs may read: {tmp_path}/inbox. Deliver it there" in said
     assert "to $MILLRACE_ROOTS" in said
     assert "root:" not in said
     assert "MILLRACE_ROOTS" in task.pushed[reasons.KEY], "it is the note of the run"
@@ -170,5 +172,27 @@ def test_the_wait_ends_in_time(task: Task, tmp_path: Path) -> None:
 
 def test_a_link_in_the_inbox_ends_the_run(task: Task, tmp_path: Path) -> None:
     (tmp_path / "inbox" / f"items_{DAY:%Y-%m-%d}.csv").symlink_to("/etc/passwd")
-    with pytest.raises(Stopped, match="is in no place that a run may read"):
+    with pytest.raises(Stopped, match="lies outside the places that runs may read"):
         look(task, tmp_path, None)
+
+
+def test_a_link_whose_name_looks_like_a_pattern_is_a_link(task: Task, tmp_path: Path) -> None:
+    (tmp_path / "else").mkdir()
+    (tmp_path / "else" / "secret.csv").write_text(HEADER + "1,hidden,1\n")
+    (tmp_path / "inbox" / "x[1]").symlink_to(tmp_path / "else")
+    for door, path in ((look, "x[1]/secret.csv"), (file, "x[1]/secret.csv"), (pictures, "x[1]")):
+        with pytest.raises(Stopped, match="lies outside the places that runs may read") as told:
+            door(task, tmp_path, f"{tmp_path}/inbox/{path}")
+        assert "else" not in str(told.value)
+
+
+def test_a_folder_of_pictures_that_becomes_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jpg").write_bytes(b"x")
+    (tmp_path / "else").mkdir()
+    (tmp_path / "else" / "a.jpg").write_bytes(b"hidden")
+    (found,) = sweep.files(tmp_path / "in")
+    (tmp_path / "in").rename(tmp_path / "was")
+    (tmp_path / "in").symlink_to(tmp_path / "else")
+    with pytest.raises(Refused), found.open():
+        pass

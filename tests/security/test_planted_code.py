@@ -31,6 +31,7 @@ from include.ingest.dataset.interval import last_complete
 from include.ingest.dataset.rendering import rendered
 from include.ingest.dataset_file import load_dataset
 from include.ingest.errors import DatasetError, SourceUnnamed
+from include.ingest.replay import checker
 from stack.cluster.compose import read_services
 from stack.settings import REPOSITORY
 from tests.ingest.loading import DAY, ITEMS, make_dataset
@@ -262,6 +263,67 @@ def test_a_hook_in_a_folder_that_containers_write_is_not_imported(mark: Path, tm
     environment.pop("MILLRACE_FIXED_CODE", None)
     ran(HOOK, environment)
     assert mark.exists(), "it would have run"
+
+
+NOTIFIER = """
+import sys
+from pathlib import Path
+from include.bridge.notify.destinations import Notice, send
+from include.ingest.dataset_file import load_dataset
+from include.ingest.errors import DatasetError
+try:
+    dataset = load_dataset(Path(sys.argv[1]))
+    send(dataset.notify.to[0], Notice("failure", "d", "r", "t", "l"), None)
+except (DatasetError, ValueError) as fault:
+    print(fault)
+"""
+
+
+@pytest.mark.parametrize("named", ["os.mkdir", "airflow.providers.smtp.notifications.smtp.SmtpNotifier"])
+def test_a_notifier_in_a_folder_that_containers_write_is_refused(named: str, mark: Path, tmp_path: Path) -> None:
+    file = tmp_path / "items.yaml"
+    file.write_text(f"{ITEMS}notify:\n  to:\n    - {{class: {named}, path: {mark}}}\n")
+    environment = {**os.environ, "MILLRACE_DATASETS": str(tmp_path), "PYTHONPATH": str(REPOSITORY)}
+    said = ran(NOTIFIER, {**environment, "MILLRACE_FIXED_CODE": "yes"}, str(file)).stdout
+    assert "notify.to.0: a notifier is code" in said
+    assert f"{tmp_path} can be written to: mount it read-only, or name a Connection" in said
+    assert not mark.exists()
+
+
+def test_what_is_no_notifier_is_not_called(mark: Path, tmp_path: Path) -> None:
+    file = tmp_path / "items.yaml"
+    file.write_text(f"{ITEMS}notify:\n  to:\n    - {{class: os.mkdir, path: {mark}}}\n")
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    environment.pop("MILLRACE_FIXED_CODE", None)
+    assert "os.mkdir is no notifier of Airflow" in ran(NOTIFIER, environment, str(file)).stdout
+    assert not mark.exists()
+
+
+def test_the_process_that_tries_corrections_has_the_bounds_of_its_server(
+    mark: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hook is not imported out of an open folder there either, and what was compiled for the image is found."""
+    (tmp_path / "planted_hook.py").write_text(f"import os\nos.mkdir({str(mark)!r})\nclean = print\n")
+    for name, value in {
+        "MILLRACE_DATASETS": str(tmp_path), "MILLRACE_FIXED_CODE": "yes", "MILLRACE_ROOTS": "s3://files@",
+        "MILLRACE_INBOX": str(tmp_path), "NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "JWT_SECRET": "x",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    own = {name: value for name, value in os.environ.items() if name in checker.KEPT}
+    said = ran(HOOK + PROCESS, {**own, "PYTHONPATH": str(REPOSITORY)}).stdout
+    assert "is left out, as whoever writes there would run code here" in said
+    assert not mark.exists()
+    assert (
+        said.splitlines()[-1] == f"generic Roots(folders=({tmp_path!r},), urls=('s3://files@',), anything=False) False"
+    )
+
+
+PROCESS = """
+import os
+from numba.core.registry import cpu_target
+from include.roots import roots
+print(cpu_target.target_context.codegen().magic_tuple()[1], roots(), "JWT_SECRET" in os.environ)
+"""
 
 
 CODE = ("PYTHONPATH", "AIRFLOW_HOME", "AIRFLOW__CORE__DAGS_FOLDER", "AIRFLOW__CORE__PLUGINS_FOLDER",

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pkgutil import resolve_name
 from typing import Any
 
-from airflow.sdk import Connection
+from airflow.sdk import BaseNotifier, Connection
 
 WAIT_SECONDS = 10.0  # a task's slot, or the triggerer's thread, is held meanwhile
 
@@ -54,7 +54,10 @@ def _notifier(to: dict[str, Any], notice: Notice, context: Any) -> None:
     told = {**(context or {}), **asdict(notice), "notice": notice, "exception": notice.text}
     # `dag` and `run` are Airflow's own words for objects that notifiers look at.
     told |= {name: context[name] for name in ("dag", "run") if context and name in context}
-    resolve_name(to["class"])(**arguments)(told)
+    found = resolve_name(to["class"])
+    if not (isinstance(found, type) and issubclass(found, BaseNotifier)):
+        raise ValueError(f"{to['class']} is no notifier of Airflow")
+    found(**arguments)(told)
 
 
 def _post(found: Any, notice: Notice) -> None:

@@ -422,7 +422,9 @@ def _bytes_of(cell: str, dialect: Dialect) -> bytes:
     data = cell.encode(errors="surrogateescape")
     if not cell.isascii() and _is_utf8(data) and any("\udc80" <= letter <= "\udcff" for letter in cell):
         between = (dialect.quote or dialect.escape or b"").decode()
-        data = re.sub("(?<=[\udc80-\udcff])(?=[\udc80-\udcff])", between, cell).encode(errors="surrogateescape")
+        data = re.sub("(?<=[\udc80-\udcff])(?=[\udc80-\udcff])", lambda _: between, cell).encode(
+            errors="surrogateescape"
+        )
     return data
 
 

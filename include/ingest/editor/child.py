@@ -57,7 +57,7 @@ def _answer(job: Job, folder: Path) -> dict[str, Any]:
     file = folder / f"{job.name}.yaml"
     file.write_text(job.text, encoding="utf-8", errors="surrogatepass")
     try:
-        dataset = load_dataset(file)
+        dataset = load_dataset(file, kept=False)
     except DatasetError as error:
         return {"faults": [_read(line, file) for line in str(error).splitlines()]}
     warnings = [] if dataset.clean == job.clean else [_other_hook(job, file)]

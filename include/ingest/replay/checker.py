@@ -23,8 +23,13 @@ from include.ingest.errors import CorrectionRefused
 SECONDS = 30  # for an answer, with the begin of the process
 IDLE_SECONDS = 120  # then it is ended
 MOST_BYTES = 8 << 20  # of an answer, which holds the record
-# Of the environment, which holds the secrets of a server.
-KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "TZ", "NUMBA_CACHE_DIR", "MILLRACE_DATASETS", "MILLRACE_SCRATCH")
+# Of the environment, which holds the secrets of a server: where programs and compiled functions are, and what bounds
+# what may be read and run.
+KEPT = (
+    "PATH", "HOME", "TMPDIR", "LANG", "TZ", "NUMBA_CACHE_DIR", "NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES",
+    "MILLRACE_DATASETS", "MILLRACE_SCRATCH", "MILLRACE_FIXED_CODE", "MILLRACE_INBOX", "MILLRACE_IMAGES_INBOX",
+    "MILLRACE_ROOTS",
+)  # fmt: skip
 ROOT = Path(__file__).resolve().parents[3]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import pickle
 import sys
 from collections.abc import Mapping
@@ -28,9 +29,10 @@ from include.ingest.replay.choice import Choice, Origin
 from include.ingest.replay.edits import edited, now_bytes, row_of
 from include.ingest.replay.replay_run import NO_LIMIT, Attempt, base_run
 from include.ingest.replay.spool import Record, spooled
-from include.ingest.source.storage import LOCAL, Storage
+from include.ingest.source.storage import LOCAL, Storage, connect, scratch_of
 from include.ingest.table import staging
 from include.ingest.table import target as targets
+from include.roots import roots
 
 LOCK_SECONDS = 5  # nobody who looks at a page waits longer for others
 
@@ -110,7 +112,8 @@ def _answer(line: bytes) -> dict[str, Any]:
         return {}
     try:
         with psycopg.connect(dsn, autocommit=True) as connection:
-            return asdict(try_record(connection, dataset, rejected_id, fields=fields, raw=raw))
+            storage = Storage(scratch_of(os.environ), connect, roots())
+            return asdict(try_record(connection, dataset, rejected_id, fields=fields, raw=raw, storage=storage))
     except (IngestError, psycopg.Error) as error:
         return {"refused": str(error).strip()}
 
