@@ -11,15 +11,27 @@ ENV PATH=/opt/millrace/bin:$PATH \
 RUN if [ -n "$EXTRA_CA" ]; then \
         printf '%s\n' "$EXTRA_CA" > /usr/local/share/ca-certificates/extra.crt && update-ca-certificates; \
     fi
+# What python-ldap links, for logins by LDAP.
+# hadolint ignore=DL3008
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends libldap2 \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin
 
 FROM base AS build
-COPY requirements-uv.lock requirements-image.lock /tmp/
+COPY requirements-uv.lock requirements-image.lock requirements-ldap.lock /tmp/
 ENV VIRTUAL_ENV=/opt/millrace UV_SYSTEM_CERTS=1 UV_NO_CACHE=1 PIP_CERT=/etc/ssl/certs/ca-certificates.crt
 # The installer stays out of what is copied. Tests that packages bring are no part of what they do.
 RUN python -m venv /opt/uv \
     && /opt/uv/bin/pip install --no-cache-dir --no-deps --require-hashes -r /tmp/requirements-uv.lock \
     && python -m venv --without-pip /opt/millrace \
     && /opt/uv/bin/uv pip install --require-hashes -r /tmp/requirements-image.lock
+# python-ldap has no wheel. What compiles it stays here; its setuptools is hashed, too. Some Pythons come without headers.
+# hadolint ignore=DL3008
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev libldap-dev libsasl2-dev \
+    && { [ -e "$(python -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ] \
+        || apt-get install -y -qq --no-install-recommends python3-dev; } \
+    && /opt/uv/bin/uv pip install --require-hashes --build-constraint /tmp/requirements-ldap.lock \
+        -r /tmp/requirements-ldap.lock \
+    && /opt/uv/bin/uv pip uninstall setuptools
 ARG EXTRA_REQUIREMENTS=""
 RUN if [ -n "$EXTRA_REQUIREMENTS" ]; then \
         printf '%s\n' $EXTRA_REQUIREMENTS > /tmp/extra.txt \

@@ -18,6 +18,7 @@ LOCKS = {
     "requirements.txt": (),
     "requirements-image.txt": ("-c", "requirements.lock"),
     "requirements-dev.txt": ("-c", "requirements.lock"),
+    "requirements-ldap.txt": ("-c", "requirements-image.lock"),
     "requirements-uv.txt": (),
 }
 JSON_SCHEMA = "check-jsonschema"

@@ -166,18 +166,20 @@ class Supervisor:
             (self.place.state / "ready").touch()
             if self._limits.fault:
                 print(f"  memory is not limited here: {self._limits.fault}", flush=True)
-            for host in self.hosts:
-                if password := host.environment.get("ADMIN_PASSWORD"):
-                    page = f"http://127.0.0.1:{next(iter(host.service.ports))}"
-                    print(
-                        f"  page {page}, login admin / {password}; Ctrl-C or ./run cluster --down ends it", flush=True
-                    )
+            print(f"  {_login(self.hosts)}; Ctrl-C or ./run cluster --down ends it", flush=True)
 
 
 class Missing:
     """Stands for a host that was not started yet."""
 
     state = "missing"
+
+
+def _login(hosts: Sequence[Host]) -> str:
+    """Where the page is, and the password that `init` gave its user."""
+    named = {host.name: host for host in hosts}
+    password = named["init"].environment["ADMIN_PASSWORD"]
+    return f"page http://127.0.0.1:{next(iter(named['api-server'].service.ports))}, login admin / {password}"
 
 
 def _where(host: Host) -> str:

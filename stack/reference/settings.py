@@ -72,6 +72,11 @@ TEXTS = {
         "what its control group leaves beside its neighbours",
         "How much memory a watched process may take.",
     ),
+    "MILLRACE_LOGIN": (
+        "",
+        "Where users come from, as JSON: [secure a deployment](../how-to/secure.md#let-more-users-in). The local stack"
+        " has its own login.",
+    ),
     "MILLRACE_NOTIFY": (
         "",
         'Who is told of failures, warnings and recovery: JSON as `{"to": ["a connection"], "on": ["failure"],'
@@ -116,6 +121,10 @@ ENV = {
     "PROMETHEUS_PORT": "Prometheus, profile `monitoring`.",
     "GRAFANA_PORT": "Grafana, profile `monitoring`.",
     "BASE_URL": "The address under which users reach Airflow.",
+    "PROXY": "Addresses of a proxy with TLS, as the API server sees it: what it says of a client is believed.",
+    "AUTH_MANAGER": "Airflow's auth manager, of a provider that the image has.",
+    "LOGIN": "`MILLRACE_LOGIN`: [how users log in](../how-to/secure.md#let-more-users-in).",
+    "LOGIN_FILE": "A file of your own for Flask-AppBuilder, as the containers see it, instead of `LOGIN`.",
     "MILLRACE_IMAGE": "The container image.",
     "PARALLELISM": "Tasks at once in all workers: workers times `WORKER_CONCURRENCY`. Pools are cut from it.",
     "WORKER_CONCURRENCY": "Tasks at once in one worker.",

@@ -13,6 +13,7 @@ from samples.orders import Shape, rows_for, write
 from samples.pictures import encoded
 from stack.api import AirflowApi
 from stack.errors import StackError
+from stack.trial import page_login, rights
 from stack.trial.deployment import Deployment, until
 
 DAG = "ingest_orders"
@@ -67,6 +68,18 @@ def audit(place: Deployment, folder: Path) -> str:
     watched = sum(one["Service"] in WATCHED for one in place.containers())
     until(lambda: int(place.query("warehouse-db", "warehouse", HOSTS)) >= watched, "sample of each", WATCH_SECONDS)
     return f"memory audited, processes of {watched} containers sampled"
+
+
+def try_rights(place: Deployment, folder: Path) -> str:
+    """Every route as each role, against the table of docs/security.md."""
+    seen = rights.try_all(place.settings.url, place.settings.secrets.admin)
+    return f"{len(seen)} routes as nobody, {', '.join(rights.ROLES)}"
+
+
+def try_login(place: Deployment, folder: Path) -> str:
+    """The page of the login, its cookies and the logout; and that the image can ask LDAP."""
+    place.compose("exec", "-T", "api-server", "python", "-c", "import ldap")
+    return page_login.try_page(place.settings.url, place.settings.secrets.admin)
 
 
 def scale(place: Deployment, folder: Path) -> str:

@@ -46,8 +46,8 @@ def _live(place: Deployment, work: Path) -> None:
     _step("up", partial(_up, place))
     steps: dict[str, checks.Check] = {
         "ingest": checks.ingest, "correction": checks.correction, "picture": checks.picture, "audit": checks.audit,
-        "scale": checks.scale, "upgrade": partial(checks.upgrade, image=NEXT), "restore": checks.restore,
-        "down": checks.gone,
+        "rights": checks.try_rights, "login": checks.try_login, "scale": checks.scale,
+        "upgrade": partial(checks.upgrade, image=NEXT), "restore": checks.restore, "down": checks.gone,
     }  # fmt: skip
     for name, check in steps.items():
         _step(name, partial(check, place, work))

@@ -30,7 +30,9 @@ class Deployment:
         self.use(image)
         self._ports = free_port(), free_port()
         api, warehouse = map(str, self._ports)
-        self.environment = {**environment, "API_PORT": api, "WAREHOUSE_PORT": warehouse, "MEMORY_SECONDS": "5"}
+        # The page sends a browser to its own address after the login and the logout.
+        own = {"API_PORT": api, "BASE_URL": f"http://127.0.0.1:{api}", "WAREHOUSE_PORT": warehouse}
+        self.environment = {**environment, **own, "MEMORY_SECONDS": "5"}
         self.nameless = self.nameless_volumes()  # of others, on a machine whose engine is used for more
 
     def use(self, image: str) -> None:
@@ -77,13 +79,18 @@ class Deployment:
         script = f'mkdir -p "$(dirname {path})" && cat > {path}.part && mv {path}.part {path}'
         self.compose("exec", "-T", "worker", "sh", "-c", script, given=file.read_bytes())
 
-    def api(self) -> AirflowApi:
-        """A client with the login."""
+    @property
+    def settings(self) -> Settings:
+        """Its ports and its login, as clients of Airflow want them."""
         made = secrets_file.read(self._file)
         secrets = Secrets(
             made["ADMIN_PASSWORD"], ingest=made["WAREHOUSE_PASSWORD"], airflow="", jwt="", fernet="", api=""
         )
-        client = AirflowApi(Settings(self._folder, *self._ports, secrets))
+        return Settings(self._folder, *self._ports, secrets)
+
+    def api(self) -> AirflowApi:
+        """A client with the login."""
+        client = AirflowApi(self.settings)
         client.login()
         return client
 

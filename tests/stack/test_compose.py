@@ -84,6 +84,22 @@ def test_only_init_knows_the_superusers(services: dict[str, Service]) -> None:
             assert "superuser" not in " ".join(service.environment.values())
 
 
+def test_only_the_login_knows_the_login(services: dict[str, Service]) -> None:
+    """The server that asks for passwords has none of its own; `init` enters the first."""
+    knows = {name: {one.name for one in services.values() if name in one.environment} for name in (
+        "ADMIN_PASSWORD", "MILLRACE_LOGIN", "AIRFLOW__FAB__CONFIG_FILE", "AIRFLOW__CORE__AUTH_MANAGER",
+    )}  # fmt: skip
+    assert knows == {
+        "ADMIN_PASSWORD": {"init"},
+        "MILLRACE_LOGIN": {"init", "api-server"},
+        "AIRFLOW__FAB__CONFIG_FILE": {"init", "api-server"},
+        "AIRFLOW__CORE__AUTH_MANAGER": {"init", "api-server", "scheduler", "dag-processor", "triggerer", "cleaner"},
+    }
+    assert _is_installed(services["api-server"].environment["AIRFLOW__CORE__AUTH_MANAGER"])
+    file = services["init"].environment["AIRFLOW__FAB__CONFIG_FILE"].replace("/opt/project", str(REPOSITORY))
+    assert Path(file).is_file()
+
+
 def test_each_service_has_its_limits(raw: dict[str, Any]) -> None:
     for name, service in raw["services"].items():
         assert service["mem_limit"]
