@@ -13,7 +13,7 @@ Once a night. Each task says in its log how many it deleted, and returns it. How
 | `account` | nothing: it sums up | |
 
 Never deleted: tables that datasets load and what is known of them, pictures, files of the inbox, the last run of each
-dataset, runs under way, and, unless `MILLRACE_KEEP_OPEN_REJECTED_DAYS` says so, rejected rows that are open.
+dataset that did not fail, runs under way, and, unless `MILLRACE_KEEP_OPEN_REJECTED_DAYS` says so, rejected rows that are open.
 
 Airflow's own metadata is no task's to clean, as tasks have no way to it: the service `cleaner` does it.
 

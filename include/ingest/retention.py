@@ -4,7 +4,7 @@
 | --- | --- |
 | the last run that wrote to a table, with its rejected rows | the next file is compared with its file (decisions 5, 7 and 18) |
 | the last done run of a dataset with a header | columns that come and go are told by it |
-| the newest run of a dataset | the page shows it |
+| the newest run of a dataset that did not fail | the page shows it |
 | a run under way, and one that waits | it goes on |
 | a run with rejected rows | they are replayed with its version and layout (decision 20) |
 | a run that a kept one replays or confirms | it is shown, and bounds how much a replay may reject |
@@ -35,7 +35,8 @@ _COMPARED: LiteralString = f"""
     WHERE status = 'done' AND header IS NOT NULL ORDER BY dataset, {MERGED_BY} DESC)
 """
 _NEWEST: LiteralString = """
-    (SELECT DISTINCT ON (dataset) run_id FROM millrace.ingest_run ORDER BY dataset, started_at DESC)
+    (SELECT DISTINCT ON (dataset) run_id FROM millrace.ingest_run
+    WHERE status <> 'failed' ORDER BY dataset, started_at DESC)
 """
 # Its age is that of the last thing that happened to it: its run, its replay, or what somebody did with it.
 _ROW: LiteralString = """
