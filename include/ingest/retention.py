@@ -16,13 +16,13 @@ Content that came so long ago that its run is gone is loaded once more, which ch
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, LiteralString
 
 from psycopg import Connection
 
 from include.ingest.ledger import MERGED_BY
-from include.warehouse.batches import delete
+from include.warehouse.batches import days_ago, delete
 
 BATCH_RUNS = 200  # with each go its chunks, up to a thousand
 
@@ -65,7 +65,7 @@ def forget_rejected(connection: Connection[Any], days: int, open_days: int) -> i
     deleted = 0
     for run_id, status in _runs_with_rejects(connection):
         for settled, kept in ((True, days), (False, days if status == "failed" else open_days)):
-            if kept and _ended_before(connection, run_id, before := _before(kept)):
+            if kept and _ended_before(connection, run_id, before := days_ago(kept)):
                 values = {"run_id": run_id, "settled": settled, "before": before}
                 deleted += delete(connection, "millrace.rejected_row", _ROW, values)
     return deleted
@@ -75,7 +75,7 @@ def forget_runs(connection: Connection[Any], days: int) -> dict[str, int]:
     """Delete runs that ended so many days ago and that nothing needs, and requests for replays; returns how many."""
     if not days:
         return {"runs": 0, "requests": 0}
-    values, runs = {"before": _before(days)}, 0
+    values, runs = {"before": days_ago(days)}, 0
     # A run that was replayed goes only after its replay: as many passes as replays of replays are deep.
     while gone := delete(connection, "millrace.ingest_run", _RUN, values, BATCH_RUNS):
         runs += gone
@@ -100,7 +100,3 @@ def _ended_before(connection: Connection[Any], run_id: Any, before: datetime) ->
             [run_id, before],
         ).rowcount
     )
-
-
-def _before(days: int) -> datetime:
-    return datetime.now(UTC) - timedelta(days=days)
