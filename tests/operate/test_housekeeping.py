@@ -13,6 +13,7 @@ import pytest
 
 from config import clean_metadata
 from include.bridge import bucket
+from include.bridge import housekeeping as keeping
 from include.bridge.storage import Login
 from include.memory import history
 from include.retention import delete_old_logs
@@ -67,6 +68,20 @@ def test_the_metadata_is_cleaned_in_batches_and_without_a_question(monkeypatch: 
     assert {"--yes", "--skip-archive", "--batch-size", "--error-on-cleanup-failure"} <= set(asked)
     monkeypatch.setenv("MILLRACE_KEEP_METADATA_DAYS", "0")
     assert clean_metadata.command(now) is None
+
+
+def test_a_database_that_was_not_migrated_is_named(
+    warehouse: psycopg.Connection, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("WAREHOUSE", "SECOND"):
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name}", dsn)
+    warehouse.execute("DROP TABLE millrace.notice")
+    assert keeping.forget_ledger("second") == {"rejected": 0, "runs": 0, "requests": 0}, "nobody is told from there"
+    with pytest.raises(keeping.NotMigrated, match="Connection warehouse, as its tables are not those of this release"):
+        keeping.forget_ledger("warehouse")
+    warehouse.execute("DROP SCHEMA millrace CASCADE")
+    with pytest.raises(keeping.NotMigrated, match=r"Connection second, .*: python -m include\.warehouse\.migrate"):
+        keeping.forget_ledger("second")
 
 
 # 100,000 of each, a minute apart, of which the first thousand are old.
