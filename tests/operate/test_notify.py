@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import logging
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -173,6 +175,33 @@ def test_fresh_by_is_counted_from_the_start_of_the_interval(schedule: str, fresh
 def test_which_schedules_are_daily() -> None:
     assert [is_daily(one) for one in ("@daily", "5 4 * * *")] == [True, True]
     assert not any(is_daily(one) for one in (None, "@hourly", "@weekly", "0 */2 * * *", "0 0 * * 1", "0 0 0 * * *"))
+
+
+NO_RECOVERY = {"audit_memory"}  # as the guide says, and why
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("file", sorted((REPOSITORY / "dags").glob("*.py")), ids=lambda file: str(file.stem))
+def test_every_dag_that_tells_of_failures_tells_of_recovery(file: Path) -> None:
+    called = {ast.unparse(node.func) for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)}
+    assert ("notify.on_failure" in called) == ("notify.well" in called or file.stem in NO_RECOVERY)
+    guide = (REPOSITORY / "docs" / "how-to" / "get-notices.md").read_text()
+    assert (f"never for `{file.stem}`" in guide) == (file.stem in NO_RECOVERY)
+
+
+def test_recovery_is_told_once_and_only_to_who_was_told(
+    ledger: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = {"dag_run": SimpleNamespace(dag_id="d", run_id="run 2")}
+    monkeypatch.setattr(notify, "get_current_context", lambda: later)
+    with webhook(200, 503) as (port, came):
+        _hook(monkeypatch, port)
+        notify.well()
+        _tell(monkeypatch, "hook")
+        notify.well()
+        notify.well()
+    assert [body["event"] for body, _ in came] == ["failure", "recovery"]
+    assert "run 2 went well. Before it: run 1" in came[1][0]["text"]
 
 
 CONTEXT = {"dag_run": SimpleNamespace(dag_id="d", run_id="run 1"), "exception": ValueError("no file")}
