@@ -11,7 +11,8 @@
 
 What a table is known to hold (`held_key`, `held_version`, `appended_file`, `ingest_target`) is the table's and not a
 run's: it is never deleted here, so an old file that comes after a newer one is still known to be old (decision 4).
-Content that came so long ago that its run is gone is loaded once more, which changes no row that is right.
+Content that came so long ago that its run is gone is loaded once more, which changes no row that is right; but such a
+run does emit the asset's event, and warns of stale rows.
 """  # noqa: E501
 
 from __future__ import annotations
