@@ -256,7 +256,7 @@ def test_a_ledger_that_takes_no_notice_keeps_none_back(
         _hook(monkeypatch, port)
         _tell(monkeypatch, "hook")
     assert [body["text"] for body, _ in came] == ["d: failure. no file"]
-    assert "the ledger of notices can't be asked, so it may be told twice: " in caplog.text
+    assert "the ledger of notices can't be asked, so a notice may be told twice: " in caplog.text
 
 
 def test_what_is_away_for_a_while_is_told_in_the_end_and_once(

@@ -25,11 +25,13 @@ from include.warehouse import notices
 
 APPLICATION = "millrace-notify"
 To = str | dict[str, Any]
+Ledger = psycopg.Connection | None  # None: it can't be reached
 # Airflow calls back once, so what is away for some seconds must be tried again here: all destinations after the same
-# pauses, and none later than `PATIENCE_SECONDS`. The thread of a task, the triggerer or the DAG processor is held
+# pauses, and none again later than `PATIENCE_SECONDS`. The thread of a task, the triggerer or the DAG processor is held
 # meanwhile, and the last of these is ended after 50 seconds.
 PAUSES_SECONDS = (3.0, 9.0)
 PATIENCE_SECONDS = 30.0
+UNASKED = "the ledger of notices can't be asked, so a notice may be told twice: %s"
 
 
 def on_failure(dataset: Dataset | None = None) -> Callable[[Any], None]:
@@ -55,11 +57,10 @@ def well(dataset: Dataset | None = None) -> None:
     context: Any = get_current_context()
     dag_id, run = _names(context)
 
-    def tell(to: To, wanted: bool) -> None:
-        with (
-            connected(WAREHOUSE, APPLICATION) as connection,
-            notices.recovering(connection, dag_id, name_of(to)) as runs,
-        ):
+    def tell(to: To, wanted: bool, ledger: Ledger) -> None:
+        if ledger is None:  # what nobody knows the beginning of has no end
+            return
+        with notices.recovering(ledger, dag_id, name_of(to)) as runs:
             if runs and wanted:
                 _send(to, "recovery", context, f"run {run} went well. Before it: {', '.join(runs)}")
 
@@ -85,8 +86,8 @@ def _rules(context: Any, dataset: Dataset | None) -> list[Notify]:
 def _tell(rules: Iterable[Notify], event: Any, context: Any, text: str) -> None:
     dag_id, run = _names(context)
 
-    def tell(to: To) -> None:
-        with _due(dag_id, name_of(to), event, run) as due:
+    def tell(to: To, ledger: Ledger) -> None:
+        with _due(ledger, dag_id, name_of(to), event, run) as due:
             if due:
                 _send(to, event, context, text)
 
@@ -94,16 +95,15 @@ def _tell(rules: Iterable[Notify], event: Any, context: Any, text: str) -> None:
 
 
 @contextmanager
-def _due(subject: str, destination: str, event: str, run: str) -> Iterator[bool]:
+def _due(ledger: Ledger, subject: str, destination: str, event: str, run: str) -> Iterator[bool]:
     """Whether it is still to be told: also where the ledger can't say so, as rather twice than never."""
     with ExitStack() as stack:
-        try:
-            connection = stack.enter_context(connected(WAREHOUSE, APPLICATION))
-            due = stack.enter_context(notices.once(connection, subject, destination, event, run))
-        # Away, full, read-only, not migrated, or without a Connection: nothing of it may keep a notice back.
-        except Exception as error:
-            log.warning("the ledger of notices can't be asked, so it may be told twice: %s", fault_of(error))
-            due = True
+        due = True
+        if ledger is not None:
+            try:
+                due = stack.enter_context(notices.once(ledger, subject, destination, event, run))
+            except psycopg.Error as error:  # full, read-only, not migrated, or gone meanwhile
+                log.warning(UNASKED, fault_of(error))
         yield due
 
 
@@ -123,17 +123,34 @@ def _names(context: Any) -> tuple[str, str]:
     return str(dag_run.dag_id), str(dag_run.run_id)
 
 
-def _try(each: Iterable[tuple[To, Callable[[], None]]]) -> None:
+def _try(each: Iterable[tuple[To, Callable[[Ledger], None]]]) -> None:
     """Tell each destination; those that are away once more after each pause.
 
     One that is away or wrong is no fault of the run, nor of the next destination.
     """
-    until, left = time.monotonic() + PATIENCE_SECONDS, list(each)
-    for pause in (0.0, *PAUSES_SECONDS):
-        if not left or time.monotonic() + pause > until:
-            return
-        time.sleep(pause)
-        left = [(to, tell) for to, tell in left if _is_away(to, tell)]
+    left = list(each)
+    if not left:
+        return
+    with _reached() as ledger:
+        until = time.monotonic() + PATIENCE_SECONDS
+        for pause in (0.0, *PAUSES_SECONDS):
+            if not left or time.monotonic() + pause > until:
+                return
+            time.sleep(pause)
+            left = [(to, tell) for to, tell in left if _is_away(to, partial(tell, ledger))]
+
+
+@contextmanager
+def _reached() -> Iterator[Ledger]:
+    """The warehouse, where the ledger of notices is. One that does not answer takes half a minute: once."""
+    with ExitStack() as stack:
+        ledger: Ledger = None
+        try:
+            ledger = stack.enter_context(connected(WAREHOUSE, APPLICATION))
+        # Away, or without a Connection, or with a wrong one: nothing of it may keep a notice back.
+        except Exception as error:
+            log.warning(UNASKED, fault_of(error))
+        yield ledger
 
 
 def _is_away(to: To, tell: Callable[[], None]) -> bool:
