@@ -13,14 +13,15 @@ Once a night. Each task says in its log how many it deleted, and returns it. How
 | `account` | nothing: it sums up | |
 
 Never deleted: tables that datasets load and what is known of them, pictures, files of the inbox, the last run of each
-dataset, runs under way, and, unless `MILLRACE_KEEP_OPEN_REJECTED_DAYS` says so, rejected rows that are open.
+dataset that did not fail, runs under way, and, unless `MILLRACE_KEEP_OPEN_REJECTED_DAYS` says so, rejected rows that are open.
 
 Airflow's own metadata is no task's to clean, as tasks have no way to it: the service `cleaner` does it.
 
 **Rerun:** always safe. It deletes in small transactions, so nobody waits for it, and one that was killed goes on the
 next night.
 
-**When it fails:** the database or the bucket is away. Nothing is lost but time.
+**When it fails:** the database or the bucket is away. Nothing is lost but time. A database that was not migrated is
+warned of by name, with the command that migrates it, and fails nothing.
 """  # noqa: E501
 
 from __future__ import annotations
@@ -42,7 +43,12 @@ def find_warehouses() -> list[str]:
 @task(map_index_template="{{ label }}")
 def forget_ledger(conn_id: str) -> dict[str, int]:
     bridge.label(f"database {conn_id}")
-    deleted = keeping.forget_ledger(conn_id)
+    try:
+        deleted = keeping.forget_ledger(conn_id)
+    except keeping.NotMigrated as fault:  # no retry can help, and the others are to be cleaned
+        bridge.warn(str(fault))
+        notify.warn(str(fault))
+        return {}
     bridge.report("deleted", database=conn_id, **deleted)
     return deleted
 

@@ -47,7 +47,10 @@ from include.bridge import clock, ingest, new_file, notify, reasons
 
 @task.short_circuit(on_success_callback=new_file.say)
 def describe() -> bool:
-    return new_file.describe()
+    goes_on = new_file.describe()
+    if not goes_on:
+        notify.well()  # else `account` says so
+    return goes_on
 
 
 @task
@@ -72,6 +75,7 @@ def account() -> dict[str, Any]:
     bridge.report("account", **result.as_dict())
     bridge.warn(result.warning())
     new_file.publish(result)
+    notify.well()
     return result.as_dict()
 
 

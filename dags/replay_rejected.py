@@ -42,6 +42,7 @@ def account(done: dict[str, Any] | None) -> dict[str, int]:
     counts = replays.close()
     bridge.report("account", **counts)
     replays.publish(tables, done)
+    notify.well()
     return counts
 
 

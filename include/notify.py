@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 VARIABLE = "MILLRACE_NOTIFY"
 Event = Literal["failure", "warning", "recovery", "late"]
+LONGEST = 250  # the id of a Connection: Airflow's column takes no more
 EVENTS: tuple[Event, ...] = ("failure", "warning", "recovery", "late")
 
 
@@ -39,6 +40,8 @@ class Notify(BaseModel):
     @classmethod
     def _named(cls, value: list[str | dict[str, Any]]) -> list[str | dict[str, Any]]:
         for one in value:
+            if isinstance(one, str) and ("://" in one or len(one) > LONGEST):
+                raise ValueError("must be ids of Connections: a URL, which may be secret, belongs into one")
             if not one or (isinstance(one, dict) and not isinstance(one.get("class"), str)):
                 raise ValueError("must be ids of Connections, or mappings with `class`, the path of a notifier's class")
         return value
@@ -50,7 +53,8 @@ class Rule(Notify):
     dags: list[str] = Field(["*"], min_length=1)
 
 
-_RULES: TypeAdapter[list[Rule]] = TypeAdapter(list[Rule])
+# What is wrong is said without the value, which may be a notifier's token: it goes to a task's log.
+_RULES: TypeAdapter[list[Rule]] = TypeAdapter(list[Rule], config=ConfigDict(hide_input_in_errors=True))
 
 
 def rules_for(dag_id: str, environment: Mapping[str, str] | None = None) -> Iterator[Notify]:

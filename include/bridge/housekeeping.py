@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psycopg
 from airflow.configuration import conf
 
 from include.bridge import WAREHOUSE
@@ -18,7 +19,12 @@ from include.warehouse import notices
 
 APPLICATION = "millrace-housekeeping"
 DAY_SECONDS = 86_400
+UNKNOWN = (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
 TASK_LOGS = "dag_id="  # how the key of a task's log begins; a bucket may hold other things
+
+
+class NotMigrated(Exception):
+    """A database lacks migrations. The message names it, and what applies them."""
 
 
 def days() -> Retention:
@@ -32,14 +38,25 @@ def warehouses() -> list[str]:
 
 
 def forget_ledger(conn_id: str) -> dict[str, int]:
-    """Delete what is old in the ledger of one database; returns what and how many."""
+    """Delete what is old in the ledger of one database; returns what and how many.
+
+    Raises NotMigrated where it has no ledger yet, or an older one.
+    """
     from include.ingest import retention as ledger
 
     kept = days()
     with connected(conn_id, APPLICATION) as connection:
-        rejected = ledger.forget_rejected(connection, kept.rejected, kept.open_rejected)
-        told = notices.forget(connection, kept.runs)
-        return {"rejected": rejected, **ledger.forget_runs(connection, kept.runs), "notices": told}
+        try:
+            rejected = ledger.forget_rejected(connection, kept.rejected, kept.open_rejected)
+            deleted = {"rejected": rejected, **ledger.forget_runs(connection, kept.runs)}
+            if conn_id == WAREHOUSE:  # whoever was told is written down there, whatever database a dataset loads into
+                deleted["notices"] = notices.forget(connection, kept.runs)
+        except UNKNOWN as error:
+            raise NotMigrated(
+                f"nothing old was deleted in the database of Connection {conn_id}, as its tables are not those of this"
+                " release. Migrate it, with its URL: python -m include.warehouse.migrate --dsn postgresql://…"
+            ) from error
+    return deleted
 
 
 def forget_memory() -> dict[str, int]:

@@ -27,6 +27,7 @@ from include.ingest.errors import (
     SourceAbsent,
     SourceLate,
     SourceMissing,
+    SourceRefused,
     SourceUnnamed,
     StorageAway,
 )  # fmt: skip
@@ -165,7 +166,7 @@ def has_come(order: Order) -> bool:
 
 
 def _is_typed() -> bool:
-    return bool(get_current_context()["params"]["path"])
+    return bool(get_current_context()["params"].get("path"))  # the form of `ingest_file` has no such field
 
 
 def _check_typed(order: Order) -> None:
@@ -225,7 +226,8 @@ def warehouse(dataset: Dataset) -> Iterator[psycopg.Connection]:
             if error.retryable and not last_try():
                 raise
             with suppress(psycopg.OperationalError), connection.cursor() as cursor:
-                ledger.note_reason(cursor, run_id(), str(error))
+                mistyped = isinstance(error, SourceAbsent | SourceRefused) and _is_typed()
+                ledger.note_reason(cursor, run_id(), str(error), mistyped=mistyped)
             raise reasons.stop(str(error)) from None
 
 

@@ -168,7 +168,7 @@ def _message(fault: Mapping[str, Any], where: Path_) -> str:
     if fault["type"] == "missing":
         return "is missing"
     text = str(fault["msg"]).removeprefix("Value error, ")
-    shown = fault.get("input")
+    shown = fault.get("input") if where[:1] != ("notify",) else None  # there it may be a token
     short = isinstance(shown, (str, int, float, bool)) and len(str(shown)) < 80 and str(shown) not in text
     return f"{text} (not {shown!r})" if short else text
 

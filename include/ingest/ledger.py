@@ -96,7 +96,7 @@ def begin_run(cursor: Cursor, values: dict[str, Any]) -> None:
         "INSERT INTO millrace.ingest_run AS r (run_id, dataset, target, airflow_run, file, version, forced, status)"
         " VALUES (%(run_id)s, %(dataset)s, %(target)s, %(airflow_run)s, %(file)s, %(version)s, %(forced)s, 'waiting')"
         " ON CONFLICT (run_id) DO UPDATE SET status = 'waiting', reason = NULL, finished_at = NULL,"
-        " file = excluded.file, version = excluded.version WHERE r.status NOT IN ('done', 'skipped')",
+        " mistyped = false, file = excluded.file, version = excluded.version WHERE r.status NOT IN ('done', 'skipped')",
         values,
     )
 
@@ -441,11 +441,12 @@ def finish_run(
     cursor.execute("INSERT INTO millrace.ingest_stamp VALUES (%s)", [run_id])
 
 
-def note_reason(cursor: Cursor, run_id: UUID, reason: str) -> None:
-    """Keep why a step failed for which nothing is tried again."""
+def note_reason(cursor: Cursor, run_id: UUID, reason: str, *, mistyped: bool = False) -> None:
+    """Keep why a step failed for which nothing is tried again. `mistyped`: by a path that a person gave."""
     cursor.execute(
-        "UPDATE millrace.ingest_run SET reason = %s WHERE run_id = %s AND status IN ('waiting', 'planned')",
-        [storable_text(reason), run_id],
+        "UPDATE millrace.ingest_run SET reason = %s, mistyped = %s"
+        " WHERE run_id = %s AND status IN ('waiting', 'planned')",
+        [storable_text(reason), mistyped, run_id],
     )
 
 

@@ -4,25 +4,26 @@
 | --- | --- |
 | the last run that wrote to a table, with its rejected rows | the next file is compared with its file (decisions 5, 7 and 18) |
 | the last done run of a dataset with a header | columns that come and go are told by it |
-| the newest run of a dataset | the page shows it |
+| the newest run of a dataset that did not fail | the page shows it |
 | a run under way, and one that waits | it goes on |
 | a run with rejected rows | they are replayed with its version and layout (decision 20) |
 | a run that a kept one replays or confirms | it is shown, and bounds how much a replay may reject |
 
 What a table is known to hold (`held_key`, `held_version`, `appended_file`, `ingest_target`) is the table's and not a
 run's: it is never deleted here, so an old file that comes after a newer one is still known to be old (decision 4).
-Content that came so long ago that its run is gone is loaded once more, which changes no row that is right.
+Content that came so long ago that its run is gone is loaded once more, which changes no row that is right; but such a
+run does emit the asset's event, and warns of stale rows.
 """  # noqa: E501
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, LiteralString
 
 from psycopg import Connection
 
 from include.ingest.ledger import MERGED_BY
-from include.warehouse.batches import delete
+from include.warehouse.batches import days_ago, delete
 
 BATCH_RUNS = 200  # with each go its chunks, up to a thousand
 
@@ -35,7 +36,8 @@ _COMPARED: LiteralString = f"""
     WHERE status = 'done' AND header IS NOT NULL ORDER BY dataset, {MERGED_BY} DESC)
 """
 _NEWEST: LiteralString = """
-    (SELECT DISTINCT ON (dataset) run_id FROM millrace.ingest_run ORDER BY dataset, started_at DESC)
+    (SELECT DISTINCT ON (dataset) run_id FROM millrace.ingest_run
+    WHERE status <> 'failed' ORDER BY dataset, started_at DESC)
 """
 # Its age is that of the last thing that happened to it: its run, its replay, or what somebody did with it.
 _ROW: LiteralString = """
@@ -64,7 +66,7 @@ def forget_rejected(connection: Connection[Any], days: int, open_days: int) -> i
     deleted = 0
     for run_id, status in _runs_with_rejects(connection):
         for settled, kept in ((True, days), (False, days if status == "failed" else open_days)):
-            if kept and _ended_before(connection, run_id, before := _before(kept)):
+            if kept and _ended_before(connection, run_id, before := days_ago(kept)):
                 values = {"run_id": run_id, "settled": settled, "before": before}
                 deleted += delete(connection, "millrace.rejected_row", _ROW, values)
     return deleted
@@ -74,7 +76,7 @@ def forget_runs(connection: Connection[Any], days: int) -> dict[str, int]:
     """Delete runs that ended so many days ago and that nothing needs, and requests for replays; returns how many."""
     if not days:
         return {"runs": 0, "requests": 0}
-    values, runs = {"before": _before(days)}, 0
+    values, runs = {"before": days_ago(days)}, 0
     # A run that was replayed goes only after its replay: as many passes as replays of replays are deep.
     while gone := delete(connection, "millrace.ingest_run", _RUN, values, BATCH_RUNS):
         runs += gone
@@ -99,7 +101,3 @@ def _ended_before(connection: Connection[Any], run_id: Any, before: datetime) ->
             [run_id, before],
         ).rowcount
     )
-
-
-def _before(days: int) -> datetime:
-    return datetime.now(UTC) - timedelta(days=days)

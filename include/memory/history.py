@@ -15,17 +15,17 @@ from include.memory.shipping.orders import WANTED_MINUTES
 from include.memory.verdict.assemble import series_of
 from include.memory.verdict.series import Judgement, Series
 from include.memory.watcher.sample import ENDED_MINUTES, Incarnation, Sample
-from include.warehouse.batches import delete
+from include.warehouse.batches import days_ago, delete
 
 FAST_MOTION = "fast motion"  # stands as `flagged_by` where no run of the audit flagged: what a demo kept
 _ONE = "host = %s AND pid = %s AND start_ticks = %s"
 _OLD: tuple[tuple[str, LiteralString, LiteralString], ...] = (
-    ("samples", "millrace.memory_sample", "t.taken_at < clock_timestamp() - %(days)s * interval '1 day'"),
-    ("evidence", "millrace.memory_evidence", "t.taken_at < clock_timestamp() - %(days)s * interval '1 day'"),
-    ("findings", "millrace.memory_finding", "t.judged_at < clock_timestamp() - %(days)s * interval '1 day'"),
-    ("ended", "millrace.memory_ended", "t.ended_at < clock_timestamp() - %(days)s * interval '1 day'"),
-    ("orders", "millrace.memory_order", "t.ordered_at < clock_timestamp() - %(days)s * interval '1 day'"),
-    ("tasks", "millrace.memory_task", "t.ended_at < clock_timestamp() - %(days)s * interval '1 day'"),
+    ("samples", "millrace.memory_sample", "t.taken_at < %(before)s"),
+    ("evidence", "millrace.memory_evidence", "t.taken_at < %(before)s"),
+    ("findings", "millrace.memory_finding", "t.judged_at < %(before)s"),
+    ("ended", "millrace.memory_ended", "t.ended_at < %(before)s"),
+    ("orders", "millrace.memory_order", "t.ordered_at < %(before)s"),
+    ("tasks", "millrace.memory_task", "t.ended_at < %(before)s"),
 )
 
 
@@ -39,7 +39,7 @@ def series(connection: Connection[Any], hours: float) -> Iterator[tuple[Incarnat
     """
     seen = connection.execute(
         "SELECT DISTINCT host, pid, start_ticks FROM millrace.memory_sample s"
-        " WHERE taken_at > clock_timestamp() - %s * interval '1 minute' AND NOT EXISTS ("
+        " WHERE taken_at > now() - %s * interval '1 minute' AND NOT EXISTS ("
         "  SELECT FROM millrace.memory_finding f"
         "  WHERE (f.host, f.pid, f.start_ticks) = (s.host, s.pid, s.start_ticks) AND f.flagged_by = %s)"
         " ORDER BY host, pid, start_ticks",
@@ -50,12 +50,12 @@ def series(connection: Connection[Any], hours: float) -> Iterator[tuple[Incarnat
         with connection.cursor(row_factory=dict_row) as cursor:
             rows = cursor.execute(
                 f"SELECT * FROM millrace.memory_sample WHERE {_ONE}"
-                " AND taken_at > clock_timestamp() - %s * interval '1 hour' ORDER BY taken_at",
+                " AND taken_at > now() - %s * interval '1 hour' ORDER BY taken_at",
                 [*key, hours],
             ).fetchall()
         ended = connection.execute(
             f"SELECT extract(epoch FROM ended_at)::double precision FROM millrace.memory_task WHERE {_ONE}"
-            " AND ended_at > clock_timestamp() - %s * interval '1 hour'",
+            " AND ended_at > now() - %s * interval '1 hour'",
             [*key, hours],
         ).fetchall()
         yield process, rows[-1]["role"], _series(process, rows, _evidence(connection, process), [at for (at,) in ended])
@@ -124,7 +124,7 @@ def flag(connection: Connection[Any], run_id: str) -> list[dict[str, Any]]:
             "UPDATE millrace.memory_finding f"
             " SET flagged_at = coalesce(flagged_at, clock_timestamp()), flagged_by = %s"
             " WHERE verdict = 'leaking' AND (flagged_at IS NULL OR flagged_by = %s)"
-            " AND judged_at > clock_timestamp() - interval '1 hour'"
+            " AND judged_at > now() - interval '1 hour'"
             " RETURNING host, pid, role, kind, why, rate, hours_left, (SELECT evidence FROM millrace.memory_evidence e"
             "  WHERE (e.host, e.pid, e.start_ticks) = (f.host, f.pid, f.start_ticks)"
             "  ORDER BY e.taken_at DESC LIMIT 1) AS evidence",
@@ -135,9 +135,9 @@ def flag(connection: Connection[Any], run_id: str) -> list[dict[str, Any]]:
 def proved(connection: Connection[Any], hours: float) -> set[Incarnation]:
     """Processes of which there is evidence, or an order for it, that is not older than that."""
     rows = connection.execute(
-        "SELECT host, pid, start_ticks FROM millrace.memory_evidence WHERE taken_at > clock_timestamp() - %(since)s"
+        "SELECT host, pid, start_ticks FROM millrace.memory_evidence WHERE taken_at > now() - %(since)s"
         " UNION SELECT host, pid, start_ticks FROM millrace.memory_order"
-        " WHERE ordered_at > clock_timestamp() - least(%(since)s, %(wanted)s) AND done_at IS NULL",
+        " WHERE ordered_at > now() - least(%(since)s, %(wanted)s) AND done_at IS NULL",
         {"since": timedelta(hours=hours), "wanted": timedelta(minutes=WANTED_MINUTES)},
     )
     return {Incarnation(*row) for row in rows}
@@ -147,7 +147,7 @@ def verdicts(connection: Connection[Any]) -> dict[str, int]:
     """How many processes that have not ended were last said to be what."""
     rows = connection.execute(
         "SELECT verdict, count(*) FROM millrace.memory_finding f"
-        " WHERE judged_at > clock_timestamp() - %s * interval '1 minute' AND NOT EXISTS ("
+        " WHERE judged_at > now() - %s * interval '1 minute' AND NOT EXISTS ("
         "  SELECT FROM millrace.memory_ended e WHERE (e.host, e.pid, e.start_ticks) = (f.host, f.pid, f.start_ticks)"
         "  AND e.ended_at >= f.judged_at) GROUP BY verdict",
         [ENDED_MINUTES],
@@ -157,4 +157,5 @@ def verdicts(connection: Connection[Any]) -> dict[str, int]:
 
 def forget(connection: Connection[Any], days: int) -> dict[str, int]:
     """Delete what is so many days old, and return how many rows of each table; 0 days keep for ever."""
-    return {name: delete(connection, table, which, {"days": days}) if days else 0 for name, table, which in _OLD}
+    values = {"before": days_ago(days)}
+    return {name: delete(connection, table, which, values) if days else 0 for name, table, which in _OLD}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, LiteralString
 
 from psycopg import Connection
@@ -18,13 +19,22 @@ def delete(
 
     The connection must be in autocommit. Killed anywhere, the batches before stay deleted, and the next call goes on.
     """
+    one_batch, total, last = statement(table, which), 0, batch_rows
+    while last == batch_rows:
+        last = connection.execute(one_batch, {**values, "batch_rows": batch_rows}).rowcount
+        total += last
+    return total
+
+
+def statement(table: LiteralString, which: LiteralString) -> LiteralString:
+    """What deletes one batch."""
     # Rows that somebody has locked are passed over, and left to the next day: nobody waits for anybody.
-    statement: LiteralString = (
+    return (
         f"DELETE FROM {table} WHERE ctid = ANY (ARRAY("
         f" SELECT t.ctid FROM {table} AS t WHERE {which} LIMIT %(batch_rows)s FOR UPDATE OF t SKIP LOCKED))"
     )
-    total, last = 0, batch_rows
-    while last == batch_rows:
-        last = connection.execute(statement, {**values, "batch_rows": batch_rows}).rowcount
-        total += last
-    return total
+
+
+def days_ago(days: int) -> datetime:
+    """So long ago, as a value to compare with: clock_timestamp() is volatile, so no index is searched for it."""
+    return datetime.now(UTC) - timedelta(days=days)

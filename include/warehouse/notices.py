@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg import Connection
 
-from include.warehouse.batches import delete
+from include.warehouse.batches import days_ago, delete
 
 
 @contextmanager
@@ -41,5 +41,4 @@ def recovering(connection: Connection[Any], subject: str, destination: str) -> I
 
 def forget(connection: Connection[Any], days: int) -> int:
     """Delete what was told so many days ago; 0 days keep for ever."""
-    which = "t.told_at < clock_timestamp() - %(days)s * interval '1 day'"
-    return delete(connection, "millrace.notice", which, {"days": days}) if days else 0
+    return delete(connection, "millrace.notice", "t.told_at < %(before)s", {"before": days_ago(days)}) if days else 0

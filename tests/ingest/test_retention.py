@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from include.ingest.dataset.definition import Dataset, DeleteLimit, RejectLimit
-from include.ingest.errors import RejectLimitExceeded
+from include.ingest.errors import HeaderMismatch, RejectLimitExceeded
 from include.ingest.ledger import Account
 from include.ingest.plan import Order
 from include.ingest.replay.corrections import dismiss
@@ -146,6 +146,21 @@ def test_open_rows_go_where_the_setting_says_so_and_those_of_failed_runs(warehou
     assert clean(warehouse)["rejected"] == 1
     assert set(states(warehouse, done).values()) == {"open"}
     assert clean(warehouse, open_days=99)["rejected"] == 1
+
+
+def test_of_a_dataset_that_was_removed_no_failed_run_stays(warehouse: Warehouse, tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path)
+    done = ingest(warehouse, dataset, HEADER + "1,a,1\n", tmp_path)
+    for failing in (dataset, make_dataset(tmp_path, ITEMS.replace("items", "never"))):
+        with pytest.raises(HeaderMismatch):
+            ingest(warehouse, failing, "x\n1\n", tmp_path, version=DAY + timedelta(days=1))
+    aged(warehouse, 300)
+    assert clean(warehouse)["runs"] == 0
+    aged(warehouse, 100)
+    assert clean(warehouse)["runs"] == 2
+    assert runs(warehouse) == {done.run_id}
+    later = ingest(warehouse, dataset, HEADER + "1,a,1\n2,b,1\n", tmp_path, version=DAY + timedelta(days=2))
+    assert counts(later) == {"read": 2, "inserted": 1, "unchanged": 1}
 
 
 def test_a_run_under_way_stays(warehouse: Warehouse, tmp_path: Path) -> None:

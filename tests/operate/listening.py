@@ -14,15 +14,18 @@ from typing import Any
 
 
 @contextmanager
-def webhook() -> Iterator[tuple[int, list[tuple[dict[str, Any], dict[str, str]]]]]:
-    """Its port, and what came: each body with its headers."""
+def webhook(*refused: int) -> Iterator[tuple[int, list[tuple[dict[str, Any], dict[str, str]]]]]:
+    """Its port, and what came: each body with its headers. The first requests are answered with these statuses."""
+    left = [*refused]
     came: list[tuple[dict[str, Any], dict[str, str]]] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            came.append((json.loads(body), {**{k.lower(): v for k, v in self.headers.items()}, "path": self.path}))
-            self.send_response(200)
+            status = left.pop(0) if left else 200
+            if status == 200:
+                came.append((json.loads(body), {**{k.lower(): v for k, v in self.headers.items()}, "path": self.path}))
+            self.send_response(status)
             self.end_headers()
 
         def log_message(self, format: str, *args: Any) -> None:

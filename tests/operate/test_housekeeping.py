@@ -6,13 +6,18 @@ import os
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
 from config import clean_metadata
 from include.bridge import bucket
+from include.bridge import housekeeping as keeping
 from include.bridge.storage import Login
+from include.memory import history
 from include.retention import delete_old_logs
+from include.warehouse import batches
 from tests.images import places
 
 OLD = time.time() - 31 * 86_400
@@ -63,3 +68,61 @@ def test_the_metadata_is_cleaned_in_batches_and_without_a_question(monkeypatch: 
     assert {"--yes", "--skip-archive", "--batch-size", "--error-on-cleanup-failure"} <= set(asked)
     monkeypatch.setenv("MILLRACE_KEEP_METADATA_DAYS", "0")
     assert clean_metadata.command(now) is None
+
+
+def test_a_database_that_was_not_migrated_is_named(
+    warehouse: psycopg.Connection, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("WAREHOUSE", "SECOND"):
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name}", dsn)
+    warehouse.execute("DROP TABLE millrace.notice")
+    assert keeping.forget_ledger("second") == {"rejected": 0, "runs": 0, "requests": 0}, "nobody is told from there"
+    with pytest.raises(keeping.NotMigrated, match="Connection warehouse, as its tables are not those of this release"):
+        keeping.forget_ledger("warehouse")
+    warehouse.execute("DROP SCHEMA millrace CASCADE")
+    with pytest.raises(keeping.NotMigrated, match=r"Connection second, .*: python -m include\.warehouse\.migrate"):
+        keeping.forget_ledger("second")
+
+
+# 100,000 of each, a minute apart, of which the first thousand are old.
+SAMPLES = """
+    INSERT INTO millrace.memory_sample (host, pid, start_ticks, taken_at, role, age_seconds, resident_bytes,
+        anonymous_bytes, swap_bytes, threads, unreadable)
+    SELECT 'h', 1, 1, now() - interval '30 days' + (n - 1000) * interval '10 seconds', 'worker', 1, 1, 1, 1, 1, '{}'
+    FROM generate_series(1, 100000) AS n
+"""
+TASKS = """
+    INSERT INTO millrace.memory_task (dag_id, run_id, task_id, map_index, try_number, host, pid, start_ticks,
+        started_at, ended_at, state, peak_bytes, retained_bytes)
+    SELECT 'd', n, 't', -1, 1, 'h', 1, 1, at, at, 'success', 1, 1 FROM generate_series(1, 100000) AS n,
+        LATERAL (SELECT now() - interval '30 days' + (n - 1000) * interval '10 seconds') AS ended (at)
+"""
+
+
+@pytest.mark.parametrize(("name", "filled"), [("samples", SAMPLES), ("tasks", TASKS)])
+def test_what_is_old_is_found_by_an_index(warehouse: psycopg.Connection, name: str, filled: str) -> None:
+    warehouse.execute(filled.encode())
+    ((table, which),) = [(table, which) for one, table, which in history._OLD if one == name]
+    warehouse.execute(f"VACUUM ANALYZE {table}".encode())
+    values = {"before": batches.days_ago(30), "batch_rows": batches.BATCH_ROWS}
+    explain = "EXPLAIN (ANALYZE, BUFFERS, FORMAT json) " + batches.statement(table, which)
+    with warehouse.transaction(force_rollback=True):
+        row = warehouse.execute(explain.encode(), values).fetchone()
+    assert row is not None
+    plan = row[0][0]["Plan"]["Plans"][0]  # that which looks for them
+    assert _pages(plan) < _whole(warehouse, table) / 4
+    assert 900 < history.forget(warehouse, 30)[name] <= 1000
+
+
+def _pages(plan: dict[str, Any]) -> int:
+    """Pages that are read by the scan of the table, without those that are locked row by row above it."""
+    below = plan.get("Plans")
+    return _pages(below[0]) if below and "Bitmap" not in plan["Node Type"] else (
+        int(plan["Shared Hit Blocks"]) + int(plan["Shared Read Blocks"])
+    )  # fmt: skip
+
+
+def _whole(connection: psycopg.Connection, table: str) -> int:
+    row = connection.execute("SELECT pg_relation_size(%s::regclass) / 8192", [table]).fetchone()
+    assert row is not None
+    return int(row[0])

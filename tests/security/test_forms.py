@@ -16,8 +16,10 @@ from include.bridge import images, ingest, new_file, reasons
 from include.bridge.reasons import Stopped
 from include.images.upload import sweep
 from include.images.upload.checked_file import Refused
-from include.ingest.errors import StorageAway
+from include.ingest import figures
+from include.ingest.errors import IngestError, StorageAway
 from include.ingest.plan import Order
+from include.ingest.run import close
 from tests.ingest.loading import DAY, HEADER, ITEMS, make_dataset
 
 PARAMS: dict[str, Any] = {"path": None, "force": False}
@@ -124,6 +126,31 @@ def test_what_is_listed_is_read(task: Task, tmp_path: Path, monkeypatch: pytest.
     assert source(task, tmp_path, path)
     assert file(task, tmp_path, path) is False, "a look loads nothing"
     assert pictures(task, tmp_path, f"{tmp_path}/more") == {"taken": 0, "known": 0, "refused": 1}
+
+
+@pytest.mark.parametrize(
+    ("path", "failed"), [("{}/inbox/none.csv", 0), ("/etc/passwd", 0), (None, 1)], ids=["absent", "beyond", "untyped"]
+)
+def test_a_mistyped_path_is_no_failure_of_the_dataset(
+    path: str | None, failed: int, task: Task, tmp_path: Path
+) -> None:
+    beyond = ITEMS.replace("{{ inbox }}/items_{{ ds }}.csv", "/etc/passwd")
+    with pytest.raises(Stopped):
+        look(task, tmp_path, path and path.format(tmp_path), text=ITEMS if path else beyond)
+    with pytest.raises(IngestError):
+        close(task.connection, ingest.run_id())
+    assert _failed(task.connection) == failed
+    with pytest.raises(Stopped):  # cleared, and this time without a path
+        look(task, tmp_path, None, text=beyond)
+    with pytest.raises(IngestError):
+        close(task.connection, ingest.run_id())
+    assert _failed(task.connection) == 1
+
+
+def _failed(connection: psycopg.Connection) -> int:
+    """What the alert `IngestFailed` is about."""
+    ((*_, count),) = connection.execute(figures.DATASETS.statement).fetchall()
+    return int(count)
 
 
 TYPED = ["{}/none.csv", "{}/*.none", "{}/none/", "file://{}/none.csv"]

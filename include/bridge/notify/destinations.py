@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pkgutil import resolve_name
@@ -16,6 +17,12 @@ from typing import Any
 from airflow.sdk import BaseNotifier, Connection
 
 WAIT_SECONDS = 10.0  # a task's slot, or the triggerer's thread, is held meanwhile
+DIGEST_LETTERS = 12
+BUSY = (408, 425, 429)
+
+
+class Undeliverable(ValueError):
+    """A Connection that no notice can go to. The message holds no secret of it."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +37,40 @@ class Notice:
 
 
 def name_of(to: str | dict[str, Any]) -> str:
-    """How the ledger of notices names a destination."""
-    return to if isinstance(to, str) else json.dumps(to, sort_keys=True)
+    """How logs and the ledger of notices name a destination: the Connection, or the notifier's class and a digest."""
+    if isinstance(to, str):
+        return to
+    # Its arguments may hold a token, and whoever may read the ledger or a log is not to have that.
+    digest = hashlib.sha256(json.dumps(to, sort_keys=True).encode()).hexdigest()
+    return f"{to['class']} {digest[:DIGEST_LETTERS]}"
+
+
+def fault_of(error: Exception) -> str:
+    """What a log may say of an error: kind and status. Its text may hold the URL of a webhook, which is a secret."""
+    if isinstance(error, Undeliverable):
+        return str(error)
+    status = _status(error)
+    return type(error).__name__ if status is None else f"{type(error).__name__} {status}"
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether the same may go well some seconds later: the server is away or busy, and has not refused."""
+    import smtplib
+
+    import httpx
+
+    status = _status(error)
+    if isinstance(error, smtplib.SMTPResponseException):
+        return error.smtp_code < 500  # in mail, 4xx is for now and 5xx for good
+    if status is not None:
+        return status >= 500 or status in BUSY
+    return isinstance(error, OSError | httpx.TransportError)
+
+
+def _status(error: Exception) -> int | None:
+    """The status of an answer, as httpx, requests and smtplib have it."""
+    found = getattr(getattr(error, "response", None), "status_code", None) or getattr(error, "smtp_code", None)
+    return found if isinstance(found, int) else None
 
 
 def send(to: str | dict[str, Any], notice: Notice, context: Any) -> None:
@@ -45,7 +84,7 @@ def send(to: str | dict[str, Any], notice: Notice, context: Any) -> None:
     elif found.conn_type == "smtp":
         _mail(to, found, notice)
     else:
-        raise ValueError(f"Connection {to} is of type {found.conn_type}: notices go to http, https or smtp")
+        raise Undeliverable(f"Connection {to} is of type {found.conn_type}: notices go to http, https or smtp")
 
 
 def _notifier(to: dict[str, Any], notice: Notice, context: Any) -> None:
@@ -79,7 +118,9 @@ def _url(found: Any) -> str:
     """`host` may be a URL; of a Connection that is a URL itself, `schema` is the path."""
     host, port = found.host or "", f":{found.port}" if found.port else ""
     if "://" in host:
-        return f"{host}{port}"
+        import httpx
+
+        return str(httpx.URL(host, port=found.port) if found.port else host)
     scheme, path = found.conn_type, found.schema or ""
     if path in ("http", "https"):
         scheme, path = path, ""
@@ -93,7 +134,7 @@ def _mail(conn_id: str, found: Any, notice: Notice) -> None:
 
     addresses = (found.extra_dejson or {}).get("to")
     if not addresses:
-        raise ValueError(f'Connection {conn_id} does not say who gets mail: extra {{"to": "somebody@example.com"}}')
+        raise Undeliverable(f'Connection {conn_id} does not say who gets mail: extra {{"to": "somebody@example.com"}}')
     text = escape(notice.text).replace("\n", "<br>")
     link = escape(notice.link)
     with SmtpHook(smtp_conn_id=conn_id) as hook:

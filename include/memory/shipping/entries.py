@@ -51,7 +51,7 @@ def note_ended(connection: Connection[Any], host: str, lives: Callable[[Incarnat
     """
     seen = connection.execute(
         "SELECT DISTINCT host, pid, start_ticks FROM millrace.memory_sample s WHERE host = %s"
-        f" AND taken_at > clock_timestamp() - %s * interval '1 minute' AND NOT {GONE}",
+        f" AND taken_at > now() - %s * interval '1 minute' AND NOT {GONE}",
         [host, ENDED_MINUTES],
     ).fetchall()
     gone = [process for process in (Incarnation(*row) for row in seen) if not lives(process)]
