@@ -84,7 +84,7 @@ def test_a_database_that_was_not_migrated_is_named(
         keeping.forget_ledger("second")
 
 
-# 100,000 of each, a minute apart, of which the first thousand are old.
+# 100,000 of each, ten seconds apart, of which the first thousand are old.
 SAMPLES = """
     INSERT INTO millrace.memory_sample (host, pid, start_ticks, taken_at, role, age_seconds, resident_bytes,
         anonymous_bytes, swap_bytes, threads, unreadable)
@@ -99,7 +99,7 @@ TASKS = """
 """
 
 
-@pytest.mark.parametrize(("name", "filled"), [("samples", SAMPLES), ("tasks", TASKS)])
+@pytest.mark.parametrize(("name", "filled"), [("samples", SAMPLES), ("tasks", TASKS)], ids=["samples", "tasks"])
 def test_what_is_old_is_found_by_an_index(warehouse: psycopg.Connection, name: str, filled: str) -> None:
     warehouse.execute(filled.encode())
     ((table, which),) = [(table, which) for one, table, which in history._OLD if one == name]
