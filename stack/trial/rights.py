@@ -28,7 +28,8 @@ TIMEOUT_SECONDS = 60.0
 NEVER = 1 << 30  # a number that no row and no change has
 PATTERN = re.compile(r"`((?:GET|POST|PUT|PATCH|DELETE) /[^`]*)`")
 # Beside what the server's own OpenAPI has.
-HIDDEN = ("GET /{file}", "GET /ingest/{file}", "GET /memory/{file}", "GET /docs", "GET /openapi.json", "POST /upload")
+FILES = tuple(f"GET {page}/{below}{{file}}" for page in ("", "/ingest", "/memory") for below in ("", "files-{mark}/"))
+HIDDEN = (*FILES, "GET /docs", "GET /openapi.json", "POST /upload")
 BODIES: dict[str, object] = {
     "POST /millrace/ingest/rejected/{rejected_id}/check": {},
     "PUT /millrace/ingest/rejected/{rejected_id}/correction": {"fields": {}, "seen": NEVER},
@@ -197,6 +198,7 @@ def _known(admin: httpx.Client) -> dict[str, str]:
     nothing = str(uuid4())
     return {
         "name": DATASET, "rejected_id": str(rows[0]["id"]), "run_id": rows[0]["run_id"], "file": "base.css",
+        "mark": "old",
         "request_id": nothing, "image_id": nothing, "deletion": nothing, "host": "none", "pid": "1",
         "start_ticks": "1", "evidence_id": "1",
     }  # fmt: skip

@@ -280,7 +280,7 @@ def test_the_files_of_the_page(get: Get) -> None:
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith(kinds[name.rpartition(".")[2]])
         assert "default-src 'none'" in answer.headers["content-security-policy"]
-        for used in re.findall(r'(?:from|href=|src=) ?"\.?/?([\w.-]+\.(?:js|css))"', answer.text):
+        for used in re.findall(r'(?:from|href=|src=) ?"\.?/?((?:files-\w+/)?[\w.-]+\.(?:js|css))"', answer.text):
             assert get(used).status_code == 200, f"{name} uses {used}"
 
 
