@@ -1,5 +1,5 @@
 -- What Prometheus asks for every few seconds is looked up, however long the ledger is.
-ALTER TABLE millrace.ingest_run ADD COLUMN mistyped boolean NOT NULL DEFAULT false;
+ALTER TABLE millrace.ingest_run ADD COLUMN mistyped boolean NOT NULL DEFAULT FALSE;
 
 COMMENT ON COLUMN millrace.ingest_run.mistyped IS
 'Whether it failed as the path that a person gave is not there, or may not be read: no fault of the dataset.';
