@@ -113,7 +113,7 @@ def dsn(postgres: PostgresServer, template: str) -> Iterator[str]:
     name = f"test_{secrets.token_hex(6)}"
     new, old = sql.Identifier(name), sql.Identifier(template)
     with psycopg.connect(postgres.dsn(), autocommit=True) as connection:
-        # Files are copied: through the log it takes twice as long, for each of two thousand tests.
+        # Files are copied: through the log it takes twice as long.
         connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER ingest STRATEGY file_copy").format(new, old))
     yield postgres.dsn(name, "ingest", PASSWORDS["ingest"])
     if not postgres.running():

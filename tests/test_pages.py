@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import httpx
-from fastapi import FastAPI
+import pytest
+from fastapi import FastAPI, Request, Response
+from playwright.sync_api import Browser
 
 from include import pages
 from tests.served import served
@@ -42,3 +45,32 @@ def test_a_browser_keeps_the_files_of_a_page_until_they_change(tmp_path: Path) -
         assert (old.text, old.headers["cache-control"]) == ("q {}", "no-cache")
         assert client.get("/a/files-x/none.css").status_code == 404
         assert client.get("/a/files-x/..%2Fa.css").status_code == 404
+
+
+@pytest.mark.browser
+def test_a_browser_asks_for_the_page_alone_when_it_comes_again(browser: Browser, tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text('<script src="theme.js"></script><script type="module" src="a.js"></script>')
+    (tmp_path / "a.js").write_text('import { word } from "./b.js"; document.title = word;')
+    (tmp_path / "b.js").write_text('export const word = "first";')
+    app, asked = FastAPI(), list[str]()
+
+    @app.middleware("http")
+    async def note(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
+        asked.append(request.url.path.rpartition("/")[2])
+        return await go_on(request)
+
+    app.include_router(pages.router(tmp_path, ("a.html", "a.js", "b.js"), lambda: None, prefix="/a"))
+    with served(app) as url:
+        context = browser.new_context()
+        page = context.new_page()
+        seen = []
+        for text in ("first", "first", "other"):
+            (tmp_path / "b.js").write_text(f'export const word = "{text}";')
+            asked.clear()
+            page.goto("about:blank")
+            page.goto(f"{url}/a/a.html")
+            page.wait_for_function("text => document.title === text", arg=text)
+            seen.append(sorted(name for name in asked if name != "favicon.ico"))
+        context.close()
+    everything = ["a.html", "a.js", "b.js", "theme.js"]
+    assert seen == [everything, ["a.html"], everything]

@@ -110,7 +110,7 @@ def take_in(connection: psycopg.Connection) -> dict[str, int]:
     if refusal:
         raise reasons.stop(f"{refusal}. Then trigger the run again")
     if asked and isinstance(place, Path) and not place.is_dir():
-        raise reasons.stop(f"there is no folder {place}: trigger the run again with another path")
+        raise reasons.stop(f"there is no folder {asked}: trigger the run again with another path")
     counts = sweep.sweep(connection, store(), place, owner="sweep") if place else {}
     if gone := undo.expire(connection, store()):
         counts["removed"] = gone

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -183,13 +183,6 @@ def client(url: str, name: str = "", password: str = "") -> Iterator[httpx.Clien
         yield made
 
 
-def markdown(seen: Iterable[Seen]) -> str:
-    """The answers as a table, for people."""
-    rows = [f"| `{one.route}` | " + " | ".join(map(str, one.answers.values())) + " |" for one in seen]
-    who = (NOBODY, *ROLES)
-    return "\n".join([f"| route | {' | '.join(who)} |", "| --- |" + " --- |" * len(who), *rows])
-
-
 def _known(admin: httpx.Client) -> dict[str, str]:
     """Values for the parameters of paths: rows that are there where rights hang on them, and otherwise none."""
     rows = admin.get(f"{PREFIX}/ingest/rejected", params={"dataset": DATASET}).raise_for_status().json()["rows"]
@@ -215,8 +208,8 @@ def _covered(matched: Mapping[str, tuple[str, Line] | None], table: Iterable[Lin
 @contextmanager
 def _users(admin: httpx.Client, url: str) -> Iterator[dict[str, httpx.Client]]:
     """A logged in client for each role."""
-    word, made, clients = secrets.token_urlsafe(12), [], {}
-    try:
+    word, clients = secrets.token_urlsafe(12), {}
+    with ExitStack() as exits:
         for role in ROLES:
             name = f"trial-{role.lower()}"
             body = {
@@ -224,16 +217,9 @@ def _users(admin: httpx.Client, url: str) -> Iterator[dict[str, httpx.Client]]:
                 "last_name": role, "roles": [{"name": role}],
             }  # fmt: skip
             admin.post("/auth/fab/v1/users", json=body).raise_for_status()
-            made.append(name)
-            clients[role] = httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS, trust_env=False)
-            answer = clients[role].post("/auth/token", json={"username": name, "password": word}).raise_for_status()
-            clients[role].headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+            exits.callback(admin.delete, f"/auth/fab/v1/users/{name}")
+            clients[role] = exits.enter_context(client(url, name, word))
         yield clients
-    finally:
-        for one in clients.values():
-            one.close()
-        for name in made:
-            admin.delete(f"/auth/fab/v1/users/{name}")
 
 
 def _seen(probe: Probe, found: tuple[str, Line] | None, users: Mapping[str, httpx.Client]) -> Seen:

@@ -154,3 +154,18 @@ def test_no_engine_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(StackError, match="neither docker, podman nor buildah"):
         find_engine()
+
+
+LOOPS = """
+import sys
+import include.ingest.run
+import include.images.engine.lanczos
+print("scipy.linalg" in sys.modules)
+import scipy.linalg
+print(scipy.linalg.norm([3, 4]))
+"""
+
+
+def test_the_loops_take_no_linear_algebra_along_and_leave_it_to_be_imported() -> None:
+    done = subprocess.run([sys.executable, "-c", LOOPS], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "5.0"]
