@@ -20,6 +20,7 @@ from include.ingest.csv.records import Chunk
 from include.ingest.dataset.definition import Dataset
 from include.ingest.drift.shape import Drift
 from include.ingest.errors import IngestError
+from include.ingest.keys.ascending import distinct
 from include.ingest.source import Source, files_of
 
 # The transaction that merged a run. It is drawn under the lock of the target, so runs are ordered by it as their merges
@@ -318,7 +319,7 @@ def records_without_row(cursor: Cursor, run: dict[str, Any]) -> np.ndarray | Non
     losers = np.concatenate([np.empty(0, np.int64), *(np.frombuffer(part, np.int64) for (part,) in lost)])
     if len(offsets) != run["rejected"] or len(losers) < run["superseded"]:
         return None
-    return np.unique(np.concatenate([losers, offsets]))
+    return distinct([losers, offsets])
 
 
 def save_chunk(cursor: Cursor, run_id: UUID, values: dict[str, Any]) -> None:

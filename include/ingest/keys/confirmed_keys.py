@@ -22,7 +22,8 @@ from include.ingest import ledger
 from include.ingest.cast.rows import Reader
 from include.ingest.csv.records import Chunk
 from include.ingest.dataset.definition import Dataset
-from include.ingest.keys.key_hashes import held_hashes, held_kind, is_among, key_shape
+from include.ingest.keys.ascending import distinct, is_among
+from include.ingest.keys.key_hashes import held_hashes, held_kind, key_shape
 from include.ingest.keys.key_spool import read_keyed
 from include.ingest.source import Source
 from include.ingest.source.local import THREADS
@@ -31,6 +32,7 @@ from include.ingest.table import target as targets
 
 FEW_KEYS = 100_000  # that are not worth a look whether fewer would do
 FETCH_ROWS = 50_000
+PART_KEYS = 4 << 20  # kept in one value: PostgreSQL's largest is 1 GB
 
 
 def newest_version(cursor: Cursor, oid: int) -> datetime | None:
@@ -127,7 +129,7 @@ def thin_out(connection: Connection, dataset: Dataset, run_id: UUID) -> None:
             )
             kept = [pair for pair in kept if pair[0] >= version]
         total = sum(size for _, size in kept) // held_kind(dataset).itemsize
-        if total > max(FEW_KEYS, 2 * _rows(cursor, dataset)):
+        if total > FEW_KEYS and total > 2 * _rows(cursor, dataset):
             _keep_newest(cursor, dataset, oid, [one for one, _ in kept])
 
 
@@ -145,24 +147,46 @@ def _rows(cursor: Cursor, dataset: Dataset) -> int:
 
 def _keep_newest(cursor: Cursor, dataset: Dataset, oid: int, versions: list[object]) -> None:
     """Leave each key with the newest of the versions (newest first), and none that the table has lost, if many are."""
-    secret, there = ledger.secret_of(cursor, dataset), None
-    seen = np.empty(0, held_kind(dataset))
+    seen, there = np.empty(0, held_kind(dataset)), None
     for version in versions:
-        mine = np.unique(np.concatenate([seen[:0], *_hashes(cursor, dataset, oid, [version])]))
-        fresh = mine[~is_among(mine, seen)]
-        if there is None and len(seen) + len(fresh) > 2 * _rows(cursor, dataset):
-            there = _table_hashes(cursor, dataset, secret)
-        fresh = fresh if there is None else fresh[is_among(fresh, there)]
-        seen = np.union1d(seen, fresh)
-        _forget(cursor, oid, [version])
-        cursor.execute(
-            "INSERT INTO millrace.held_key VALUES (%s, %s, 1, %s, %b)",
-            [oid, version, key_shape(dataset), fresh.tobytes()],
-        )
+        sizes, fresh = _not_among(_hashes(cursor, dataset, oid, [version]), seen)
+        if there is None and len(seen) + sum(map(len, fresh)) > 2 * _rows(cursor, dataset):
+            there = _table_hashes(cursor, dataset, ledger.secret_of(cursor, dataset))
+        if there is not None:
+            fresh = [part[is_among(part, there)] for part in fresh]
+        together = distinct([seen, *fresh])
+        if len(together) < len(seen) + sum(map(len, fresh)):  # two files of one version
+            fresh = [distinct(fresh)]
+        # The newest version mostly stays as it is, and of the others next to nothing is left: little is written.
+        if sizes != [len(part) for part in fresh]:
+            _keep_only(cursor, dataset, oid, version, np.concatenate(fresh))
+        seen = together
 
 
-def _forget(cursor: Cursor, oid: int, versions: list[object]) -> None:
-    cursor.execute("DELETE FROM millrace.held_key WHERE target_oid = %s AND version = ANY (%s)", [oid, versions])
+def _not_among(parts: Iterable[np.ndarray], seen: np.ndarray) -> tuple[list[int], list[np.ndarray]]:
+    """How many keys each part holds, and those that are not in `seen`, ascending."""
+
+    def of_part(part: np.ndarray) -> tuple[int, np.ndarray]:
+        mine = distinct([part])
+        return len(part), mine[~is_among(mine, seen)] if len(seen) else mine
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        found = list(pool.map(of_part, parts))
+    return [size for size, _ in found], [fresh for _, fresh in found]
+
+
+def _keep_only(cursor: Cursor, dataset: Dataset, oid: int, version: object, hashes: np.ndarray) -> None:
+    place = {"oid": oid, "version": version, "shape": key_shape(dataset)}
+    cursor.execute(
+        "DELETE FROM millrace.held_key WHERE target_oid = %(oid)s AND version = %(version)s AND key_shape = %(shape)s",
+        place,
+    )
+    statement = sql.SQL(
+        "INSERT INTO millrace.held_key SELECT %(oid)s, version, {last} + 1, %(shape)s, %(hashes)b"
+        " FROM (SELECT %(version)s::timestamptz AS version) AS ingest_run"
+    ).format(last=_LAST_PART)
+    for start in range(0, len(hashes), PART_KEYS):
+        cursor.execute(statement, {**place, "hashes": hashes[start : start + PART_KEYS].tobytes()})
 
 
 def newer_hashes(cursor: Cursor, dataset: Dataset, oid: int, version: object) -> tuple[np.ndarray, list[str]]:
@@ -174,12 +198,12 @@ def newer_hashes(cursor: Cursor, dataset: Dataset, oid: int, version: object) ->
     ).fetchall()
     others = sorted({shape for _, shapes in found for shape in shapes} - {key_shape(dataset)})
     empty = np.empty(0, held_kind(dataset))
-    return np.unique(np.concatenate([empty, *_hashes(cursor, dataset, oid, [one for one, _ in found])])), others
+    return distinct([empty, *_hashes(cursor, dataset, oid, [one for one, _ in found])]), others
 
 
 def held_at(cursor: Cursor, dataset: Dataset, oid: int, version: object) -> np.ndarray:
     """All keys (ascending) that files of this very version confirmed."""
-    return np.unique(np.concatenate([np.empty(0, held_kind(dataset)), *_hashes(cursor, dataset, oid, [version])]))
+    return distinct([np.empty(0, held_kind(dataset)), *_hashes(cursor, dataset, oid, [version])])
 
 
 def _hashes(cursor: Cursor, dataset: Dataset, oid: int, versions: list[object]) -> Iterator[np.ndarray]:
@@ -199,7 +223,7 @@ def _table_hashes(cursor: Cursor, dataset: Dataset, secret: bytes) -> np.ndarray
     names = sql.SQL(", ").join(map(sql.Identifier, dataset.key))
     query = sql.SQL("SELECT {} FROM {}").format(names, targets.identifier(dataset))
     parts = [hashes for _, hashes in read_table_keys(cursor, dataset, query, secret)]
-    return np.unique(np.concatenate([np.empty(0, held_kind(dataset)), *parts]))
+    return distinct([np.empty(0, held_kind(dataset)), *parts])
 
 
 def read_table_keys(

@@ -23,7 +23,7 @@ from include.ingest.cast.rows import FILE_SHIFT, NO_LOSERS, Losers, Reader, read
 from include.ingest.csv.records import Chunk
 from include.ingest.csv.scattered_records import read_places
 from include.ingest.express import Express, can_express, nothing_plain
-from include.ingest.keys.key_hashes import is_among
+from include.ingest.keys.ascending import distinct, is_among
 from include.ingest.keys.key_spool import FEW_LATE, LEAST, Places, Spool, has_integer_key, spools_of
 from include.ingest.keys.known_records import Base, Known
 from include.ingest.source import Source
@@ -134,7 +134,7 @@ def _candidates(spools: Sequence[Spool], number: int, bits: int) -> Places:
     """The records whose hash begins with these bits and occurs twice."""
     ordered = np.concatenate([spool.hashes()[_share(spool, number, bits)] for spool in spools])
     ordered.sort()
-    twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    twice = distinct([ordered[1:][ordered[1:] == ordered[:-1]]])
     del ordered
     found = [spool.places(_members(spool, _share(spool, number, bits), twice)) for spool in spools]
     return _joined(found)

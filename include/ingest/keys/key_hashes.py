@@ -54,14 +54,6 @@ def held_hashes(table: pa.Table, dataset: Dataset, secret: bytes) -> np.ndarray:
     return np.frombuffer(digests, HASHED)
 
 
-def is_among(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:
-    """Mask of the values that occur in `ordered`, which is ascending."""
-    if not len(ordered):
-        return np.zeros(len(values), dtype=bool)
-    found: np.ndarray = ordered[np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)] == values
-    return found
-
-
 def key_shape(dataset: Dataset) -> str:
     """Names the key columns and their kinds: what `held_hashes` gives can be compared where this is equal."""
     kinds = {name: dataset.columns[name].sql_type for name in sorted(dataset.key)}

@@ -16,8 +16,9 @@ from psycopg import Cursor, sql
 from include.ingest import ledger
 from include.ingest.dataset.definition import Dataset
 from include.ingest.errors import OrderUnknown
+from include.ingest.keys.ascending import is_among
 from include.ingest.keys.confirmed_keys import held_at, newer_hashes, read_table_keys
-from include.ingest.keys.key_hashes import is_among, key_shape
+from include.ingest.keys.key_hashes import key_shape
 from include.ingest.table import staging
 from include.ingest.table.name import TableName
 

@@ -19,7 +19,8 @@ from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
 from include.ingest.dataset.definition import Dataset
-from include.ingest.keys.key_hashes import held_hashes, is_among
+from include.ingest.keys.ascending import is_among
+from include.ingest.keys.key_hashes import held_hashes
 from include.ingest.preview.row_set import PLACE, RowSet
 from include.ingest.table import comparison
 from include.ingest.table import target as targets

@@ -61,6 +61,7 @@ def test_each_key_is_kept_once(
     warehouse: psycopg.Connection[Any], tmp_path: Path, shuffled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(confirmed_keys, "FEW_KEYS", 0)
+    monkeypatch.setattr(confirmed_keys, "PART_KEYS", 64)
     dataset = make_dataset(tmp_path, chunk_bytes=2000)
     ids = list(range(1000))
     for number in range(9):
@@ -87,6 +88,20 @@ def test_files_that_share_little_are_kept_in_the_room_of_the_table(
         warehouse.execute("DELETE FROM items WHERE id > 1000 AND id < %s", [1000 + number])
         warehouse.execute("ANALYZE items")
         assert sum(kept(warehouse)) <= 2 * 501 + 51
+
+
+def test_files_of_one_version_are_kept_once(
+    warehouse: psycopg.Connection[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(confirmed_keys, "FEW_KEYS", 0)
+    dataset = make_dataset(tmp_path, chunk_bytes=2000)
+    ingest(warehouse, dataset, export(list(range(300))), tmp_path, version=day(0))
+    for first in (0, 1, 2, 3, 4):
+        ingest(warehouse, dataset, export(list(range(first, 200 + first))), tmp_path, version=day(2))
+        warehouse.execute("ANALYZE items")
+        assert sum(kept(warehouse)) <= 2 * 300
+    late = ingest(warehouse, dataset, export(list(range(300)), "late"), tmp_path, version=day(1))
+    assert counts(late) == {"read": 300, "updated": 300 - 204, "superseded": 204}
 
 
 def test_a_file_of_every_row_is_kept_alone(warehouse: psycopg.Connection[Any], tmp_path: Path) -> None:
