@@ -130,14 +130,15 @@ class FilesJudge:
         wanted, header = form.header_lines if form.header else 0, [rows_of(one.raw, form)[0][0][1] for one in records]
         header = [*header, *(cells for _, cells in late)][:wanted]
         records, late = records[wanted:], late[max(0, wanted - len(records)) :]
+        names = _joined(header)
+        unfit = bool(form.header) and (len(header) < wanted or any(names.count(name) != 1 for name in form.sources))
         if len(records) + len(late) < form.footer:
-            return Outcome(refused="text")
+            return Outcome(refused=ANY if unfit else "text")
         for _ in range(form.footer):
             (late or records).pop()
+        if unfit:
+            return Outcome(refused="header")
         if form.header:
-            names = _joined(header)
-            if len(header) < wanted or any(names.count(name) != 1 for name in form.sources):
-                return Outcome(refused="header")
             fields, positions = len(names), [names.index(name) for name in form.sources]
         outcome = Outcome(self._copied(records, case, fields, positions, explained))
         outcome.records |= {line: judged(cells, form, fields, positions) for line, cells in late}

@@ -69,6 +69,7 @@ def test_a_case_of_its_own(judge: FilesJudge, data: bytes, whole: bool) -> None:
         (b'1,a"\n2,"\xc7"\xd1\n', TWO._replace(encoding="euc_kr")),
         (b"\xed\x95\\\x9c\nx\n", Form(("c0",), quote=None, escape="\\")),
         (b"1,a\\\n2,\xc3\\\xa4\n", TWO._replace(escape="\\")),
+        (b"c1~c0~c1", Form(("c0", "c1"), "~", header="search", footer=3)),  # refused for either reason
     ],
 )
 def test_what_stands_around_records(judge: FilesJudge, data: bytes, form: Form, whole: bool) -> None:
