@@ -43,6 +43,7 @@ PASSED = (
 CHOSEN = (
     "AIRFLOW_CONN_",
     "AIRFLOW__CELERY__",
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL",
     *(f"MILLRACE_{name}" for name in PASSED),
 )
 
@@ -59,7 +60,7 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
         kept[DATASETS] = os.pathsep.join(map(str, own_folders()))
     # Each task is a new process and would compile the project's modules anew: a tenth of a second.
     kept.pop("PYTHONDONTWRITEBYTECODE", None)
-    return {**kept, **BRISK, **PLAIN, **_direct(), **_places(settings), **_secrets(settings)}
+    return {**BRISK, **kept, **PLAIN, **_direct(), **_places(settings), **_secrets(settings)}
 
 
 def write_password_file(settings: Settings) -> None:

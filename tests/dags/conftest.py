@@ -36,6 +36,8 @@ SCREENSHOTS = os.environ.get("MILLRACE_SCREENSHOTS")  # a folder to keep the pic
 METRICS_TOKEN = "asks-for-figures"
 LOGS = "logs/tasks"  # bucket and prefix
 EACH_TEN_MINUTES = 'schedule="*/10 * * * *",'
+# Reading all DAG files every 20 s takes a sixth of a core. A test that changes dataset files says so: `read_again`.
+SELDOM = {"AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600"}
 DAILY = "daily.png"  # lies in the inbox before the first daily run
 DATASET = """
 name: {name}
@@ -76,7 +78,7 @@ class Airflow:
         return dag
 
     def read_again(self) -> None:
-        """Have dataset files read now: a DAG file that changed is read at once, any other up to 20 s later."""
+        """Have dataset files read now: a DAG file that changed is read at once, any other much later."""
         for name in ("ingest_csv.py", "check_datasets.py"):
             os.utime(self.folder / "dags" / name)
 
@@ -210,7 +212,7 @@ def airflow(celery: Celery, s3_port: int) -> Iterator[Airflow]:
     swept.mkdir(parents=True)
     (swept / DAILY).write_bytes(pictures.encoded(pictures.photo(400, 300, 99), "PNG"))
     try:
-        _stack(folder, "up", **_audit(folder), **celery.environment, **_watched(s3_port))
+        _stack(folder, "up", **SELDOM, **_audit(folder), **celery.environment, **_watched(s3_port))
         running = Airflow(folder, Settings.load(folder / ".millrace"))
         yield running
         running.api.close()

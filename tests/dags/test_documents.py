@@ -76,6 +76,7 @@ def clone(airflow: Airflow) -> Iterator[Airflow]:
     for fence in written_in("yaml"):
         name = re.findall(r"^name: (\w+)$", fence.text, re.MULTILINE)[0]
         (airflow.folder / "include" / "datasets" / f"{name}.yaml").write_text(fence.text)
+    airflow.read_again()
     folder = airflow.settings.inbox / "orders"
     folder.mkdir(parents=True, exist_ok=True)
     for number, day in enumerate(DAYS):

@@ -68,6 +68,7 @@ def test_a_look_then_a_load_then_a_dag_of_its_own(airflow: Airflow, page: Page) 
     with airflow.warehouse() as connection:
         assert connection.execute("SELECT count(*), sum(amount) FROM visits").fetchone() == (199, 199 * 100 + 99.5)
 
+    airflow.read_again()
     appeared(airflow.api, "ingest_visits")
     assert airflow.api.get("dags/ingest_visits")["is_paused"] is True
     airflow.api.patch("dags/ingest_visits", {"is_paused": False})
