@@ -18,6 +18,7 @@ from uuid import UUID, uuid4
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse
 from psycopg_pool import AsyncConnectionPool
+from starlette.requests import ClientDisconnect
 
 from include.images import catalogue, undo
 from include.images.callbacks import Callbacks
@@ -132,9 +133,10 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
     @routes.get("/images/{image_id}/{file}", dependencies=may_read)
     async def get_rendition(request: Request, image_id: UUID, file: str, v: str | None = None) -> Response:
         """A rendition's file. With `v`, as in the URLs of the renditions, it may be kept for ever."""
-        here = service()
-        async with here.reader.connection() as connection:
-            row = await catalogue.rendition(connection, image_id, file)
+        here, row = service(), None
+        if "\0" not in file:  # which PostgreSQL takes in no text
+            async with here.reader.connection() as connection:
+                row = await catalogue.rendition(connection, image_id, file)
         if row is None:
             raise HTTPException(404, f"image {image_id} has no rendition {file}")
         return await _file(request, here.store, row, v)
@@ -227,6 +229,8 @@ async def _upload(request: Request, here: Service, owner: str, callback_url: str
             raise HTTPException(507, str(fault)) from fault
         except StoreFault as fault:
             raise away(fault) from fault
+        except ClientDisconnect:
+            return JSONResponse({"detail": "the client left before all had come"}, 400)  # for the access log
     for one in taken:
         one["url"] = str(request.url_for("get_image", image_id=one["id"]).path)
     refused = [{"file_name": name, "code": fault.code, "reason": str(fault)} for name, fault in receiver.refused]
@@ -290,7 +294,7 @@ def show(request: Request, row: dict[str, Any]) -> dict[str, Any]:
         "file_name": row["file_name"],
         "owner": row["owner"],
         "created_at": row["created_at"].isoformat(),
-        "finished_at": row["finished_at"].isoformat() if row["finished_at"] else None,
+        "finished_at": _finished(row),
         "source": {name: row[name] for name in ("digest", "bytes", "format", "width", "height", "frames")},
         "task": _task(row),
         "only_first_frame": row["still"],
@@ -298,6 +302,11 @@ def show(request: Request, row: dict[str, Any]) -> dict[str, Any]:
         "renditions": renditions,
         "srcset": _srcset(renditions),
     }
+
+
+def _finished(row: dict[str, Any]) -> str | None:
+    """When the picture was done; bytes that came before were so from the first moment on."""
+    return max(row["finished_at"], row["created_at"]).isoformat() if row["finished_at"] else None
 
 
 def _failure(row: dict[str, Any]) -> dict[str, Any]:

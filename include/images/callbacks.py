@@ -11,10 +11,9 @@ import hmac
 import json
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import httpx
@@ -35,17 +34,24 @@ class Callbacks:
     origins: tuple[str, ...] = ()
 
     def allows(self, url: str) -> bool:
-        """Whether this URL may be called: its origin is listed, and it carries no login."""
-        try:
-            parts = urlsplit(url)
-            return f"{parts.scheme}://{parts.netloc}" in self.origins
-        except ValueError:
-            return False
+        """Whether this URL may be called: it can be, its origin is listed, and it carries no login."""
+        origin = _origin(url)
+        return origin is not None and origin in map(_origin, self.origins)
 
     def signature(self, body: bytes, now: int) -> str:
         """The header's value."""
         signed = hmac.new(self.secret.encode(), f"{now}.".encode() + body, hashlib.sha256).hexdigest()
         return f"t={now},v1={signed}"
+
+
+def _origin(url: str) -> tuple[str, str, int | None] | None:
+    """Scheme, host and port, read by what makes the call: two parsers may disagree. None: it can't be called."""
+    try:
+        parts = httpx.URL(url)
+        origin = parts.scheme, parts.host, parts.port
+    except (httpx.InvalidURL, ValueError):  # a bad international name is a UnicodeError
+        return None
+    return None if parts.userinfo or not parts.host or not url.isprintable() else origin
 
 
 @dataclass(frozen=True)
@@ -68,17 +74,21 @@ def deliver(connection: Connection[Any], callbacks: Callbacks, base_url: str) ->
     if not calls:
         return counts
     with httpx.Client(timeout=TIMEOUT_SECONDS) as client, ThreadPoolExecutor(AT_ONCE) as pool:
-        answers = list(pool.map(lambda call: _call(client, callbacks, call), calls))
-    for call, (delivered, answer) in zip(calls, answers, strict=True):
-        last = call.attempts + 1 >= ATTEMPTS
-        counts["delivered" if delivered else "given_up" if last else "failed"] += 1
-        pause = None if delivered or last else FIRST_PAUSE_SECONDS * 4**call.attempts
-        connection.execute(
-            "UPDATE millrace.image SET callback_attempts = callback_attempts + 1, callback_answer = %s,"
-            " callback_due = clock_timestamp() + %s * interval '1 second' WHERE image_id = %s",
-            [answer, pause, call.image_id],
-        )
+        asked = {pool.submit(_call, client, callbacks, call): call for call in calls}
+        for done in as_completed(asked):  # entered at once: if this process dies now, it is not sent again
+            counts[_enter(connection, asked[done], *done.result())] += 1
     return counts
+
+
+def _enter(connection: Connection[Any], call: Call, delivered: bool, answer: str) -> str:
+    last = call.attempts + 1 >= ATTEMPTS
+    pause = None if delivered or last else FIRST_PAUSE_SECONDS * 4**call.attempts
+    connection.execute(
+        "UPDATE millrace.image SET callback_attempts = callback_attempts + 1, callback_answer = %s,"
+        " callback_due = clock_timestamp() + %s * interval '1 second' WHERE image_id = %s",
+        [answer, pause, call.image_id],
+    )
+    return "delivered" if delivered else "given_up" if last else "failed"
 
 
 def _due(connection: Connection[Any], base_url: str) -> Sequence[Call]:
@@ -110,13 +120,18 @@ def _due(connection: Connection[Any], base_url: str) -> Sequence[Call]:
 
 def _call(client: httpx.Client, callbacks: Callbacks, call: Call) -> tuple[bool, str]:
     if not callbacks.allows(call.url):
-        return False, "its host is no longer allowed"
+        return False, "its address is not allowed, or no longer"
     headers = {
         "Content-Type": "application/json",
         "Millrace-Signature": callbacks.signature(call.body, int(time.time())),
     }
     try:
         answer = client.post(call.url, content=call.body, headers=headers)
-    except httpx.HTTPError as fault:
-        return False, f"{type(fault).__name__}: {fault}"[:300]
+    except Exception as fault:  # whatever it is that one call raises, the others are made and entered
+        return False, _storable(f"{type(fault).__name__}: {fault}")
     return answer.is_success, f"HTTP {answer.status_code}"
+
+
+def _storable(text: str) -> str:
+    """PostgreSQL takes no NUL."""
+    return text.replace("\0", "")[:300]

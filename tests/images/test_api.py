@@ -27,6 +27,7 @@ from include.images.limits import LIMITS
 from include.images.recipes import Recipe, Recipes
 from include.images.store import Name, StoreAway
 from include.images.tidy import tidy
+from include.pages.methods import add_methods
 from stack.ports import free_port
 from tests.images import pictures
 from tests.images.gate import Gate
@@ -57,6 +58,7 @@ class Here:
 
         self.app = FastAPI(lifespan=lifespan)
         self.app.include_router(api.router(self.serve, guards))
+        add_methods(self.app)
 
     def serve(self) -> api.Service:
         assert self.service is not None
@@ -226,11 +228,12 @@ def test_several_files_in_one_form(client: httpx.Client, here: Here) -> None:
     (b"", {}, 400),
     (b"%!PS-Adobe", {"Content-Type": "image/jpeg"}, 415),
     (b"a=b", {"Content-Type": "application/x-www-form-urlencoded"}, 415),
+    (b"a=b&c=d", {"Content-Type": "application/x-www-form-urlencoded"}, 415),
     (b"x", {"Content-Type": "multipart/form-data"}, 400),
     (b"--b\r\nContent-Disposition: form-data; name=f; filename=f\r\n\r\n" + PHOTO,
      {"Content-Type": "multipart/form-data; boundary=b"}, 400),
     (b"--b--\r\n", {"Content-Type": "multipart/form-data; boundary=b"}, 400),
-], ids=range(7))  # fmt: skip
+], ids=range(8))  # fmt: skip
 def test_a_refusal_says_why_and_leaves_nothing(
     client: httpx.Client, here: Here, body: bytes, headers: dict[str, str], status: int
 ) -> None:

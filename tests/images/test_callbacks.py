@@ -121,8 +121,30 @@ def test_what_is_not_allowed_any_more_is_not_called(warehouse: psycopg.Connectio
 @pytest.mark.parametrize("url", [
     "https://hooks.example.evil/", "https://hooks.example@evil/", "https://user:word@hooks.example/",
     "http://hooks.example/", "https://hooks.example:444/", "//hooks.example/", "https://[", "",
+    "\x01https://hooks.example/", "https://hooks.example/\n", "https://hooks.example/\0", "https://hooks.example\\@evil/",
+    "https://hooks.example/\u202e", "https://xn--/", "https:hooks.example", "https://hooks.example\t/",
 ])  # fmt: skip
 def test_only_listed_origins_are_allowed(url: str) -> None:
     allowed = Callbacks(SECRET, ("https://hooks.example",))
-    assert allowed.allows("https://hooks.example/a?b=c")
+    assert all(
+        map(allowed.allows, ["https://hooks.example/a?b=c", "https://hooks.example:443/", "HTTPS://Hooks.Example"])
+    )
     assert not allowed.allows(url)
+
+
+@pytest.mark.parametrize("url", ["\x01{origin}/x", "{origin}/x\ny", "http://xn--/", "http://[", "{origin}:x/"])
+def test_a_call_that_can_not_be_made_stops_no_other(
+    warehouse: psycopg.Connection, receiver: Receiver, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one stored by an earlier version is."""
+    allowed = Callbacks(SECRET, (receiver.origin, "http://xn--"))
+    for path in range(5):
+        enter(warehouse, f"{receiver.origin}/{path}", "done")
+    bad = enter(warehouse, url.format(origin=receiver.origin), "done")
+    assert deliver(warehouse, allowed, BASE) == {"delivered": 5, "failed": 1, "given_up": 0}
+    monkeypatch.setattr(Callbacks, "allows", lambda *_: True)
+    warehouse.execute("UPDATE millrace.image SET callback_due = now() WHERE callback_due IS NOT NULL")
+    assert deliver(warehouse, allowed, BASE) == {"delivered": 0, "failed": 1, "given_up": 0}
+    assert sorted(path for path, _ in receiver.got) == [f"/{path}" for path in range(5)], "each was called once"
+    found = "SELECT callback_attempts, callback_answer IS NOT NULL FROM millrace.image WHERE image_id = %s"
+    assert warehouse.execute(found, [bad]).fetchone() == (2, True)

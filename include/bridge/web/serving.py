@@ -18,6 +18,7 @@ from include.bridge import WAREHOUSE
 from include.bridge.database import address
 from include.bridge.web import images, ingest, memory, metrics
 from include.bridge.web.pool import Pool
+from include.pages.methods import add_methods
 
 PAGES = "warehouse_pages"
 # The pages of images answer whatever nobody before them did.
@@ -34,6 +35,7 @@ async def serving(app: FastAPI) -> AsyncIterator[None]:
         for part in PARTS:
             for routes in part.routers(pool, reading):
                 app.include_router(routes)
+        add_methods(app)
         yield
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from fastapi import Request
-from python_multipart.exceptions import MultipartParseError
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from include.images.limits import Limits
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 HEADER_BYTES = 16 << 10
+FORM_BYTES = 2 << 20  # what surrounds the files of a form: more than their headers and some fields take
+EXTENDED = re.compile(rb"""filename\*\s*=\s*"?(utf-8|iso-8859-1)'[^']*'([^\s";]*)""", re.IGNORECASE)
 
 
 class Receiver:
@@ -54,13 +56,17 @@ class Receiver:
     def write(self, part: bytes) -> None:
         """More of the file."""
         self._bytes += len(part)
-        if self._bytes > self._limits.request_bytes:
-            raise Refused(413, "too-large", f"the request is larger than {self._limits.request_bytes / 1e6:g} MB")
+        self.check(self._bytes)
         if self._open is not None:
             try:
                 self._open.write(part)
             except Refused as fault:
                 self._refuse(fault)
+
+    def check(self, size: int) -> None:
+        """Raise Refused for a request of more bytes than it may have."""
+        if size > self._limits.request_bytes:
+            raise Refused(413, "too-large", f"the request is larger than {self._limits.request_bytes / 1e6:g} MB")
 
     def end(self) -> None:
         """The file is whole."""
@@ -83,32 +89,34 @@ class Receiver:
 
 async def receive(request: Request, receiver: Receiver) -> None:
     """Read the whole request. Raises Refused for a body that is no proper multipart/form-data."""
+    _check_length(request, receiver)
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind == b"multipart/form-data":
         await _receive_parts(request, receiver, options.get(b"boundary"))
         return
-    if kind == b"application/x-www-form-urlencoded":
-        raise Refused(
-            415, "type",
-            "the request says that it is a web form, as curl does by itself: say -H 'Content-Type: image/jpeg' with the"
-            " picture as the body, or send multipart/form-data",
-        )  # fmt: skip
-    receiver.begin(unquote(request.headers.get("x-file-name", "")))
+    # Whatever type is declared, also curl's own, a web form: the first bytes say what it is.
+    receiver.begin(unquote(_utf8(request.headers.get("x-file-name", ""))))
     async for part in request.stream():
         receiver.write(part)
     receiver.end()
+
+
+def _check_length(request: Request, receiver: Receiver) -> None:
+    """Refuse what announces more than may come, before it comes. Of a form, what surrounds its files counts too."""
+    length = request.headers.get("content-length", "")
+    receiver.check(int(length) - FORM_BYTES if length.isdecimal() else 0)
 
 
 async def _receive_parts(request: Request, receiver: Receiver, boundary: bytes | None) -> None:
     if not boundary:
         raise Refused(400, "multipart", "multipart/form-data without a boundary")
     form = _Form(receiver)
-    parser = MultipartParser(boundary, form.callbacks(), max_size=float("inf"))
     try:
+        parser = MultipartParser(boundary, form.callbacks(), max_size=float("inf"))
         async for part in request.stream():
             parser.write(part)
         parser.finalize()
-    except MultipartParseError as error:
+    except FormParserError as error:
         raise Refused(400, "multipart", f"the multipart body is broken: {error}") from None
     if not form.ended:
         raise Refused(400, "multipart", "the multipart body ends before its last boundary")
@@ -119,7 +127,7 @@ class _Form:
 
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
-        self._field, self._value, self._disposition = b"", b"", b""
+        self._field, self._value, self._disposition, self._kind = b"", b"", b"", b""
         self._is_file = self.ended = False
 
     def callbacks(self) -> MultipartCallbacks:
@@ -130,7 +138,7 @@ class _Form:
         }  # fmt: skip
 
     def _begin(self) -> None:
-        self._field = self._value = self._disposition = b""
+        self._field = self._value = self._disposition = self._kind = b""
 
     def _header_field(self, data: bytes, start: int, end: int) -> None:
         self._field += data[start:end]
@@ -147,13 +155,15 @@ class _Form:
     def _header_end(self) -> None:
         if self._field.lower() == b"content-disposition":
             self._disposition = self._value
+        elif self._field.lower() == b"content-type":
+            self._kind = self._value
         self._field = self._value = b""
 
     def _headers(self) -> None:
-        _, options = parse_options_header(self._disposition)
-        self._is_file = b"filename" in options
+        name = _file_name(self._disposition)
+        self._is_file = name is not None or self._kind.lower().startswith(b"image/")
         if self._is_file:
-            self._receiver.begin(options[b"filename"].decode(errors="replace"))
+            self._receiver.begin(name or "")
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._is_file:
@@ -165,6 +175,23 @@ class _Form:
 
     def _finish(self) -> None:
         self.ended = True
+
+
+def _file_name(disposition: bytes) -> str | None:
+    """The name that a part gives its file, None: it gives none. RFC 6266: `filename*` comes first."""
+    extended = EXTENDED.search(disposition)
+    if extended:
+        return unquote(extended[2].decode(errors="replace"), extended[1].decode())
+    _, options = parse_options_header(disposition)
+    return options[b"filename"].decode(errors="replace") if b"filename" in options else None
+
+
+def _utf8(header: str) -> str:
+    """A header's text where it was sent in UTF-8: servers read headers as Latin-1."""
+    try:
+        return header.encode("latin-1").decode()
+    except UnicodeError:
+        return header
 
 
 def clean_name(name: str, limits: Limits) -> str:
