@@ -22,6 +22,19 @@ from starlette.requests import ClientDisconnect
 
 from include.images import catalogue, undo
 from include.images.callbacks import Callbacks
+from include.images.described import (
+    DELETE,
+    FILE,
+    FILES,
+    UPLOAD,
+    Counts,
+    Deletion,
+    Image,
+    Page,
+    Restored,
+    Retried,
+    answers,
+)  # fmt: skip
 from include.images.doorbell import CHANNEL
 from include.images.errors import FINAL
 from include.images.inbox import HOLD
@@ -85,11 +98,12 @@ class Guards:
 
 def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
     """The routes. `service` is asked at each request, as it is made when the server starts."""
-    routes = APIRouter()
+    # Names for a generated client; by default they would hold the path.
+    routes = APIRouter(tags=["images"], generate_unique_id_function=lambda route: route.name)
     may_read, may_write = [Depends(guards.read)], [Depends(guards.write), Depends(same_site)]
     named = Depends(guards.owner)
 
-    @routes.post("/images", status_code=202, dependencies=may_write)
+    @routes.post("/images", status_code=202, dependencies=may_write, openapi_extra=FILES, **UPLOAD)
     @routes.post("/upload", status_code=202, dependencies=may_write, include_in_schema=False)
     async def upload(request: Request, owner: str = named, callback_url: str | None = None) -> JSONResponse:
         """Take in one picture as the body, or several as multipart/form-data."""
@@ -98,7 +112,7 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
         await here.check_room(owner)
         return await _upload(request, here, owner, callback_url)
 
-    @routes.get("/images", dependencies=may_read)
+    @routes.get("/images", dependencies=may_read, **answers(200, Page))
     async def list_images(
         request: Request, state: Annotated[str | None, Query(pattern="^(accepted|resizing|done|failed)$")] = None,
         name: Name = None, after: str | None = None,
@@ -115,13 +129,13 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
         )
         return {"images": shown, "next": more}
 
-    @routes.get("/counts", dependencies=may_read)
+    @routes.get("/counts", dependencies=may_read, **answers(200, Counts))
     async def get_counts() -> dict[str, int]:
         """How many pictures are in each state; the same bytes uploaded twice count once."""
         async with service().reader.connection() as connection:
             return await catalogue.counts(connection)
 
-    @routes.get("/images/{image_id}", dependencies=may_read)
+    @routes.get("/images/{image_id}", dependencies=may_read, **answers(200, Image, 404))
     async def get_image(request: Request, image_id: UUID) -> dict[str, Any]:
         """One picture: its state, what it is, and its renditions."""
         async with service().reader.connection() as connection:
@@ -130,7 +144,7 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
             raise HTTPException(404, f"there is no image {image_id}")
         return show(request, row)
 
-    @routes.get("/images/{image_id}/{file}", dependencies=may_read)
+    @routes.get("/images/{image_id}/{file}", dependencies=may_read, response_class=Response, **FILE)
     async def get_rendition(request: Request, image_id: UUID, file: str, v: str | None = None) -> Response:
         """A rendition's file. With `v`, as in the URLs of the renditions, it may be kept for ever."""
         here, row = service(), None
@@ -141,13 +155,13 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
             raise HTTPException(404, f"image {image_id} has no rendition {file}")
         return await _file(request, here.store, row, v)
 
-    @routes.delete("/images", dependencies=may_write)
+    @routes.delete("/images", dependencies=may_write, **answers(200, Deletion))
     async def delete_failed(state: Literal["failed"], name: Name = None) -> dict[str, Any]:
         """Delete all failed pictures, or those with `name` in the file name; `undo` restores them for ten minutes."""
         async with service().pool.connection() as connection:
             return (await undo.delete_failed(connection, name)).told()
 
-    @routes.delete("/images/{image_id}", status_code=204, dependencies=may_write)
+    @routes.delete("/images/{image_id}", status_code=204, dependencies=may_write, **DELETE)
     async def delete_image(image_id: UUID, undo: bool = False) -> Response:
         """Delete a picture and its renditions, unless somebody else uploaded the same.
 
@@ -173,7 +187,7 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
                 return JSONResponse({"detail": "it is deleted; the daily run removes its files from the store"}, 202)
         return Response(status_code=204)
 
-    @routes.post("/undo/{deletion}", dependencies=may_write)
+    @routes.post("/undo/{deletion}", dependencies=may_write, **answers(200, Restored, 404))
     async def undo_deletion(deletion: UUID) -> dict[str, int]:
         """Restore what was deleted with `undo`."""
         async with service().pool.connection() as connection:
@@ -182,7 +196,7 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
             raise HTTPException(404, "it is too late to undo this: what was deleted is gone for good")
         return {"images": images}
 
-    @routes.post("/images/retry", status_code=202, dependencies=may_write)
+    @routes.post("/images/retry", status_code=202, dependencies=may_write, **answers(202, Retried))
     async def retry_failed(name: Name = None) -> dict[str, int]:
         """Try all failed pictures again, or those with `name` in the file name.
 
@@ -193,7 +207,7 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
             await connection.execute("SELECT pg_notify(%s, '')", [CHANNEL])
         return {"again": again, "left": left}
 
-    @routes.post("/images/{image_id}/retry", status_code=202, dependencies=may_write)
+    @routes.post("/images/{image_id}/retry", status_code=202, dependencies=may_write, **answers(202, Image, 404, 409))
     async def retry_image(request: Request, image_id: UUID) -> dict[str, Any]:
         """Try a failed picture again."""
         async with service().pool.connection() as connection, connection.transaction():

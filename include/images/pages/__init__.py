@@ -21,7 +21,8 @@ def router(guards: Guards) -> APIRouter:
 
     @routes.get("/openapi.json")
     async def openapi(request: Request) -> dict[str, Any]:
-        return dict(request.app.openapi())
+        # Where the routes are, is known by who asks: Airflow itself may be below a path.
+        return {**request.app.openapi(), "servers": [{"url": request.scope["root_path"] or "/"}]}
 
     @routes.get("/docs")
     async def docs() -> HTMLResponse:

@@ -1,0 +1,201 @@
+"""What the interface answers, for its OpenAPI page: what a generated client is made of. Nothing is validated by it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel
+
+State = Literal["accepted", "resizing", "done", "failed"]
+
+
+class Problem(BaseModel):
+    """Why a request was refused."""
+
+    detail: str
+
+
+class Taken(BaseModel):
+    """A picture that was taken in."""
+
+    id: UUID
+    file_name: str
+    state: State
+    bytes: int
+    url: str
+
+
+class NotTaken(BaseModel):
+    """A file of the request that was refused."""
+
+    file_name: str
+    code: str
+    reason: str
+
+
+class Upload(BaseModel):
+    """What became of a request's files."""
+
+    images: list[Taken]
+    refused: list[NotTaken]
+
+
+class Refusal(Problem):
+    """Why no file of a request was taken in, and of each file, where it came so far."""
+
+    images: list[Taken] = []
+    refused: list[NotTaken] = []
+
+
+class Invalid(BaseModel):
+    """What is wrong with a request: a sentence, or each parameter that is not as it should be."""
+
+    detail: str | list[dict[str, Any]]
+
+
+class Source(BaseModel):
+    """The picture as it came; what it is, is known once it was decoded."""
+
+    digest: str
+    bytes: int
+    format: str | None
+    width: int | None
+    height: int | None
+    frames: int | None
+
+
+class Task(BaseModel):
+    """The task of Airflow that had the picture last."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int | None
+
+
+class Rendition(BaseModel):
+    """A file that was made of the picture."""
+
+    name: str
+    format: str
+    width: int
+    height: int
+    bytes: int
+    animated: bool
+    url: str
+
+
+class Image(BaseModel):
+    """A picture: its state, what it is, and its renditions. One that failed has a code and a reason."""
+
+    id: UUID
+    state: State
+    code: str | None = None
+    reason: str | None = None
+    can_retry: bool | None = None
+    file_name: str
+    owner: str
+    created_at: datetime
+    finished_at: datetime | None
+    source: Source
+    task: Task | None
+    only_first_frame: bool | None
+    placeholder: str | None
+    renditions: list[Rendition]
+    srcset: dict[str, str]
+
+
+class Page(BaseModel):
+    """Pictures, and what leads to those after them."""
+
+    images: list[Image]
+    next: str | None
+
+
+class Counts(BaseModel):
+    """How many pictures are in each state."""
+
+    accepted: int
+    resizing: int
+    done: int
+    failed: int
+
+
+class Deletion(BaseModel):
+    """How many pictures were deleted, and what restores them until when."""
+
+    images: int
+    undo: UUID
+    until: datetime | None
+
+
+class Restored(BaseModel):
+    """How many pictures were restored."""
+
+    images: int
+
+
+class Retried(BaseModel):
+    """How many pictures are tried again, and how many would fail the same way again."""
+
+    again: int
+    left: int
+
+
+_BYTES = {"schema": {"type": "string", "format": "binary"}}
+_FORM = {"type": "object", "properties": {"file": {"type": "array", "items": _BYTES["schema"]}}}
+FILES: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "A picture as the body, named by the header X-File-Name, or several as a form.",
+        "content": {"application/octet-stream": _BYTES, "multipart/form-data": {"schema": _FORM}},
+    }
+}
+_WHY = {
+    401: "No login.",
+    403: "No permission, or a request from another site with this one's cookie.",
+    404: "There is no such picture or file, or it is too late.",
+    409: "It has not failed.",
+    422: "A parameter is not as it should be, or a callback may not go there.",
+    429: "This user's share is full; Retry-After says when to retry.",
+    503: "The queue is full, or the store can't be reached; Retry-After says when to retry.",
+    507: "The disk is full.",
+}
+
+
+def answers(status: int, model: type[BaseModel], *faults: int) -> dict[str, Any]:
+    """Of a route: what it answers when all is well, and the faults that it answers besides no login and such."""
+    return {"response_model": None, "responses": {status: {"model": model}, **_refusals(*faults)}}
+
+
+def _refusals(*faults: int) -> dict[int | str, dict[str, Any]]:
+    models = {422: Invalid}
+    return {code: {"model": models.get(code, Problem), "description": _WHY[code]} for code in (401, 403, 422, *faults)}
+
+
+UPLOAD = answers(202, Upload, 429, 503, 507)
+UPLOAD["responses"] |= {
+    400: {"model": Refusal, "description": "No file, an empty one, or a broken form."},
+    413: {"model": Refusal, "description": "Over a limit."},
+    415: {"model": Refusal, "description": "No type of picture that is taken."},
+}
+DELETE: dict[str, Any] = {
+    "response_model": None,
+    "responses": {
+        200: {"model": Deletion, "description": "With `undo`."},
+        202: {"model": Problem, "description": "It is deleted; the daily run removes its files from the store."},
+        **_refusals(404),
+    },
+}
+FILE: dict[str, Any] = {
+    "response_model": None,
+    "responses": {
+        200: {"content": {"image/*": _BYTES}},
+        206: {"content": {"image/*": _BYTES}, "description": "The range that was asked for."},
+        304: {"description": "It is as If-None-Match has it."},
+        416: {"description": "The range lies outside the file."},
+        **_refusals(404, 503),
+    },
+}
