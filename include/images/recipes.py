@@ -59,7 +59,9 @@ class Recipe(_Model):
     quality: Quality = Field(default_factory=lambda: Quality.model_validate({}), description="Encoder settings.")
     sharpen: float = Field(0.0, ge=0, le=5, description="Strength of an unsharp mask after resizing; 0 for none.")
     enlarge: bool = Field(False, description="Whether a smaller picture is made larger.")
-    salvage: bool = Field(False, description="Whether it is made of what is there of a file that was cut off or damaged.")
+    salvage: bool = Field(
+        False, description="Whether it is made of what is there of a file that was cut off or damaged."
+    )
     keep_copyright: bool = Field(False, description="Whether artist and copyright stay in the file.")
 
     @field_validator("box")

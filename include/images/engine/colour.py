@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms
 
+from include.images.engine import hdr, profiles
+
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 # CGATS001Compat-v2-micro of saucecontrol's Compact ICC Profiles, in the public domain (CC0 1.0): inks of American
 # web offset presses, which is what files without a profile are mostly meant for, and what libvips takes.
@@ -23,6 +25,14 @@ class Space:
 
     icc: bytes | None = None
     grey: bool = False  # its pixels are grey, whatever the mode
+    hdr: tuple[int, int] | None = None  # primaries and transfer of high dynamic range
+
+
+def of_code_points(primaries: int, transfer: int, grey: bool = False) -> Space:
+    """The space that a file names by numbers of ISO/IEC 23091-2."""
+    if transfer in (hdr.PQ, hdr.HLG):
+        return Space(None, grey, (primaries, transfer))
+    return Space(profiles.by_code_points(primaries, transfer), grey)
 
 
 def has_alpha(image: Image.Image) -> bool:
@@ -62,7 +72,9 @@ def to_srgb(image: Image.Image, space: Space) -> Image.Image:
     """Convert by the profile; without one, or with a broken one, grey and RGB are taken for sRGB, CMYK for CMYK."""
     alpha = image.getchannel("A") if image.mode == "RGBA" else None
     colours = image.convert("RGB") if alpha is not None else image
-    if space.icc is not None:
+    if space.hdr is not None:
+        colours = hdr.to_sdr(colours.convert("RGB"), *space.hdr)
+    elif space.icc is not None:
         colours = _by_profile(colours, space.icc, space.grey)
     if colours.mode == "CMYK":
         colours = _by_profile(colours, CMYK.read_bytes(), False)

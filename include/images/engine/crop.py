@@ -22,7 +22,7 @@ def _attention(image: Image.Image, final: Size) -> tuple[float, float]:
     """Share of the room to the left of and above the part with the strongest edges; the centre when all is equal."""
     scale = LOOK / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    small = sum(_edges(plane.resize(size, Image.Resampling.BOX)) for plane in _planes(image))
+    small = np.sum([_edges(plane.resize(size, Image.Resampling.BOX)) for plane in _planes(image)], axis=0)
     return (
         _best(small.sum(axis=0), final[0] / image.width),
         _best(small.sum(axis=1), final[1] / image.height),

@@ -17,7 +17,7 @@ from pathlib import Path
 from PIL import ExifTags, Image, ImageFile, JpegImagePlugin
 
 from include.images.engine import profiles
-from include.images.engine.colour import Space, has_alpha
+from include.images.engine.colour import Space, has_alpha, of_code_points
 from include.images.engine.formats import avif, gif, jpeg, png, signature, webp
 from include.images.engine.frames import Frame, Frames, Seeking
 from include.images.errors import Rejected
@@ -96,6 +96,8 @@ class Source:
                 return _opaque(next(iter(self.frames))[0])
             if self.facts.format == "JPEG":
                 return self._jpeg(self._image, size)
+            if self.salvage and self.facts.format == "PNG" and not png.read(self.data).begins:
+                raise ValueError("no row of it is there")
             self._image.load()
             return self._image if self._crop is None else self._image.crop(self._crop)
 
@@ -106,7 +108,9 @@ class Source:
             if jpeg.markers(self.data).ends:
                 raise
             # Only the end marker may be missing. Then other bytes in its place make no difference to any pixel.
-            one, other = (_drafted(_jpeg_image(self.data + tail), image.size) for tail in (jpeg.END, b"\x35" * 64 + jpeg.END))
+            one, other = (
+                _drafted(_jpeg_image(self.data + tail), image.size) for tail in (jpeg.END, b"\x35" * 64 + jpeg.END)
+            )
             if not self.salvage and one.tobytes() != other.tobytes():
                 raise error
             return one
@@ -155,7 +159,7 @@ def open_source(path: Path, limits: Limits, *, salvage: bool = False) -> Source:
     head = data[: signature.HEAD_BYTES]
     name = signature.type_of(head)
     if name is None:
-        raise Rejected("broken", signature.refusal(head) if head else "the file is empty")
+        raise Rejected("type", signature.refusal(head)) if head else Rejected("broken", "the file is empty")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -222,7 +226,7 @@ def _png_space(found: png.Png) -> Space:
     """By cICP, else the profile, else what sRGB, gAMA and cHRM say."""
     facts = found.facts
     if len(code := facts.get(b"cICP", b"")) == 4 and code[2:] == b"\0\1":
-        return Space(profiles.by_code_points(code[0], code[1]), found.grey)
+        return of_code_points(code[0], code[1], found.grey)
     if (icc := found.profile) is not None or b"sRGB" in facts:
         return Space(icc, found.grey)
     gamma = int.from_bytes(facts[b"gAMA"], "big") / 100_000 if len(facts.get(b"gAMA", b"")) == 4 else None
@@ -253,7 +257,10 @@ def _avif(data: bytes, limits: Limits) -> _Opened:
     boxes = avif.read(data, image.size)
     opened = _seekable(image, limits, plays=boxes.plays, crop=boxes.crop)
     if opened.space.icc is None and boxes.colours is not None:
-        opened.space = Space(profiles.by_code_points(*boxes.colours))
+        primaries, transfer = boxes.colours
+        # Browsers take the curve of video, and none, for that of sRGB here; in PNG they don't.
+        transfer = 13 if transfer in (1, 2, 6, 14, 15) else transfer
+        opened.space = of_code_points(primaries, transfer, opened.space.grey)
     return opened
 
 

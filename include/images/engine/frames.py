@@ -19,8 +19,13 @@ Frame = tuple[Image.Image, int]  # RGBA, and the milliseconds that it stays
 class Frames(Protocol):
     """An animation."""
 
-    size: tuple[int, int]
-    plays: int  # 0: for ever
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+
+    @property
+    def plays(self) -> int:
+        """How often it plays; 0: for ever."""
 
     @property
     def count(self) -> int:

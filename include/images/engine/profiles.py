@@ -1,6 +1,7 @@
 """ICC profiles of colour spaces that a file names by numbers: gAMA and cHRM of PNG, cICP of PNG, nclx of AVIF.
 
-Code points are those of ISO/IEC 23091-2 (ITU-T H.273), the curves those of its table 3.
+Code points are those of ISO/IEC 23091-2 (ITU-T H.273), the curves those of its table 3. Which of them are honoured
+is as in Chromium.
 """
 
 from __future__ import annotations
@@ -16,12 +17,10 @@ Chromaticities = tuple[float, ...]  # x and y of white, red, green and blue
 
 _D65 = (0.3127, 0.3290)
 SRGB: Chromaticities = (*_D65, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
-_PRIMARIES: dict[int, Chromaticities] = {
+PRIMARIES: dict[int, Chromaticities] = {
     1: SRGB,
     4: (0.310, 0.316, 0.67, 0.33, 0.21, 0.71, 0.14, 0.08),
     5: (*_D65, 0.64, 0.33, 0.29, 0.60, 0.15, 0.06),
-    6: (*_D65, 0.630, 0.340, 0.310, 0.595, 0.155, 0.070),
-    7: (*_D65, 0.630, 0.340, 0.310, 0.595, 0.155, 0.070),
     9: (*_D65, 0.708, 0.292, 0.170, 0.797, 0.131, 0.046),
     11: (0.314, 0.351, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
     12: (*_D65, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
@@ -31,63 +30,46 @@ _D50 = np.array([0.96422, 1.0, 0.82521])  # the white of profiles
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 _STEPS = np.linspace(0, 1, 4096)
 _SRGB_GAMMA = 0.45455  # how files say that they are sRGB, though it has no gamma
-_WHITE_NITS, _PEAK_NITS = 203.0, 1000.0  # of HDR: what stands for white, and what pictures are taken to reach
 
 
 def by_gamma(gamma: float | None, chromaticities: Chromaticities | None) -> bytes | None:
-    """The profile of gAMA (0.45455 for 2.2) and cHRM; None for sRGB, and for nonsense."""
-    if gamma is not None and not 0.05 < gamma < 20:
-        gamma = None
-    usual = gamma is None or abs(gamma - _SRGB_GAMMA) < 0.0006
-    if usual and (chromaticities is None or max(map(abs, np.subtract(chromaticities, SRGB))) < 0.002):
+    """The profile of gAMA (0.45455 for 2.2) and cHRM; None for sRGB, nonsense, and cHRM alone, as in browsers."""
+    if gamma is None or not 0.05 < gamma < 20:
         return None
-    curve = _srgb(_STEPS) if usual or gamma is None else _STEPS ** (1 / gamma)
-    return _profile(chromaticities or SRGB, curve)
+    if abs(gamma - _SRGB_GAMMA) < 0.0006 and _is_srgb(chromaticities):
+        return None
+    return _profile(chromaticities or SRGB, _STEPS ** (1 / gamma))
 
 
 def by_code_points(primaries: int, transfer: int) -> bytes | None:
-    """The profile of those code points; None for sRGB, and for what is not known."""
-    curve = _TRANSFERS.get(transfer, _srgb)
-    if curve is _srgb and primaries in (1, 2):
+    """The profile of those code points; None for sRGB, and for what browsers take for it."""
+    if primaries not in PRIMARIES or transfer not in _TRANSFERS or (primaries, transfer) == (1, _SRGB_TRANSFER):
         return None
-    known = _PRIMARIES.get(primaries, SRGB if primaries == 2 else None)
-    return None if known is None else _profile(known, curve(_STEPS))
+    return _profile(PRIMARIES[primaries], _TRANSFERS[transfer](_STEPS))
 
 
-def _srgb(values: Real) -> Real:
+def _is_srgb(chromaticities: Chromaticities | None) -> bool:
+    return chromaticities is None or bool(max(map(abs, np.subtract(chromaticities, SRGB))) < 0.002)
+
+
+def srgb_to_linear(values: Real) -> Real:
+    """The curve of IEC 61966-2-1."""
     return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
 
 
-def _pq(values: Real) -> Real:
-    """SMPTE ST 2084, in nits, then brought to what a screen shows."""
-    m1, m2, c1, c2, c3 = 2610 / 16384, 2523 / 32, 3424 / 4096, 2413 / 128, 2392 / 128
-    root = values ** (1 / m2)
-    return _toned(10_000 * (np.maximum(root - c1, 0) / (c2 - c3 * root)) ** (1 / m1))
-
-
-def _hlg(values: Real) -> Real:
-    """ARIB STD-B67 with the system gamma of a screen of 1,000 nits, channel by channel."""
-    a, b, c = 0.17883277, 0.28466892, 0.55991073
-    scene = np.where(values <= 0.5, values**2 / 3, (np.exp((values - c) / a) + b) / 12)
-    return _toned(_PEAK_NITS * scene**1.2)
-
-
-def _toned(nits: Real) -> Real:
-    """Reinhard's curve with a white point: dark tones stay, the peak becomes white."""
-    light, most = nits / _WHITE_NITS, _PEAK_NITS / _WHITE_NITS
-    return np.minimum(light * (1 + light / most**2) / (1 + light), 1.0)
-
-
+_SRGB_TRANSFER = 13
 _TRANSFERS: dict[int, Callable[[Real], Real]] = {
+    # What cameras of video write is shown with the curve of a screen (ITU-R BT.1886).
+    **dict.fromkeys((1, 6, 14, 15), lambda values: values**2.4),
     4: lambda values: values**2.2, 5: lambda values: values**2.8, 8: lambda values: values,
-    16: _pq, 18: _hlg,
+    _SRGB_TRANSFER: srgb_to_linear,
 }  # fmt: skip
 
 
 def _profile(chromaticities: Chromaticities, curve: Real) -> bytes | None:
     """A profile of three primaries and one curve."""
     try:
-        columns = _to_d50(chromaticities)
+        columns = adapted(chromaticities)
     except (np.linalg.LinAlgError, ZeroDivisionError, FloatingPointError):
         return None
     if not np.isfinite(columns).all() or np.abs(columns).max() > 4:
@@ -112,11 +94,10 @@ def _xyz(values: Real) -> bytes:
     return struct.pack(">4s4x3i", b"XYZ ", *(round(float(value) * 65536) for value in values))
 
 
-def _to_d50(chromaticities: Chromaticities) -> Real:
+def adapted(chromaticities: Chromaticities) -> Real:
     """What the primaries are in CIE XYZ, with their white adapted to that of profiles by Bradford's matrix."""
     white, *colours = (
-        np.array([x / y, 1.0, (1 - x - y) / y])
-        for x, y in zip(chromaticities[::2], chromaticities[1::2], strict=True)
+        np.array([x / y, 1.0, (1 - x - y) / y]) for x, y in zip(chromaticities[::2], chromaticities[1::2], strict=True)
     )
     columns = np.stack(colours, axis=1)
     columns = columns * np.linalg.solve(columns, white)

@@ -1,1 +1,1 @@
-"""What files say about themselves beside their pixels, read by hand: where Pillow is stricter or laxer than browsers are."""
+"""What files hold beside their pixels, read by hand, where Pillow is stricter or laxer than browsers are."""

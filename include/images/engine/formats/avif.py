@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 Span = tuple[bytes, int, int, int]  # kind, start of the box, start and end of its content
 _FOREVER = (0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF)
@@ -68,7 +69,9 @@ def _properties(data: bytes) -> list[tuple[bytes, bytes]]:
     at = primary[2]
     item = int.from_bytes(data[at + 4 : at + (8 if data[at] else 6)], "big")
     numbers = [number for box in _associations(data) for number in _entries(data, box).get(item, [])]
-    return [(every[n - 1][0], data[every[n - 1][2] : every[n - 1][3]]) for n in map(_plain, numbers) if _known(n, every)]
+    return [
+        (every[n - 1][0], data[every[n - 1][2] : every[n - 1][3]]) for n in map(_plain, numbers) if _known(n, every)
+    ]
 
 
 def _every(data: bytes) -> list[Span]:
@@ -132,40 +135,23 @@ def _plays(data: bytes) -> int:
 
 
 def mended(data: bytes) -> bytes | None:
-    """The file without the faults of older encoders that browsers pass over; None when it has none of them.
+    """The file with its boxes of associations joined into one, as the standard has it; None when there is one.
 
-    They wrote a box of associations for each item, where the standard has one for all, and left out the size of the
-    transparency. Nothing moves: bytes that are saved become an empty box, and the size takes the place of the depth.
+    Older encoders wrote one for each item. The bytes that are saved become an empty box, so that nothing moves.
     """
     try:
         holder, parts = _find(data, b"meta", b"iprp"), _associations(data)
-        if holder is None or not parts or len({data[box[2] : box[2] + 4] for box in parts}) > 1:
+        if holder is None or len(parts) < 2 or len({data[box[2] : box[2] + 4] for box in parts}) > 1:
             return None
-        if parts[-1][3] != holder[3] or any(one[3] != other[1] for one, other in zip(parts, parts[1:], strict=False)):
+        if parts[-1][3] != holder[3] or any(one[3] != other[1] for one, other in pairwise(parts)):
             return None
-        body = _joined(data, parts)
-        saved = holder[3] - parts[0][1] - 8 - len(body)
-        if saved not in (0, *range(8, 1 << 20)):
-            return None
-        whole = struct.pack(">I4s", 8 + len(body), b"ipma") + body
+        count = sum(struct.unpack(">I", data[box[2] + 4 : box[2] + 8])[0] for box in parts)
+        body = data[parts[0][2] : parts[0][2] + 4] + struct.pack(">I", count)
+        body += b"".join(data[box[2] + 8 : box[3]] for box in parts)
+        joined = struct.pack(">I4s", 8 + len(body), b"ipma") + body
+        saved = holder[3] - parts[0][1] - len(joined)
         head = struct.pack(">I", holder[3] - holder[1] - saved) + data[holder[1] + 4 : parts[0][1]]
-        empty = struct.pack(">I4s", saved, b"free") + bytes(saved - 8) if saved else b""
-        found = data[: holder[1]] + head + whole + empty + data[holder[3] :]
-        return found if found != data else None
-    except (struct.error, IndexError):
+        empty = struct.pack(">I4s", saved, b"free") + bytes(saved - 8)
+        return data[: holder[1]] + head + joined + empty + data[holder[3] :]
+    except struct.error:
         return None
-
-
-def _joined(data: bytes, parts: list[Span]) -> bytes:
-    """What a box of all associations holds."""
-    every, start = _every(data), data[parts[0][2] : parts[0][2] + 4]
-    entries = {item: numbers for box in parts for item, numbers in _entries(data, box).items()}
-    kinds = {item: [every[_plain(n) - 1][0] for n in numbers] for item, numbers in entries.items()}
-    sizes = [n for item, numbers in entries.items() for n, kind in zip(numbers, kinds[item], strict=True) if kind == b"ispe"]
-    for item, numbers in entries.items():
-        if sizes and b"auxC" in kinds[item] and b"ispe" not in kinds[item] and b"pixi" in kinds[item]:
-            numbers[kinds[item].index(b"pixi")] = sizes[0]
-    body = start + struct.pack(">I", len(entries))
-    for item, numbers in sorted(entries.items()):
-        body += item.to_bytes(4 if start[0] else 2, "big") + bytes([len(numbers)]) + b"".join(numbers)
-    return body

@@ -94,9 +94,7 @@ class _Walk:
         disposal = _DISPOSALS.get(control >> 2 & 7, KEEP)
         return Piece(make, left, top, width, height, hundredths * 10, disposal, over=True)
 
-    def _alone(
-        self, place: bytes, table: bytes, begin: int, end: int, control: int, transparent: int
-    ) -> Image.Image:
+    def _alone(self, place: bytes, table: bytes, begin: int, end: int, control: int, transparent: int) -> Image.Image:
         """A GIF of this frame only."""
         size, flags = place[4:8], place[8]
         colours = b"" if table or not self._table else self._table

@@ -56,6 +56,17 @@ class Png:
         except zlib.error:
             return None
 
+    @property
+    def begins(self) -> bool:
+        """Whether at least its first row is there."""
+        width, bits, samples = self.size[0], self.header[8], {2: 3, 4: 2, 6: 4}.get(self.header[9], 1)
+        row = 1 + (width * bits * samples + 7) // 8
+        packed = b"".join(part[8:] for part in self.data[:64])
+        try:
+            return len(zlib.decompressobj().decompress(packed, row)) == row
+        except zlib.error:
+            return False
+
     def still(self) -> Image.Image:
         """The default picture."""
         return self._open(self.header, self.data)
