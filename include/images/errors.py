@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # Codes of a failure that the same bytes would bring about again.
-FINAL = ("broken", "too-large", "bomb")
+FINAL = ("broken", "type", "too-large", "bomb")
 
 
 class ImageError(Exception):
@@ -29,6 +29,12 @@ class Killed(ImageError):
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(reason)
         self.code = code
+
+
+class SettingError(ImageError):
+    """An environment variable is wrong: its name, and what is wrong with it."""
+
+    code = "setting"
 
 
 class RecipeError(ImageError):

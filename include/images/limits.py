@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
+from include.images.errors import SettingError
+
 MEGABYTE = 1_000_000
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF")  # what Pillow may open; no other decoder is ever run
+KINDS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIC", "TIFF", "BMP", "JXL")  # what sources may be
+VARIABLE = "MILLRACE_IMAGE_KINDS"
+
+
+def kinds() -> tuple[str, ...]:
+    """The kinds that are taken in: $MILLRACE_IMAGE_KINDS, with commas in between, or all. No other decoder is ever run.
+
+    Raises SettingError for a name that is not known.
+    """
+    named = [name.strip().lower() for name in os.environ.get(VARIABLE, "").split(",") if name.strip()]
+    known = {kind.lower(): kind for kind in KINDS}
+    if unknown := [name for name in named if name not in known]:
+        raise SettingError(f"{VARIABLE}: {unknown[0]!r} is none of {', '.join(KINDS)}")
+    return tuple(known[name] for name in dict.fromkeys(named)) or KINDS
 
 
 @dataclass(frozen=True)
@@ -28,7 +44,9 @@ class Limits:
 
     memory_bytes: int = 1_500 * MEGABYTE  # of the child that decodes, beyond what it was forked with
     cpu_seconds: int = 30  # a decoder can loop within all limits that a header shows
-    wall_seconds: float = 60.0  # and one that waits uses no CPU; less than a claim holds
+    wall_seconds: float = (
+        150.0  # and one that waits uses no CPU; wide, as a machine may be busy, but less than a claim holds
+    )
     rendition_bytes: int = 100 * MEGABYTE
     attempts: int = 3  # of a picture whose child was killed, as that may have been no fault of its own
 
