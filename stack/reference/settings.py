@@ -14,6 +14,7 @@ from stack.settings import REPOSITORY
 
 FOLDERS = ("include", "config", "dags", "plugins", "stack")
 NAME = re.compile(r"MILLRACE_[A-Z_]+(\{\})?")
+COMPOSE = (REPOSITORY / "docker-compose.yaml", *sorted((REPOSITORY / "deploy").glob("*.yaml")))
 VARIABLE = re.compile(r"\$\{([A-Z_]+)(:[-?])?((?:[^{}]|\{[^{}]*\})*)\}")
 KEPT = {
     "rejected": "Days that rejected rows are kept which were replayed or dismissed, or whose run failed. 0: for ever.",
@@ -121,6 +122,8 @@ ENV = {
     "PROMETHEUS_PORT": "Prometheus, profile `monitoring`.",
     "GRAFANA_PORT": "Grafana, profile `monitoring`.",
     "BASE_URL": "The address under which users reach Airflow.",
+    "COMPOSE_FILE": "Files of compose, each laid over those before it: [TLS](../how-to/secure.md#tls-between-the-services).",
+    "TLS_FOLDER": "Certificates that `./run secrets --tls` makes.",
     "PROXY": "Addresses of a proxy with TLS, as the API server sees it: what it says of a client is believed.",
     "AUTH_MANAGER": "Airflow's auth manager, of a provider that the image has.",
     "LOGIN": "`MILLRACE_LOGIN`: [how users log in](../how-to/secure.md#let-more-users-in).",
@@ -175,7 +178,7 @@ def write() -> str:
             [[code(name) if " " not in name else name, text] for name, text in CONNECTIONS.items()],
         ),
         "## .env",
-        "Settings of `docker-compose.yaml` and `./run cluster`. `./run secrets` makes those without a default.",
+        "Settings of `docker-compose.yaml`, `deploy/*.yaml` and `./run cluster`. `./run secrets` makes those without a default.",
         table(["setting", "default", "meaning"], [[code(name), defaults[name], text] for name, text in ENV.items()]),
     )
 
@@ -200,12 +203,13 @@ def _names(tree: ast.AST) -> Iterator[str]:
 
 def _compose() -> Iterator[tuple[str, str]]:
     """Each variable with its default; the first place that gives one counts."""
-    found: dict[str, str] = {}
-    for name, how, text in VARIABLE.findall((REPOSITORY / "docker-compose.yaml").read_text()):
+    found = {"COMPOSE_FILE": code("docker-compose.yaml")}  # which compose itself reads
+    used = [one for file in COMPOSE for one in VARIABLE.findall(file.read_text())]
+    for name, how, text in used:
         if how == ":-":
             found.setdefault(name, code(text) or "empty")
             found |= {inner: code(usual) for inner, _, usual in VARIABLE.findall(text) if inner not in found}
-    for name, how, _ in VARIABLE.findall((REPOSITORY / "docker-compose.yaml").read_text()):
+    for name, how, _ in used:
         if how != ":-":
             found.setdefault(name, "*required*")
     yield from found.items()
