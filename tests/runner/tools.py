@@ -36,6 +36,7 @@ TOOLS = {
     "compiler": Tool("cc", "gcc libc6-dev", "clocks that are turned"),
     "hosts": Tool("ip mount nsenter tc unshare", "iproute2 mount util-linux", "hosts on networks of their own"),
     "prometheus": Tool("prometheus", "prometheus", "monitoring"),
+    "proxy": Tool("nginx", "nginx", "the proxy in front"),
     "redis": Tool("redis-server", "redis-server", "Celery"),
     "tls": Tool("pg_lsclusters", "postgresql", "TLS to PostgreSQL, which the one of the local stack was built without"),
 }
