@@ -95,7 +95,7 @@ def _containers(options: argparse.Namespace) -> int:
     if options.command == "compose-test":
         from stack.trial.command import compose_test
 
-        return compose_test(keep=options.keep)
+        return compose_test(keep=options.keep, tls=options.tls)
     from stack.image import command
 
     return command.run(options)
@@ -164,6 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     image.add_argument("--sbom", type=Path, metavar="FILE", help="write a bill of materials (CycloneDX, JSON)")
     trial = kinds.add_parser("compose-test", help="docker-compose.yaml in containers, through its life")
     trial.add_argument("--keep", action="store_true", help="leave the deployment up where a step failed")
+    trial.add_argument("--tls", action="store_true", help="with deploy/tls.yaml and deploy/proxy.yaml over it")
     made = kinds.add_parser("secrets", help="make .env for docker-compose.yaml")
     made.add_argument("--tls", action="store_true", help="and tls/: a CA, and a certificate for each server")
     docs = kinds.add_parser("docs", help="write docs/reference/ from the code")
