@@ -127,6 +127,7 @@ ENV = {
     "PROXY": "Addresses of a proxy with TLS, as the API server sees it: what it says of a client is believed. With"
     " `deploy/proxy.yaml`, the address of its container.",
     "PROXY_NETWORK": "Addresses of the network between that proxy and the API server; `172.31.250.0/28` by default.",
+    "PROXY_OTHERS": "The part of that network from which others than the proxy get their addresses.",
     "PROXY_TO": "The API server as that proxy asks it: `https://api-server:8080` with `deploy/tls.yaml`.",
     "PROXY_BIND": "The address on which that proxy's ports are open.",
     "HTTPS_PORT": "That proxy, for browsers.",
