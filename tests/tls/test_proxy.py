@@ -287,7 +287,7 @@ def _cut(proxy: Proxy, begins: bytes, pause: float) -> float:
 def test_an_address_that_asks_too_often_is_told_and_others_are_not(proxy: Proxy) -> None:
     with proxy.client("127.0.0.11") as browser, proxy.client("127.0.0.12") as other:
         codes = [browser.get("/page").status_code for _ in range(60)]
-        assert set(codes) == {200}, "a page of Airflow at once"
+        assert set(codes) == {200}, "what a page asks for at once"
         with ThreadPoolExecutor(8) as threads:
             more = [*threads.map(lambda _: browser.get("/page").status_code, range(600))]
         assert set(more) == {200, 429}
