@@ -10,8 +10,9 @@ import json
 import os
 import sys
 from pathlib import Path
+from ssl import create_default_context
 from urllib.parse import urlsplit
-from urllib.request import ProxyHandler, build_opener
+from urllib.request import HTTPSHandler, OpenerDirector, ProxyHandler, build_opener
 
 ACTIVE = b":MainProcess] -active-"
 TIMEOUT_SECONDS = 40.0
@@ -21,11 +22,18 @@ def healthy(name: str) -> bool:
     """Whether `api-server`, `scheduler`, `dag-processor`, `triggerer` or this host's `worker` is well."""
     if name == "worker":
         return any(ACTIVE in _command(process) for process in Path("/proc").glob("[0-9]*"))
-    server = urlsplit(os.environ["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"]).netloc
-    place = f"http://{'127.0.0.1:8080' if name == 'api-server' else server}/api/v2/monitor/health"
-    with build_opener(ProxyHandler({})).open(place, timeout=TIMEOUT_SECONDS) as answer:
+    server = urlsplit(os.environ["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"])
+    place = "127.0.0.1:8080" if name == "api-server" else server.netloc
+    with _opener().open(f"{server.scheme}://{place}/api/v2/monitor/health", timeout=TIMEOUT_SECONDS) as answer:
         state = json.load(answer)
     return name == "api-server" or state[name.replace("-", "_")]["status"] == "healthy"
+
+
+def _opener() -> OpenerDirector:
+    """No proxy of the machine is asked; with TLS, what Airflow trusts is trusted."""
+    trusted = os.environ.get("AIRFLOW__API__SSL_CA_FILE")
+    ways = [HTTPSHandler(context=create_default_context(cafile=trusted))] if trusted else []
+    return build_opener(ProxyHandler({}), *ways)
 
 
 def _command(process: Path) -> bytes:

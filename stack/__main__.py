@@ -59,7 +59,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.command in ("image", "compose-test"):
         return _containers(options)
     if options.command == "secrets":
-        return _secrets()
+        return _secrets(tls=options.tls)
     if options.command == "docs":
         from stack.reference import command as reference
 
@@ -95,18 +95,24 @@ def _containers(options: argparse.Namespace) -> int:
     if options.command == "compose-test":
         from stack.trial.command import compose_test
 
-        return compose_test(keep=options.keep)
+        return compose_test(keep=options.keep, tls=options.tls)
     from stack.image import command
 
     return command.run(options)
 
 
-def _secrets() -> int:
+def _secrets(*, tls: bool) -> int:
     from stack import secrets_file
     from stack.settings import REPOSITORY
 
-    made = secrets_file.complete(REPOSITORY / ".env")
+    file = REPOSITORY / ".env"
+    made = secrets_file.complete(file)
     print(f"run: .env now has {', '.join(made)}" if made else "run: .env has them all already")
+    if tls:
+        from stack.tls import folder
+
+        made = folder.complete(REPOSITORY / "tls", secrets_file.read(file).get("BASE_URL", ""))
+        print(f"run: tls/ now has {', '.join(made)}" if made else "run: tls/ has them all already")
     return 0
 
 
@@ -158,7 +164,9 @@ def _parser() -> argparse.ArgumentParser:
     image.add_argument("--sbom", type=Path, metavar="FILE", help="write a bill of materials (CycloneDX, JSON)")
     trial = kinds.add_parser("compose-test", help="docker-compose.yaml in containers, through its life")
     trial.add_argument("--keep", action="store_true", help="leave the deployment up where a step failed")
-    kinds.add_parser("secrets", help="make .env for docker-compose.yaml")
+    trial.add_argument("--tls", action="store_true", help="with deploy/tls.yaml and deploy/proxy.yaml over it")
+    made = kinds.add_parser("secrets", help="make .env for docker-compose.yaml")
+    made.add_argument("--tls", action="store_true", help="and tls/: a CA, and a certificate for each server")
     docs = kinds.add_parser("docs", help="write docs/reference/ from the code")
     docs.add_argument("--check", action="store_true", help="only say which pages are stale; the exit code is 1 then")
     kinds.add_parser("supervise", help=argparse.SUPPRESS)

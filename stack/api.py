@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,12 +21,16 @@ HEARTBEATS = {
 
 
 class AirflowApi:
-    """Calls with the login of `admin`; a refused call raises StackError with the server's own words."""
+    """Calls with the login of `admin`; a refused call raises StackError with the server's own words.
 
-    def __init__(self, settings: Settings) -> None:
+    `url` and `trusted` are for a server with TLS: its address, and the file of the CA that is asked for its name.
+    """
+
+    def __init__(self, settings: Settings, url: str = "", trusted: Path | None = None) -> None:
         self._password = settings.secrets.admin
+        verify = ssl.create_default_context(cafile=trusted) if trusted else True
         # trust_env off: a proxy of the caller's must not see calls to this machine.
-        self._http = httpx.Client(base_url=settings.url, timeout=TIMEOUT_SECONDS, trust_env=False)
+        self._http = httpx.Client(base_url=url or settings.url, timeout=TIMEOUT_SECONDS, trust_env=False, verify=verify)
 
     def heartbeats(self) -> dict[str, float] | None:
         """Seconds since 1970 of the last sign of life of each component; None when the API server is silent."""

@@ -25,6 +25,7 @@ JSON_SCHEMA = "check-jsonschema"
 # What a file must be: the name of a schema that comes with check-jsonschema, or the file of one of ours.
 SCHEMAS = {
     "docker-compose.yaml": "vendor.compose-spec",
+    "deploy/*.yaml": "vendor.compose-spec",
     ".github/workflows/*.yaml": "vendor.github-workflows",
     ".github/actions/*/action.yaml": "vendor.github-actions",
     ".github/dependabot.yml": "vendor.dependabot",

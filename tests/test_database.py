@@ -147,6 +147,27 @@ def test_the_watcher_knows_the_extras_too(server: PostgresServer, monkeypatch: p
     assert set(PostgresHook.ignored_extra_options) == OF_THE_HOOK
 
 
+@pytest.mark.parametrize("extra", [
+    {"cursor": "dictcursor", "iam": "false", "options": "-c search_path=millrace", "application_name": "theirs"},
+    {"cursor": "dictcursor", "iam": False, "options": "-c search_path=millrace", "connect_timeout": 7},
+    {"sqlalchemy_query": {"a": 1}, "options": "-c search_path=millrace"}, {"options": "-c search_path=millrace"},
+])  # fmt: skip
+def test_the_watcher_knows_them_in_a_url_too(
+    extra: dict[str, Any], server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with psycopg.connect(server.dsn(), autocommit=True) as superuser:
+        superuser.execute("ALTER ROLE ingest PASSWORD 'p@ss/w:d?&%'")
+    found = connection(server, password="p@ss/w:d?&%", extra=extra)
+    try:
+        monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", found.get_uri())
+        query = "SELECT current_setting('search_path'), current_setting('application_name')"
+        with psycopg.connect(warehouse() or "") as opened:
+            assert opened.execute(query).fetchone() == ("millrace", "millrace-watch")
+    finally:
+        with psycopg.connect(server.dsn(), autocommit=True) as superuser:
+            superuser.execute(f"ALTER ROLE ingest PASSWORD '{PASSWORDS['ingest']}'")
+
+
 def test_a_token_is_asked_for_anew(server: PostgresServer, there: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     tokens = iter(["first", "second", "third"])
     superuser = server.dsn()

@@ -53,8 +53,8 @@ def forget_ledger(conn_id: str) -> dict[str, int]:
                 deleted["notices"] = notices.forget(connection, kept.runs)
         except UNKNOWN as error:
             raise NotMigrated(
-                f"nothing old was deleted in the database of Connection {conn_id}, as its tables are not those of this"
-                " release. Migrate it, with its URL: python -m include.warehouse.migrate --dsn postgresql://…"
+                f"not all that is old was deleted in the database of Connection {conn_id}, as its tables are not those"
+                " of this release. Migrate it, with its URL: python -m include.warehouse.migrate --dsn postgresql://…"
             ) from error
     return deleted
 

@@ -102,6 +102,7 @@ class Image(BaseModel):
     source: Source
     task: Task | None
     only_first_frame: bool | None
+    salvaged: bool
     placeholder: str | None
     renditions: list[Rendition]
     srcset: dict[str, str]

@@ -16,6 +16,7 @@ from stack.errors import StackError
 VARIABLE = re.compile(r"\$\{(\w+)(?:(:[-?])([^{}]*))?\}")
 ESCAPED = "\0"
 SHIFTS = {"k": 10, "m": 20, "g": 30}
+ADDED = ("networks", "ports", "tmpfs", "volumes")  # lists of which each file has a part
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -58,8 +59,8 @@ def read_services(
 ) -> list[Service]:
     """The services of a compose file that are of no profile, or of one of `profiles`.
 
-    What files of `over` say is laid over it: mappings are joined, anything else is replaced. Raises StackError that
-    names the variable when a required one is missing.
+    What files of `over` say is laid over it as compose does it: mappings are joined, networks, ports and mounts are
+    added, anything else is replaced. Raises StackError that names the variable when a required one is missing.
     """
     image = read_image(file.with_name("Dockerfile"))
     raw = yaml.safe_load(file.read_text())["services"]
@@ -81,11 +82,22 @@ def port_variable(file: Path, service: str, inner: int) -> str | None:
 
 
 def _joined(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    return {**under, **{name: _over(under.get(name), value) for name, value in over.items()}}
+    return {**under, **{name: _over(name, under.get(name), value) for name, value in over.items()}}
 
 
-def _over(under: Any, over: Any) -> Any:
-    return _joined(under, over) if isinstance(under, dict) and isinstance(over, dict) else over
+def _over(name: str, under: Any, over: Any) -> Any:
+    if isinstance(under, dict) and isinstance(over, dict):
+        return _joined(under, over)
+    if under and name in ADDED:
+        # What is mounted at the same place replaces what was.
+        key = _target if name == "volumes" else str
+        return list({**{key(one): one for one in under}, **{key(one): one for one in over}}.values())
+    return over
+
+
+def _target(volume: str) -> str:
+    """Where a volume is mounted; the source may hold a variable with colons in it."""
+    return volume.removesuffix(":ro").rpartition(":")[2]
 
 
 def read_image(file: Path) -> Image:

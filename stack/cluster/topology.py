@@ -96,8 +96,11 @@ def _folders(name: str, service: Service, place: Place) -> dict[str, str]:
         if target != "/tmp":  # which is the machine's
             found.setdefault(target, str(place.own(name) / target.lstrip("/")))
     for volume in service.volumes:
-        source, _, target = volume.rpartition(":")
-        found[target] = str(place.own(name) / target.lstrip("/") if source in OWN else place.volumes / source)
+        source, _, target = volume.removesuffix(":ro").rpartition(":")
+        if source.startswith(("/", "./")):  # a folder or file of the machine
+            found[target] = str(place.repository / source)
+        else:
+            found[target] = str(place.own(name) / target.lstrip("/") if source in OWN else place.volumes / source)
     return found
 
 

@@ -14,7 +14,8 @@ from stack.settings import REPOSITORY
 
 FOLDERS = ("include", "config", "dags", "plugins", "stack")
 NAME = re.compile(r"MILLRACE_[A-Z_]+(\{\})?")
-VARIABLE = re.compile(r"\$\{([A-Z_]+)(:[-?])?((?:[^{}]|\{[^{}]*\})*)\}")
+COMPOSE = (REPOSITORY / "docker-compose.yaml", *sorted((REPOSITORY / "deploy").glob("*.yaml")))
+VARIABLE = re.compile(r"(?<!\$)\$\{([A-Z_]+)(:[-?])?((?:[^{}]|\{[^{}]*\})*)\}")
 KEPT = {
     "rejected": "Days that rejected rows are kept which were replayed or dismissed, or whose run failed. 0: for ever.",
     "open_rejected": "Days that open rejected rows are kept, which wait for somebody. 0: for ever.",
@@ -125,7 +126,16 @@ ENV = {
     "PROMETHEUS_PORT": "Prometheus, profile `monitoring`.",
     "GRAFANA_PORT": "Grafana, profile `monitoring`.",
     "BASE_URL": "The address under which users reach Airflow.",
-    "PROXY": "Addresses of a proxy with TLS, as the API server sees it: what it says of a client is believed.",
+    "COMPOSE_FILE": "Files of compose, each laid over those before it, separated by `:`.",
+    "TLS_FOLDER": "Certificates that `./run secrets --tls` makes.",
+    "PROXY": "Addresses of a proxy with TLS, as the API server sees it: what it says of a client is believed. With"
+    " `deploy/proxy.yaml`, the address of its container.",
+    "PROXY_NETWORK": "Addresses of the network between that proxy and the API server; `172.31.250.0/28` by default.",
+    "PROXY_OTHERS": "The part of that network from which others than the proxy get their addresses.",
+    "PROXY_TO": "The API server as that proxy asks it: `https://api-server:8080` with `deploy/tls.yaml`.",
+    "PROXY_BIND": "The address on which that proxy's ports are open.",
+    "HTTPS_PORT": "That proxy, for browsers.",
+    "HTTP_PORT": "That proxy, which sends browsers on to `BASE_URL`.",
     "AUTH_MANAGER": "Airflow's auth manager, of a provider that the image has.",
     "LOGIN": "`MILLRACE_LOGIN`: [how users log in](../how-to/secure.md#let-more-users-in).",
     "LOGIN_FILE": "A file of your own for Flask-AppBuilder, as the containers see it, instead of `LOGIN`.",
@@ -179,7 +189,8 @@ def write() -> str:
             [[code(name) if " " not in name else name, text] for name, text in CONNECTIONS.items()],
         ),
         "## .env",
-        "Settings of `docker-compose.yaml` and `./run cluster`. `./run secrets` makes those without a default.",
+        "Settings of `docker-compose.yaml`, the files of `deploy/` that are laid over it, and `./run cluster`."
+        " `./run secrets` makes those without a default.",
         table(["setting", "default", "meaning"], [[code(name), defaults[name], text] for name, text in ENV.items()]),
     )
 
@@ -204,12 +215,13 @@ def _names(tree: ast.AST) -> Iterator[str]:
 
 def _compose() -> Iterator[tuple[str, str]]:
     """Each variable with its default; the first place that gives one counts."""
-    found: dict[str, str] = {}
-    for name, how, text in VARIABLE.findall((REPOSITORY / "docker-compose.yaml").read_text()):
+    found = {"COMPOSE_FILE": code("docker-compose.yaml")}  # which compose itself reads
+    used = [one for file in COMPOSE for one in VARIABLE.findall(file.read_text())]
+    for name, how, text in used:
         if how == ":-":
             found.setdefault(name, code(text) or "empty")
             found |= {inner: code(usual) for inner, _, usual in VARIABLE.findall(text) if inner not in found}
-    for name, how, _ in VARIABLE.findall((REPOSITORY / "docker-compose.yaml").read_text()):
+    for name, how, _ in used:
         if how != ":-":
             found.setdefault(name, "*required*")
     yield from found.items()

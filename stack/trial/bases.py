@@ -1,14 +1,14 @@
 """Images under the names that Dockerfile and compose file ask for, made of Debian where they can't be pulled.
 
 A registry is asked first. Without one, debootstrap makes a Debian, and the Dockerfiles of `bases/` put Debian's own
-Python, PostgreSQL and Redis on it. What is made stays, for the next trial.
+Python, PostgreSQL, Redis and nginx on it. What is made stays, for the next trial.
 """
 
 from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stack.errors import StackError
@@ -18,13 +18,14 @@ DEBIAN = "millrace-debian:trixie"
 MIRROR = "http://deb.debian.org/debian"
 PYTHON = "3.13"  # that this Debian has
 BASES = (f"python:{PYTHON}-slim", "postgres:18", "redis:8")
+PROXY = "nginx:1.30"
 FILES = Path(__file__).with_name("bases")
 WASTE = ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale")
 
 
-def make(environment: Mapping[str, str], folder: Path) -> None:
+def make(environment: Mapping[str, str], folder: Path, tags: Sequence[str] = BASES) -> None:
     """See to it that every base is there. Raises StackError."""
-    for tag in BASES:
+    for tag in tags:
         if answers(environment, "image", "inspect", tag) or answers(environment, "pull", tag):
             continue
         _debian(environment, folder)

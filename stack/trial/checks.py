@@ -82,6 +82,17 @@ def try_login(place: Deployment, folder: Path) -> str:
     return page_login.try_page(place.settings.url, place.settings.secrets.admin)
 
 
+def try_tls(place: Deployment, folder: Path) -> str:
+    """Whoever is connected to a database is so by TLS, and a worker that asks in the clear is refused by all."""
+    seen = {name: place.query(name, "postgres", BY_TLS).split("|") for name in DATABASES}
+    if not all(int(by_tls) and not int(plain) for by_tls, plain in seen.values()):
+        raise StackError(f"connections by TLS and in the clear: {seen}")
+    said = place.compose("exec", "-T", "worker", "python", "-c", IN_THE_CLEAR).decode().split("\n")
+    if said[:3] != ["refused"] * 3:
+        raise StackError(f"asked in the clear, warehouse, Redis and API server said {said}")
+    return f"{sum(int(one) for one, _ in seen.values())} connections to databases by TLS, none in the clear"
+
+
 def scale(place: Deployment, folder: Path) -> str:
     """A third worker."""
     place.workers = 3
@@ -138,6 +149,32 @@ def gone(place: Deployment, folder: Path) -> str:
     return "containers, networks and volumes are gone"
 
 
+BY_TLS = (
+    "SELECT count(*) FILTER (WHERE ssl), count(*) FILTER (WHERE NOT ssl) FROM pg_stat_ssl JOIN pg_stat_activity"
+    " USING (pid) WHERE client_addr IS NOT NULL"
+)
+# By a worker, which has the passwords.
+IN_THE_CLEAR = """
+import os, urllib.request
+import psycopg, redis
+
+def warehouse():
+    psycopg.connect(os.environ["AIRFLOW_CONN_WAREHOUSE"] + "?sslmode=disable", connect_timeout=5)
+
+def queue():
+    url = os.environ["AIRFLOW__CELERY__BROKER_URL"].partition("?")[0].replace("rediss:", "redis:")
+    redis.Redis.from_url(url, socket_timeout=5).ping()
+
+def api():
+    urllib.request.urlopen("http://api-server:8080/api/v2/version", timeout=5)
+
+for ask in (warehouse, queue, api):
+    try:
+        ask()
+        print("answered")
+    except (OSError, psycopg.OperationalError, redis.exceptions.RedisError):
+        print("refused")
+"""
 DATABASES = ("metadata-db", "warehouse-db")
 Check = Callable[[Deployment, Path], str]
 

@@ -6,7 +6,7 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,22 +18,34 @@ from stack.trial.deployment import Deployment
 from stack.trial.engine import docker
 
 TAG, NEXT = "millrace:trial", "millrace:trial-next"
+STEPS: dict[str, checks.Check] = {
+    "ingest": checks.ingest, "correction": checks.correction, "picture": checks.picture, "audit": checks.audit,
+    "rights": checks.try_rights, "login": checks.try_login, "scale": checks.scale,
+    "upgrade": partial(checks.upgrade, image=NEXT), "restore": checks.restore, "down": checks.gone,
+}  # fmt: skip
+BY_TLS: dict[str, checks.Check] = {
+    "ingest": checks.ingest, "correction": checks.correction, "picture": checks.picture, "audit": checks.audit,
+    "tls": checks.try_tls, "down": checks.gone,
+}  # fmt: skip
 MOST_BYTES = 900_000_000
 OWN_CERTIFICATES = Path("/usr/local/share/ca-certificates")  # of this machine, which builds have to trust, too
 
 
-def compose_test(*, keep: bool = False) -> int:
-    """Run it all; the exit code is the outcome. `keep` leaves the deployment up where something failed."""
+def compose_test(*, keep: bool = False, tls: bool = False) -> int:
+    """Run it all; the exit code is the outcome. `keep` leaves the deployment up where something failed.
+
+    `tls` runs less of it, with TLS between the services and the proxy in front.
+    """
     folder = state_folder().resolve() / "trial"
     folder.mkdir(parents=True, exist_ok=True)
     with docker(folder) as environment, tempfile.TemporaryDirectory(dir=folder) as work:
         os.environ.update({name: environment[name] for name in ("DOCKER_HOST", "DOCKER_CONFIG") if name in environment})
-        _step("bases", lambda: _bases(environment, folder))
+        _step("bases", lambda: _bases(environment, folder, (*bases.BASES, bases.PROXY) if tls else bases.BASES))
         _step("image", lambda: _images(Path(work)))
-        place = Deployment(environment, folder, TAG)
+        place = Deployment(environment, folder, TAG, tls=tls)
         place.remove()  # what a trial that was killed left
         try:
-            _live(place, Path(work))
+            _live(place, Path(work), BY_TLS if tls else STEPS)
         except StackError:
             print(place.logs(), flush=True)
             if not keep:
@@ -42,13 +54,8 @@ def compose_test(*, keep: bool = False) -> int:
     return 0
 
 
-def _live(place: Deployment, work: Path) -> None:
+def _live(place: Deployment, work: Path, steps: Mapping[str, checks.Check]) -> None:
     _step("up", partial(_up, place))
-    steps: dict[str, checks.Check] = {
-        "ingest": checks.ingest, "correction": checks.correction, "picture": checks.picture, "audit": checks.audit,
-        "rights": checks.try_rights, "login": checks.try_login, "scale": checks.scale,
-        "upgrade": partial(checks.upgrade, image=NEXT), "restore": checks.restore, "down": checks.gone,
-    }  # fmt: skip
     for name, check in steps.items():
         _step(name, partial(check, place, work))
 
@@ -64,10 +71,10 @@ def _step(name: str, does: Callable[[], str]) -> None:
     print(f"  {name:<10} {time.monotonic() - began:5.0f} s  {said}", flush=True)
 
 
-def _bases(environment: dict[str, str], folder: Path) -> str:
+def _bases(environment: dict[str, str], folder: Path, tags: Sequence[str]) -> str:
     bases.plugins(environment, folder)
-    bases.make(environment, folder)
-    return ", ".join(bases.BASES)
+    bases.make(environment, folder, tags)
+    return ", ".join(tags)
 
 
 def _images(work: Path) -> str:

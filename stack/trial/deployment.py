@@ -12,17 +12,21 @@ from typing import Any
 from stack import secrets_file
 from stack.api import AirflowApi
 from stack.errors import StackError
-from stack.ports import free_port
+from stack.ports import HOST, free_port
 from stack.settings import REPOSITORY, Secrets, Settings
+from stack.tls import folder as certificates
 
 PROJECT = "millrace-trial"
 UP_SECONDS = 400.0
 
 
 class Deployment:
-    """What compose runs. Every failed command raises StackError with what it said."""
+    """What compose runs. Every failed command raises StackError with what it said.
 
-    def __init__(self, environment: Mapping[str, str], folder: Path, image: str) -> None:
+    `tls` lays the files over it that have the services talk by TLS, and the proxy in front; it is asked through that.
+    """
+
+    def __init__(self, environment: Mapping[str, str], folder: Path, image: str, *, tls: bool = False) -> None:
         self.project, self._folder, self.workers = PROJECT, folder, 2
         self._file = folder / "env"
         self._file.unlink(missing_ok=True)
@@ -33,7 +37,20 @@ class Deployment:
         # The page sends a browser to its own address after the login and the logout.
         own = {"API_PORT": api, "BASE_URL": f"http://127.0.0.1:{api}", "WAREHOUSE_PORT": warehouse}
         self.environment = {**environment, **own, "MEMORY_SECONDS": "5"}
+        self._proxied = self._by_tls() if tls else ""
         self.nameless = self.nameless_volumes()  # of others, on a machine whose engine is used for more
+
+    def _by_tls(self) -> str:
+        """Have everything by TLS; returns the address of the proxy."""
+        https, http = map(str, (free_port(), free_port()))
+        url = f"https://localhost:{https}"
+        certificates.complete(self._folder / "tls", url)
+        self.environment |= {
+            "COMPOSE_FILE": "docker-compose.yaml:deploy/tls.yaml:deploy/proxy.yaml", "BASE_URL": url,
+            "TLS_FOLDER": str(self._folder / "tls"), "PROXY_TO": "https://api-server:8080",
+            "PROXY_BIND": HOST, "HTTPS_PORT": https, "HTTP_PORT": http,
+        }  # fmt: skip
+        return url
 
     def use(self, image: str) -> None:
         """Let the next `up` run that image."""
@@ -90,7 +107,8 @@ class Deployment:
 
     def api(self) -> AirflowApi:
         """A client with the login."""
-        client = AirflowApi(self.settings)
+        ca = self._folder / "tls" / "ca" / "ca.crt"
+        client = AirflowApi(self.settings, self._proxied, ca if self._proxied else None)
         client.login()
         return client
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import ssl
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -71,15 +72,18 @@ def deployed() -> Iterator[Deployed]:
         shutil.rmtree(folder)
 
 
-def lay(folder: Path, database_port: int, variables: Mapping[str, str]) -> Deployed:
-    """The hosts of the compose file whose databases are this machine's."""
+def lay(
+    folder: Path, database_port: int, variables: Mapping[str, str], scheme: str = "http", over: Sequence[Path] = ()
+) -> Deployed:
+    """The hosts of the compose file, and of files over it, whose databases are this machine's."""
     port = free_port()
-    url = f"http://127.0.0.1:{port}"
+    url = f"{scheme}://127.0.0.1:{port}"
     given = {**variables, "API_PORT": str(port), "BASE_URL": url}
-    services = read_services(REPOSITORY / "docker-compose.yaml", given)
+    services = read_services(REPOSITORY / "docker-compose.yaml", given, over=over)
     hosts = {host.name: host for host in lay_out(services, Place(REPOSITORY, folder / "cluster"))}
     for place in {place for host in hosts.values() for place in (*host.folders.values(), host.working_dir)}:
-        Path(place).mkdir(parents=True, exist_ok=True)
+        if not Path(place).is_file():
+            Path(place).mkdir(parents=True, exist_ok=True)
 
     def here(host: Host) -> Host:
         moved = {
@@ -106,7 +110,7 @@ def prepare(found: Deployed, folder: Path) -> None:
 
 
 @contextmanager
-def serving(api: Host, url: str, log: Path) -> Iterator[None]:
+def serving(api: Host, url: str, log: Path, trusted: ssl.SSLContext | None = None) -> Iterator[None]:
     """The API server, while it runs."""
     with log.open("wb") as out:
         process = subprocess.Popen(
@@ -114,7 +118,7 @@ def serving(api: Host, url: str, log: Path) -> Iterator[None]:
             stderr=out, start_new_session=True,
         )  # fmt: skip
     try:
-        until(lambda: process.poll() is not None or answers(url), "the API server")
+        until(lambda: process.poll() is not None or answers(url, trusted), "the API server")
         assert process.poll() is None, log.read_text()[-3000:]
         yield
     finally:
@@ -125,8 +129,9 @@ def serving(api: Host, url: str, log: Path) -> Iterator[None]:
             os.killpg(process.pid, 9)
 
 
-def answers(url: str) -> bool:
+def answers(url: str, trusted: ssl.SSLContext | None = None) -> bool:
     try:
-        return httpx.get(f"{url}/api/v2/monitor/health", trust_env=False, timeout=10).status_code == 200
+        answer = httpx.get(f"{url}/api/v2/monitor/health", trust_env=False, timeout=10, verify=trusted or True)
+        return answer.status_code == 200
     except httpx.HTTPError:
         return False

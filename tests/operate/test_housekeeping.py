@@ -15,10 +15,12 @@ from config import clean_metadata
 from include.bridge import bucket
 from include.bridge import housekeeping as keeping
 from include.bridge.storage import Login
+from include.ingest.dataset.definition import RejectLimit
 from include.memory import history
 from include.retention import delete_old_logs
 from include.warehouse import batches
 from tests.images import places
+from tests.ingest.loading import DAY, HEADER, ingest, make_dataset
 
 OLD = time.time() - 31 * 86_400
 
@@ -71,7 +73,7 @@ def test_the_metadata_is_cleaned_in_batches_and_without_a_question(monkeypatch: 
 
 
 def test_a_database_that_was_not_migrated_is_named(
-    warehouse: psycopg.Connection, dsn: str, monkeypatch: pytest.MonkeyPatch
+    warehouse: psycopg.Connection, dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("WAREHOUSE", "SECOND"):
         monkeypatch.setenv(f"AIRFLOW_CONN_{name}", dsn)
@@ -79,6 +81,17 @@ def test_a_database_that_was_not_migrated_is_named(
     assert keeping.forget_ledger("second") == {"rejected": 0, "runs": 0, "requests": 0}, "nobody is told from there"
     with pytest.raises(keeping.NotMigrated, match="Connection warehouse, as its tables are not those of this release"):
         keeping.forget_ledger("warehouse")
+    dataset = make_dataset(tmp_path, reject_limit=RejectLimit(rows=9, ratio=None))
+    for day in range(2):
+        ingest(warehouse, dataset, HEADER + f"{day},a,x\n", tmp_path, version=DAY + timedelta(days=day))
+    rejected = "SELECT count(*) FROM millrace.rejected_row"
+    for column in ("started_at", "finished_at"):
+        warehouse.execute(f"UPDATE millrace.ingest_run SET {column} = {column} - interval '400 days'".encode())
+    monkeypatch.setenv("MILLRACE_KEEP_OPEN_REJECTED_DAYS", "30")
+    assert warehouse.execute(rejected).fetchone() == (2,)
+    with pytest.raises(keeping.NotMigrated, match="not all that is old was deleted in the database of Connection w"):
+        keeping.forget_ledger("warehouse")
+    assert warehouse.execute(rejected).fetchone() == (1,), "some of it was"
     warehouse.execute("DROP SCHEMA millrace CASCADE")
     with pytest.raises(keeping.NotMigrated, match=r"Connection second, .*: python -m include\.warehouse\.migrate"):
         keeping.forget_ledger("second")

@@ -13,7 +13,8 @@ import pytest
 LIST = Path(__file__).with_name("slow.txt")
 SLOW_SECONDS = 0.5  # of a function with all its cases
 NOTICED_SECONDS = 3.0  # in a quick run, under whatever else the machine does
-ELSEWHERE = ("airflow", "browser", "hosts", "prometheus", "redis", "faults")  # what these mark is left out for that
+# What these mark is left out for that.
+ELSEWHERE = ("airflow", "browser", "hosts", "prometheus", "proxy", "redis", "faults", "chart")
 
 
 def listed() -> set[str]:

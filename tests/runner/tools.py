@@ -19,6 +19,7 @@ import pytest
 
 from stack.cluster.limits import Limits
 from stack.cluster.supervisor import NAMESPACES
+from tests.helm import rendering
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ TOOLS = {
     "compiler": Tool("cc", "gcc libc6-dev", "clocks that are turned"),
     "hosts": Tool("ip mount nsenter tc unshare", "iproute2 mount util-linux", "hosts on networks of their own"),
     "prometheus": Tool("prometheus", "prometheus", "monitoring"),
+    "proxy": Tool("nginx", "nginx", "the proxy in front"),
     "redis": Tool("redis-server", "redis-server", "Celery"),
     "tls": Tool("pg_lsclusters", "postgresql", "TLS to PostgreSQL, which the one of the local stack was built without"),
 }
@@ -44,12 +46,15 @@ RIGHTS = {
     "namespaces": "namespaces of networks, mounts and processes",
     "cgroups": "memory limits of hosts",
 }
+# What no package of Debian has.
+ELSEWHERE = {"chart": (rendering.missing, "what Kubernetes' chart makes of deploy/helm/values.yaml")}
 
 
 @cache
 def missing() -> dict[str, str]:
     """What is not here: by the marker, what to do about it."""
     found = {name: f"apt-get install {tool.packages}" for name, tool in TOOLS.items() if not _there(tool)}
+    found |= {name: remedy for name, (missing_of, _) in ELSEWHERE.items() if (remedy := missing_of())}
     if os.geteuid() != 0:
         return found | dict.fromkeys(RIGHTS, "sudo ./run test")
     return found if "hosts" in found else found | _forbidden()
@@ -74,13 +79,14 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers."""
     for name, tool in TOOLS.items():
         config.addinivalue_line("markers", f"{name}: needs {tool.programs} ({tool.packages}), tries {tool.tries}")
-    for name, tries in RIGHTS.items():
+    for name, tries in (RIGHTS | {name: tries for name, (_, tries) in ELSEWHERE.items()}).items():
         config.addinivalue_line("markers", f"{name}: tries {tries}")
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """A line for each tool that is missing, unless the command line names files: there it fails."""
     tried = {name: tool.tries for name, tool in TOOLS.items()} | RIGHTS
+    tried |= {name: tries for name, (_, tries) in ELSEWHERE.items()}
     lines = [f"not tried here: {tried[name]} ({remedy})" for name, remedy in missing().items()]
     return lines if not all(_file_of(argument).is_file() for argument in config.args) else []
 

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 from airflow.models.xcom import XComModel
 from airflow.utils.log.file_task_handler import FileTaskHandler
-from celery import Celery  # type: ignore[import-untyped]
-from celery.exceptions import SecurityError  # type: ignore[import-untyped]
-from kombu.exceptions import ContentDisallowed, DecodeError  # type: ignore[import-untyped]
-from kombu.serialization import dumps, enable_insecure_serializers, loads  # type: ignore[import-untyped]
+from celery import Celery
+from celery.exceptions import SecurityError
+from kombu.exceptions import ContentDisallowed, DecodeError
+from kombu.serialization import dumps, enable_insecure_serializers, loads
 
 from config.celery_settings import CELERY
 from include.bridge.notes import _text

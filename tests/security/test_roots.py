@@ -94,6 +94,35 @@ def test_what_is_not_there_is_missing_within_and_refused_beyond(inbox: Path, sto
     assert len(said) == 1, "whether a file is there can't be asked"
 
 
+LEADS = {"file.csv": "../beyond/{name}", "of_folder": "../beyond", "deep/file.csv": "../../beyond/{name}"}
+
+
+@pytest.mark.parametrize("pattern", [
+    "{inbox}/*.csv", "{inbox}/f*", "{inbox}/of_*/{name}", "{inbox}/*/{name}", "{inbox}/of_f?lder/s*.csv",
+    "{inbox}/**/f*.csv", "{inbox}/[d]eep/file.csv", "{inbox}/d*/../of_folder/{name}", "{inbox}", "{inbox}/deep", "file://{inbox}/deep",
+])  # fmt: skip
+def test_a_pattern_over_a_link_does_not_tell_what_is_there(pattern: str, inbox: Path, storage: Storage) -> None:
+    (inbox / "deep").mkdir()
+    said = set()
+    for name in ("secret.csv", "nothing.csv"):
+        for link, target in LEADS.items():
+            (inbox / link).unlink(missing_ok=True)
+            (inbox / link).symlink_to(target.format(name=name))
+        with pytest.raises(SourceRefused) as told:
+            storage.files(pattern.format(inbox=inbox, name=name))
+        said.add(str(told.value).replace(name, ""))
+    assert len(said) == 1
+
+
+def test_links_that_a_pattern_does_not_mean_are_passed_over(inbox: Path, storage: Storage) -> None:
+    (inbox / "of_folder").symlink_to("../beyond")
+    (inbox / "in" / ".hidden.csv").symlink_to("../../beyond/secret.csv")
+    (inbox / "within").symlink_to("in")
+    for pattern in ("in/*.csv", "in/*", "i*/*.csv", "in", "w*/*.csv", "**/good.csv"):
+        (found,) = storage.files(f"{inbox}/{pattern}")
+        assert found[0].endswith("/good.csv")
+
+
 def test_a_root_that_is_a_link_is_where_it_leads(inbox: Path, tmp_path: Path) -> None:
     (tmp_path / "mounted").symlink_to(inbox)
     storage = Storage(None, connect, roots({"MILLRACE_INBOX": str(tmp_path / "mounted")}))

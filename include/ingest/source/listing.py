@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import glob
+import os
+from collections.abc import Callable, Iterator, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePath, PurePosixPath
 
+from include.ingest.errors import SourceRefused
 from include.ingest.source import Mark
 from include.ingest.source.local import LocalFile
 from include.ingest.source.remote import Connect, mark_in, unreachable
@@ -14,16 +18,62 @@ Listed = list[tuple[str, Mark]]
 
 
 def list_files(path: str, roots: Roots | None = None) -> Listed | None:
-    """The files of a folder, or of a pattern, on this machine; None: the path is that of one file."""
+    """The files of a folder, or of a pattern, on this machine; None: the path is that of one file.
+
+    Raises SourceRefused where a link leads out of the roots, whether or not anything is there: else a pattern over a
+    link would tell which names are.
+    """
     place = Path(path)
+
+    def pass_by(link: Path) -> None:
+        refusal = roots.refusal_of_file(link, path) if roots else None
+        if refusal:
+            raise SourceRefused(refusal)
+
     if place.is_dir():
-        found = [file for file in place.rglob("*") if _is_data(file.relative_to(place))]
+        found = _matching(place, ("**", "*"), lambda file: _is_data(file.relative_to(place)), pass_by)
     elif glob.has_magic(path) and not place.exists():
         folder = Path(*_plain_start(list(place.parts)))
-        found = [file for file in folder.glob(str(place.relative_to(folder))) if not file.name.startswith(".")]
+        shown = place.relative_to(folder).parts
+        found = _matching(folder, shown, lambda file: not file.name.startswith("."), pass_by)
     else:
         return None
-    return [(str(file), LocalFile(file, roots=roots).mark()) for file in found if file.is_file()]
+    return [(str(file), LocalFile(file, roots=roots).mark()) for file in dict.fromkeys(found) if file.is_file()]
+
+
+def _matching(
+    folder: Path, parts: Sequence[str], meant: Callable[[Path], bool], pass_by: Callable[[Path], None]
+) -> Iterator[Path]:
+    """What a pattern means below a folder, as pathlib's glob has it, of what is `meant`.
+
+    `pass_by` is told of each link on the way, before it is followed; `**` follows none.
+    """
+    first, rest = parts[0], parts[1:]
+    if first == "**":
+        yield from _matching(folder, rest or ("*",), meant, pass_by)
+        for entry in _entries(folder):
+            if entry.is_dir(follow_symlinks=False):
+                yield from _matching(folder / entry.name, parts, meant, pass_by)
+        return
+    names = [one.name for one in _entries(folder) if fnmatchcase(one.name, first)] if glob.has_magic(first) else [first]
+    for found in (folder / name for name in names):
+        if not rest and not meant(found):
+            continue
+        if found.is_symlink():
+            pass_by(found)
+        if not rest:
+            yield found
+        elif found.is_dir():
+            yield from _matching(found, rest, meant, pass_by)
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What a folder holds; nothing, where this user may not look or it has just gone."""
+    try:
+        with os.scandir(folder) as found:
+            return list(found)
+    except (PermissionError, FileNotFoundError):
+        return []
 
 
 def list_objects(url: str, connect: Connect) -> Listed | None:

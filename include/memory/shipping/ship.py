@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import make_conninfo
 
 from include.memory.errors import MemoryAuditError
 from include.memory.shipping import entries, orders, task_rows
 from include.memory.shipping.orders import Order
 from include.memory.watcher import exchange, probe, spool, suspects
 from include.memory.watcher.sample import host, incarnation_of, lives
-from include.warehouse.address import conninfo
+from include.warehouse.address import conninfo, of_url
 
 CONNECTION, APPLICATION = "AIRFLOW_CONN_WAREHOUSE", "millrace-watch"
 REFUSED = "refused"  # the folder of what the warehouse can't take
@@ -99,7 +98,7 @@ def warehouse() -> str | None:
     """psycopg's connection string by $AIRFLOW_CONN_WAREHOUSE, a URL or Airflow's JSON; None where it is not set."""
     text = os.environ.get(CONNECTION, "")
     if not text.startswith("{"):
-        return make_conninfo(text, application_name=APPLICATION) if text else None
+        return of_url(APPLICATION, text) if text else None
     named = json.loads(text)
     extra = named.get("extra") or {}
     parts = {name: named.get(name) for name in ("host", "port", "login", "password", "schema")}

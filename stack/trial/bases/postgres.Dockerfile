@@ -11,8 +11,8 @@ RUN groupadd --system --gid 999 postgres \
     && chown -R postgres:postgres /var/lib/postgresql /var/run/postgresql
 ENV PATH=/usr/lib/postgresql/18/bin:$PATH \
     PGDATA=/var/lib/postgresql/18/docker
-COPY postgres-entrypoint /usr/local/bin/
+COPY docker-entrypoint.sh /usr/local/bin/
 VOLUME /var/lib/postgresql
 STOPSIGNAL SIGINT
-ENTRYPOINT ["postgres-entrypoint"]
+ENTRYPOINT ["docker-entrypoint.sh"]
 CMD ["postgres"]

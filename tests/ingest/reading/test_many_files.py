@@ -202,3 +202,21 @@ def test_a_prefix_of_a_bucket(
     bucket.storage.forget(planned.run_id)
     with pytest.raises(SourceMissing):
         bucket.ingest(warehouse, tmp_path, f"s3://{bucket.name}/none/*.csv")
+
+
+@pytest.mark.parametrize("pattern", [
+    "*", "*.csv", "*/*.csv", "**/*.csv", "**/x/*", "a/**/*.csv", "**/a/**/*.csv", "?/*", "[ab]/x/*.csv", "[[]a[]]/*",
+    "a/x/1.c*", "a/../*/1.csv", "*/x/1.csv", "A/*", "n*/*.csv", ".*/*", "link/*", "l*/*.csv", "*/none.csv",
+    "**/x/1.csv",
+])  # fmt: skip
+def test_a_pattern_means_what_pathlib_says(pattern: str, tmp_path: Path) -> None:
+    places = ("", "a/", "a/x/", "a/x/y/", "b/x/", "[a]/", ".hidden/", "none/")
+    write(tmp_path, {f"{place}{name}": "" for place in places for name in ("1.csv", "2.txt", ".3.csv")})
+    (tmp_path / "link").symlink_to("a")
+    (tmp_path / "dangling.csv").symlink_to("nothing")
+    wanted = sorted({str(file) for file in tmp_path.glob(pattern) if file.is_file() and not file.name.startswith(".")})
+    try:
+        found = [path for path, _ in Storage().files(f"{tmp_path}/{pattern}")]
+    except SourceMissing:
+        found = []
+    assert found == wanted
