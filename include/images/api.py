@@ -21,8 +21,7 @@ from psycopg_pool import AsyncConnectionPool
 from starlette.requests import ClientDisconnect
 
 from include.images import catalogue, undo
-from include.images.callbacks import Callbacks
-from include.images.described import (
+from include.images.answers.described import (
     DELETE,
     FILE,
     FILES,
@@ -35,11 +34,12 @@ from include.images.described import (
     Retried,
     answers,
 )  # fmt: skip
+from include.images.answers.serve import send
+from include.images.callbacks import Callbacks
 from include.images.doorbell import CHANNEL
 from include.images.errors import FINAL
 from include.images.inbox import HOLD, SALVAGED
 from include.images.limits import LIMITS, Limits
-from include.images.serve import send
 from include.images.store import NotStored, Store, StoreFault, StoreFull
 from include.images.upload.checked_file import Intake, Refused
 from include.images.upload.request_files import Receiver, receive

@@ -20,7 +20,8 @@ import uvicorn
 from fastapi import FastAPI, Request
 from psycopg_pool import AsyncConnectionPool
 
-from include.images import api, inbox, serve, undo, work
+from include.images import api, inbox, undo, work
+from include.images.answers import serve
 from include.images.callbacks import Callbacks, deliver
 from include.images.doorbell import rings
 from include.images.limits import LIMITS

@@ -298,7 +298,7 @@ def test_an_address_that_asks_too_often_is_told_and_others_are_not(proxy: Proxy)
 @pytest.mark.parametrize("path", ["/auth/token", "/auth/login/", "/auth/token/cli"])
 def test_passwords_are_tried_at_a_slow_rate(path: str, proxy: Proxy) -> None:
     with proxy.client(f"127.0.0.{20 + len(path)}") as browser:
-        codes = [browser.post(path, headers={"Authorization": "x"}).status_code for _ in range(40)]
+        codes = [browser.post(path, headers={"Authorization": "Bearer x"}).status_code for _ in range(40)]
     assert codes[:20] == [200] * 20
     assert codes[25:] == [429] * 15
 

@@ -1,0 +1,1 @@
+"""What the images interface answers: its description, and a rendition's file."""
