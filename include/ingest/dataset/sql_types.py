@@ -341,7 +341,8 @@ def _check_escapes(text: str) -> None:
     if 0 in codes:
         raise ValueFault("nul", r"holds \u0000, which PostgreSQL cannot store")
     if any(0xD800 <= code < 0xE000 for code in codes):
-        pairs = re.sub(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..", "", re.sub(r"\\[^u]", "", text))
+        plain = re.sub(r"\\[^u]", " ", text)  # which parts the halves around it
+        pairs = re.sub(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..", "", plain)
         if re.search(r"\\u[dD][89a-fA-F]", pairs):
             _fail("not JSON that can be stored: half of a surrogate pair")
 

@@ -198,6 +198,7 @@ def one(cell: str | bytes, given: Column) -> Any:
             for cell in ("{", "", "NaN", "[Infinity]", "{'a': 1}", "[" * 100_000, "[" * 501 + "]" * 501)
         ),
         *(("jsonb", cell, "! type") for cell in ('"\\ud800"', '"\\udc00\\ud800"')),
+        *(("jsonb", f'"\\ud83d{part}\\ude00"', "! type") for part in (r"\/", r"\"", r"\\", r"\n", " ", r"\u0041")),
         *(("json", cell, cell) for cell in ('"\\ud800"', r'"\u0000"', "1e99999", "[" * 500 + "]" * 500)),
         ("jsonb", r'"\u0000"', "! nul"),
         *(("jsonb", cell, cell) for cell in ("1" * 131_072, "0." + "1" * 16_383, "1." + "1" * 16_384 + "e1")),
