@@ -23,7 +23,7 @@ from include.images import catalogue, undo
 from include.images.callbacks import Callbacks
 from include.images.doorbell import CHANNEL
 from include.images.errors import FINAL
-from include.images.inbox import HOLD
+from include.images.inbox import HOLD, SALVAGED
 from include.images.limits import LIMITS, Limits
 from include.images.serve import send
 from include.images.store import NotStored, Store, StoreFault, StoreFull
@@ -294,9 +294,10 @@ def show(request: Request, row: dict[str, Any]) -> dict[str, Any]:
         "source": {name: row[name] for name in ("digest", "bytes", "format", "width", "height", "frames")},
         "task": _task(row),
         "only_first_frame": row["still"],
+        "salvaged": row["state"] == "done" and row["code"] == SALVAGED[0],
         "placeholder": row["placeholder"],
         "renditions": renditions,
-        "srcset": _srcset(renditions),
+        "srcset": _srcset(renditions, (row["width"], row["height"])),
     }
 
 
@@ -312,12 +313,24 @@ def _task(row: dict[str, Any]) -> dict[str, Any] | None:
     return {"dag_id": DAG, "run_id": row["airflow_run"], "task_id": "resize", "map_index": row["map_index"]}
 
 
-def _srcset(renditions: list[dict[str, Any]]) -> dict[str, str]:
-    """By format, ready for `<source srcset>`: one file of each width, the narrowest first."""
+def _srcset(renditions: list[dict[str, Any]], source: tuple[int | None, int | None]) -> dict[str, str]:
+    """By format, ready for `<source srcset>`: one file of each width, the narrowest first.
+
+    A browser takes any of them for any other, so all have one shape: the source's, else that of the widest.
+    """
+    shapes = sorted(renditions, key=lambda one: (not _alike(one, *source), -one["width"]))
+    alike = [one for one in renditions if _alike(one, shapes[0]["width"], shapes[0]["height"])]
     found: dict[str, dict[int, str]] = {}
-    for one in renditions:
+    for one in alike:
         found.setdefault(one["format"], {})[one["width"]] = one["url"]
     return {form: ", ".join(f"{url} {width}w" for width, url in sorted(urls.items())) for form, urls in found.items()}
+
+
+def _alike(one: dict[str, Any], width: int | None, height: int | None) -> bool:
+    """Whether it has that shape, but for rounding to whole pixels."""
+    if width is None or height is None:
+        return False
+    return bool(abs(one["width"] * height - width * one["height"]) <= max(width, height))
 
 
 async def _file(request: Request, store: Store, row: dict[str, Any], version: str | None) -> Response:

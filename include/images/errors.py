@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # Codes of a failure that the same bytes would bring about again.
-FINAL = ("broken", "too-large", "bomb")
+FINAL = ("broken", "type", "too-large", "bomb")
 
 
 class ImageError(Exception):

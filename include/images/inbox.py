@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from include.images.engine.render import Rendered
 
 BATCH = 32  # pictures that are claimed at a time: some seconds of work
+SALVAGED = (
+    "salvaged",
+    "the file was cut off or damaged: the renditions show what was there",
+)  # code and reason of a picture
 CLAIM_SECONDS = 180.0  # longer than any one picture may take
 EXTEND_SECONDS = 10.0  # a claim is extended no more often: that writes the whole batch
 SWEPT = 1  # priority: an upload has 0, as somebody waits for it; a folder or a change of recipes comes later
@@ -152,11 +156,11 @@ def _finish(
     """Recipe and file of renditions that these replace; None when the batch has lost the source to another."""
     facts = rendered.facts
     done = cursor.execute(
-        "UPDATE millrace.image_source SET state = 'done', code = NULL, reason = NULL, batch = NULL, recipes = %s,"
+        "UPDATE millrace.image_source SET state = 'done', code = %s, reason = %s, batch = NULL, recipes = %s,"
         " format = %s, width = %s, height = %s, frames = %s, still = %s, placeholder = %s,"
         " finished_at = clock_timestamp() WHERE digest = %s AND batch = %s AND state = 'resizing'",
-        [recipes, facts.format, facts.width, facts.height, facts.frames, rendered.still, rendered.placeholder,
-         digest, batch],
+        [*(SALVAGED if rendered.salvaged else (None, None)), recipes, facts.format, facts.width, facts.height,
+         facts.frames, rendered.still, rendered.placeholder, digest, batch],
     ).rowcount  # fmt: skip
     if not done:
         return None

@@ -20,7 +20,7 @@ from include.own_folders import own_recipes
 
 RECIPES = Path(__file__).parent / "recipes.yaml"
 SCHEMA_FILE = RECIPES.with_suffix(".schema.json")
-ENGINE = 1  # goes up when the same recipe comes out otherwise, so that renditions are made anew
+ENGINE = 2  # goes up when the same recipe comes out otherwise, so that renditions are made anew
 Format = Literal["jpeg", "webp", "avif", "png"]
 SUFFIX: dict[str, str] = {"jpeg": "jpg", "webp": "webp", "avif": "avif", "png": "png"}
 ALPHA = ("webp", "avif", "png")
@@ -59,6 +59,9 @@ class Recipe(_Model):
     quality: Quality = Field(default_factory=lambda: Quality.model_validate({}), description="Encoder settings.")
     sharpen: float = Field(0.0, ge=0, le=5, description="Strength of an unsharp mask after resizing; 0 for none.")
     enlarge: bool = Field(False, description="Whether a smaller picture is made larger.")
+    salvage: bool = Field(
+        False, description="Whether it is made of what is there of a file that was cut off or damaged."
+    )
     keep_copyright: bool = Field(False, description="Whether artist and copyright stay in the file.")
 
     @field_validator("box")

@@ -337,7 +337,7 @@ def test_a_failed_picture_says_why_and_is_tried_again(client: httpx.Client, here
     here.resize()
     found = client.get(f"/images/{image}").json()
     assert (found["state"], found["code"]) == ("failed", "broken")
-    assert "can't be read" in found["reason"]
+    assert "cut off" in found["reason"]
     assert client.post(f"/images/{image}/retry").json()["state"] == "accepted"
     here.resize()
     assert client.get(f"/images/{image}").json()["state"] == "failed"

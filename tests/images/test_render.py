@@ -92,21 +92,20 @@ def test_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
 
 
 @pytest.mark.parametrize(("mode", "colour"), [
-    ("RGB", (200, 100, 50)), ("L", (120, 120, 120)), ("CMYK", None), ("P", (200, 100, 50)), ("1", (255, 255, 255)),
-    ("LA", (120, 120, 120)), ("RGBA", (200, 100, 50)), ("I;16", (128, 128, 128)),
+    ("RGB", (200, 100, 50)), ("L", (120, 120, 120)), ("CMYK", (237, 28, 36)), ("P", (200, 100, 50)),
+    ("1", (255, 255, 255)), ("LA", (120, 120, 120)), ("RGBA", (200, 100, 50)), ("I;16", (128, 128, 128)),
 ])  # fmt: skip
-def test_every_mode_keeps_its_colour(tmp_path: Path, mode: str, colour: tuple[int, ...] | None) -> None:
+def test_every_mode_keeps_its_colour(tmp_path: Path, mode: str, colour: tuple[int, ...]) -> None:
     if mode == "I;16":
         image = Image.fromarray(np.full((80, 100), 128 * 257, np.uint16))
     elif mode == "CMYK":
-        image = Image.new("CMYK", (100, 80), (0, 255, 255, 0))
+        image = Image.new("CMYK", (100, 80), (0, 255, 255, 0))  # the red of printing inks
     else:
         base = Image.new("RGB", (100, 80), (200, 100, 50) if colour == (200, 100, 50) else colour)
         image = base.convert("P", palette=Image.Palette.ADAPTIVE) if mode == "P" else base.convert(mode)
     data = pictures.encoded(image, "JPEG" if mode == "CMYK" else "PNG")
     _, files = made(tmp_path, data, large={"side": 40, **PNG})
-    wanted = colour or (255, 0, 0)
-    assert np.abs(np.array(pixel(files["large.png"], 0.5, 0.5)[:3]) - wanted).max() <= 12
+    assert np.abs(np.array(pixel(files["large.png"], 0.5, 0.5)[:3]) - colour).max() <= 12
     assert files["large.png"].size == (40, 32)
 
 
@@ -211,10 +210,10 @@ def test_the_same_bytes_come_out_the_same(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("data", "code"), [
     (b"", "broken"),
-    (b"hello", "broken"),
+    (b"hello", "type"),
     (b"\xff\xd8\xff\xe0 no jpeg", "broken"),
-    (b"%!PS-Adobe-3.0 EPSF-3.0\n", "broken"),
-    (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "broken"),
+    (b"%!PS-Adobe-3.0 EPSF-3.0\n", "type"),
+    (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "type"),
     (pictures.png_header(60_000, 10), "too-large"),
     (pictures.png_header(9_000, 9_000), "too-large"),
     (pictures.png_header(30_000, 30_000), "too-large"),
@@ -222,7 +221,7 @@ def test_the_same_bytes_come_out_the_same(tmp_path: Path) -> None:
     (pictures.png_header(100, 100), "broken"),
     (pictures.scan_flood(100), "bomb"),
     (pictures.encoded(pictures.photo())[:4000], "broken"),
-    (pictures.animation()[:300], "broken"),
+    (pictures.animation()[:60], "broken"),
 ], ids=range(13))  # fmt: skip
 def test_an_unfit_picture_is_rejected_with_its_reason(tmp_path: Path, data: bytes, code: str) -> None:
     with pytest.raises(Rejected) as caught:

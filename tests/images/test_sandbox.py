@@ -40,7 +40,7 @@ def test_a_good_picture_comes_back_whole(tmp_path: Path) -> None:
 
 def test_a_bad_one_says_why(tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(b"nothing of the kind")
-    with pytest.raises(Rejected, match="unsupported or damaged"):
+    with pytest.raises(Rejected, match="unsupported file type: expected JPEG"):
         render_safely(tmp_path / "source", load_recipes(), tmp_path)
 
 

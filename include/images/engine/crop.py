@@ -22,12 +22,27 @@ def _attention(image: Image.Image, final: Size) -> tuple[float, float]:
     """Share of the room to the left of and above the part with the strongest edges; the centre when all is equal."""
     scale = LOOK / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    small = np.asarray(image.convert("L").resize(size, Image.Resampling.BOX).filter(ImageFilter.FIND_EDGES), float)
-    small[[0, -1], :] = small[:, [0, -1]] = 0  # the filter leaves the border as it was
+    small = np.sum([_edges(plane.resize(size, Image.Resampling.BOX)) for plane in _planes(image)], axis=0)
     return (
         _best(small.sum(axis=0), final[0] / image.width),
         _best(small.sum(axis=1), final[1] / image.height),
     )
+
+
+def _planes(image: Image.Image) -> list[Image.Image]:
+    """What is seen: brightness, and the outline where some of it is transparent. Invisible colours do not count."""
+    if image.mode != "RGBA":
+        return [image.convert("L")]
+    alpha = image.getchannel("A")
+    seen = Image.new("L", image.size, 128)
+    seen.paste(image.convert("L"), mask=alpha)
+    return [seen, alpha]
+
+
+def _edges(plane: Image.Image) -> np.ndarray:
+    found = np.asarray(plane.filter(ImageFilter.FIND_EDGES), float)
+    found[[0, -1], :] = found[:, [0, -1]] = 0  # the filter leaves the border as it was
+    return found
 
 
 def _best(weights: np.ndarray, share: float) -> float:

@@ -19,10 +19,10 @@ SMALL_PIXELS = 256 * 256  # colour is kept in full where few pixels are left
 
 @dataclass(frozen=True)
 class Timing:
-    """How an animation runs: milliseconds of each frame, and how often it repeats (0: for ever)."""
+    """How an animation runs: milliseconds of each frame, and how often it plays (0: for ever)."""
 
     durations: tuple[int, ...]
-    loop: int
+    plays: int
 
 
 def encode(
@@ -36,7 +36,7 @@ def encode(
     if rights and recipe.keep_copyright:
         exif = Image.Exif()
         for tag, text in rights.items():
-            exif[tag] = text
+            exif[tag] = text.encode()  # as every program of today reads it, though the standard says ASCII
         options["exif"] = exif.tobytes()
     quality = recipe.quality
     if form == "jpeg":
@@ -46,7 +46,7 @@ def encode(
         options |= {"quality": quality.webp, "method": quality.webp_effort}
         if timing is not None and len(frames) > 1:
             options |= {"save_all": True, "append_images": list(frames[1:]), "duration": list(timing.durations),
-                        "loop": timing.loop}  # fmt: skip
+                        "loop": timing.plays}  # fmt: skip
     elif form == "avif":
         options |= {"quality": quality.avif, "speed": quality.avif_speed, "max_threads": 1}
     else:

@@ -6,15 +6,16 @@ import base64
 import hashlib
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image, ImageColor, ImageFilter
 
-from include.images.engine import decode, lanczos
+from include.images.engine import colour, decode, lanczos
 from include.images.engine.crop import window
 from include.images.engine.decode import Facts, Source, open_source
 from include.images.engine.encode import Timing, encode
+from include.images.engine.formats import webp
 from include.images.engine.geometry import Layout, Size, layout
 from include.images.errors import Rejected
 from include.images.limits import LIMITS, Limits
@@ -46,35 +47,52 @@ class Rendered:
     renditions: tuple[Rendition, ...]
     placeholder: str
     still: bool  # an animation of which only the first frame was used, because it is over the limits
+    salvaged: bool = False  # it was cut off or damaged, and this is what was there
 
 
 def render(path: Path, recipes: Recipes, folder: Path, limits: Limits = LIMITS) -> Rendered:
-    """Make every rendition of the file into `folder`. Raises Rejected when the picture is at fault."""
-    with open_source(path, limits) as source:
-        return _render(source, recipes, folder, limits)
+    """Make every rendition of the file into `folder`. Raises Rejected when the picture is at fault.
+
+    Of a file that is cut off or damaged, the renditions are made whose recipes salvage.
+    """
+    try:
+        with open_source(path, limits) as source:
+            return _render(source, recipes, folder, limits)
+    except Rejected as fault:
+        salvaging = {name: recipe for name, recipe in recipes.renditions.items() if recipe.salvage}
+        if fault.code != "broken" or not salvaging:
+            raise
+    with open_source(path, limits, salvage=True) as source:
+        found = _render(source, Recipes(renditions=salvaging), folder, limits)
+    return replace(found, salvaged=True)
 
 
 def _render(source: Source, recipes: Recipes, folder: Path, limits: Limits) -> Rendered:
-    seen = (source.facts.width, source.facts.height)
+    facts = source.facts
+    seen = (facts.width, facts.height)
     layouts = {name: layout(seen, recipe) for name, recipe in recipes.renditions.items()}
     moving = _moves(source, recipes, limits)
     made: list[Rendition] = []
     try:
         placeholder = _still(source, recipes, layouts, folder, made, skip=ANIMATED if moving else ())
         if moving:
-            _moving(source, recipes, layouts, folder, made)
+            facts = replace(facts, frames=_moving(source, recipes, layouts, folder, made))
     except (Rejected, MemoryError):
         raise
-    except Exception as error:  # decoders leak errors of many kinds
-        raise Rejected("broken", f"the pixels can't be read: {error}"[:300]) from error
-    return Rendered(source.facts, tuple(made), placeholder, source.facts.frames > 1 and not moving)
+    except Exception as error:  # what nobody has met yet; the picture is what differs
+        raise Rejected("broken", f"no renditions can be made of its pixels: {error}"[:300]) from error
+    return Rendered(facts, tuple(made), placeholder, facts.frames > 1 and not moving)
 
 
 def _moves(source: Source, recipes: Recipes, limits: Limits) -> bool:
     facts = source.facts
     wanted = any(form in ANIMATED for recipe in recipes.renditions.values() for form in recipe.formats)
-    pixels = facts.frames * facts.width * facts.height
-    return wanted and 1 < facts.frames <= limits.frames and pixels <= limits.animation_pixels
+    return (
+        wanted
+        and source.frames is not None
+        and 1 < facts.frames <= limits.frames
+        and source.frames.pixels <= limits.animation_pixels
+    )
 
 
 def _still(
@@ -87,8 +105,7 @@ def _still(
 ) -> str:
     """The renditions of the first frame; returns the placeholder."""
     largest = max((found.scaled for found in layouts.values()), key=lambda size: size[0] * size[1])
-    decode.draft(source, _as_stored(source, largest))
-    image = decode.to_eight_bits(source.image)
+    image = colour.to_eight_bits(source.first(_as_stored(source, largest)))
     for name, scaled in _pyramid(image, source, layouts):
         recipe = recipes.renditions[name]
         frame = _finish(scaled, recipe, layouts[name])
@@ -105,10 +122,15 @@ def _pyramid(image: Image.Image, source: Source, layouts: dict[str, Layout]) -> 
         size = layouts[name].scaled
         if number == 0:  # colours and orientation are set right on few pixels instead of many
             image = resize(image, _as_stored(source, size))
-            image = decode.upright(decode.to_srgb(image, source.icc), source.facts.orientation)
+            image = _seen(image, source)
         else:
             image = resize(image, size)
         yield name, image
+
+
+def _seen(image: Image.Image, source: Source) -> Image.Image:
+    """In sRGB and upright."""
+    return decode.upright(colour.to_srgb(image, source.space), source.facts.orientation)
 
 
 def _as_stored(source: Source, size: Size) -> Size:
@@ -131,6 +153,8 @@ def _finish(image: Image.Image, recipe: Recipe, found: Layout) -> Image.Image:
     if recipe.sharpen:
         image = image.filter(ImageFilter.UnsharpMask(radius=1.0, percent=round(recipe.sharpen * 100), threshold=2))
     if found.pads:
+        if image.mode == "L":  # the background may have a colour
+            image = image.convert("RGB")
         ground = Image.new(image.mode, found.final, _ground(image.mode, recipe.background))
         ground.paste(image, ((found.final[0] - image.width) // 2, (found.final[1] - image.height) // 2))
         image = ground
@@ -141,22 +165,26 @@ def _ground(mode: str, colour: str) -> int | tuple[int, ...]:
     return ImageColor.getcolor(colour, mode)
 
 
-def _moving(source: Source, recipes: Recipes, layouts: dict[str, Layout], folder: Path, made: list[Rendition]) -> None:
-    """The animated renditions, one after the other: only one size of all frames is in memory at a time."""
+def _moving(source: Source, recipes: Recipes, layouts: dict[str, Layout], folder: Path, made: list[Rendition]) -> int:
+    """The animated renditions, one after the other: only one size of all frames is in memory at a time.
+
+    Returns how many frames could be read.
+    """
+    assert source.frames is not None
+    frames: list[Image.Image] = []
     for name, recipe in recipes.renditions.items():
         forms = [form for form in recipe.formats if form in ANIMATED]
         if not forms:
             continue
         frames, durations = [], []
-        for number in range(source.facts.frames):
-            source.image.seek(number)
-            source.image.load()
-            image = decode.to_srgb(source.image.convert("RGBA"), source.icc)
-            frames.append(_finish(resize(image, layouts[name].scaled), recipe, layouts[name]))
-            durations.append(round(source.image.info.get("duration", 100)) or 100)
-        timing = Timing(tuple(durations), int(source.image.info.get("loop", 0)))
+        for image, duration in source.moving():
+            scaled = _seen(resize(image, _as_stored(source, layouts[name].scaled)), source)
+            frames.append(_finish(scaled, recipe, layouts[name]))
+            durations.append(duration)
+        timing = Timing(tuple(durations), source.frames.plays)
         for form in forms:
             made.append(_write(folder, name, recipe, form, frames, timing, source))
+    return len(frames)
 
 
 def _write(
@@ -166,7 +194,7 @@ def _write(
     file = f"{name}.{SUFFIX[form]}"
     (folder / file).write_bytes(data)
     digest = hashlib.sha256(data).hexdigest()
-    return Rendition(name, form, recipe.identity, file, *frames[0].size, len(data), digest, len(frames) > 1)
+    return Rendition(name, form, recipe.identity, file, *frames[0].size, len(data), digest, webp.moves(data))
 
 
 def _placeholder(image: Image.Image) -> str:

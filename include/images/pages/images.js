@@ -6,6 +6,7 @@ const shown = new Map(); // id -> {element, json}
 const PLAIN = {
   broken: "The file is damaged or cut short: upload it again.",
   "too-large": "The picture is too large: upload a smaller one.",
+  type: "This kind of file is not taken: save the picture as JPEG or PNG, and upload that.",
   bomb: "The picture unpacks to far more than its file: save it again as a plain JPEG or PNG, and upload that.",
   timeout: "It took too long. Try again when the machine is less busy, or upload a smaller picture.",
   memory: "It takes more memory than a picture may: upload a smaller one.",
@@ -36,6 +37,7 @@ function thumbnail(image) {
 function facts(image) {
   const source = image.source, parts = [bytes(source.bytes)];
   if (source.width) parts.unshift(`${source.format} ${source.width} × ${source.height}`);
+  if (image.salvaged) parts.push("cut off or damaged: this is what was there");
   if (source.frames > 1) parts.push(image.only_first_frame ? `${source.frames} frames, only the first used` : `${source.frames} frames`);
   return [parts.join(" · "), " · ", make("time", { textContent: stamp(image.created_at, true), dateTime: image.created_at }), ` · ${image.owner}`, ...trail(image.task)];
 }

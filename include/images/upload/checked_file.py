@@ -6,12 +6,12 @@ import hashlib
 import os
 import secrets
 
+from include.images.engine.formats.signature import HEAD_BYTES, refusal, type_of
 from include.images.errors import ImageError
 from include.images.limits import Limits
 from include.images.store import Store, full
 
 WRITE_BYTES = 256 << 10
-HEAD_BYTES = 32
 VECTORS = 1000  # parts that one writev takes
 
 
@@ -23,21 +23,6 @@ class Refused(ImageError):
     def __init__(self, status: int, code: str, reason: str) -> None:
         super().__init__(reason)
         self.status, self.code = status, code
-
-
-def type_of(head: bytes) -> str | None:
-    """The format that the first bytes announce, or None: whatever a file is called or declared to be."""
-    if head.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if head[:6] in (b"GIF87a", b"GIF89a"):
-        return "GIF"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "WEBP"
-    if head[4:8] == b"ftyp" and (head[8:12] in (b"avif", b"avis") or b"avif" in head[16:HEAD_BYTES]):
-        return "AVIF"
-    return None
 
 
 class Intake:
@@ -95,8 +80,10 @@ class Intake:
     def _flush(self) -> None:
         if self._file is None or not self._held:
             return
-        if not self._written and type_of(b"".join(self._parts[:HEAD_BYTES])[:HEAD_BYTES]) is None:
-            raise Refused(415, "type", "unsupported file type: expected JPEG, PNG, WebP, GIF or AVIF")
+        if not self._written:
+            head = b"".join(self._parts[:HEAD_BYTES])[:HEAD_BYTES]
+            if type_of(head) is None:
+                raise Refused(415, "type", refusal(head))
         parts = self._parts if len(self._parts) <= VECTORS else [b"".join(self._parts)]
         try:
             written = os.writev(self._file, parts)

@@ -1,0 +1,1 @@
+"""What files hold beside their pixels, read by hand, where Pillow is stricter or laxer than browsers are."""
