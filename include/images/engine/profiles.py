@@ -26,7 +26,7 @@ PRIMARIES: dict[int, Chromaticities] = {
     12: (*_D65, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
     22: (*_D65, 0.630, 0.340, 0.295, 0.605, 0.155, 0.077),
 }  # fmt: skip
-_D50 = np.array([0.96422, 1.0, 0.82521])  # the white of profiles
+_D50 = np.array([63190, 65536, 54061]) / 65536  # the white of profiles, to the bit
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 _STEPS = np.linspace(0, 1, 4096)
 _SRGB_GAMMA = 0.45455  # how files say that they are sRGB, though it has no gamma

@@ -19,14 +19,10 @@ from include.images.recipes import Recipe, Recipes
 from tests.images import pictures
 from tests.images.engine import boxes
 from tests.images.engine.chromium import decoding_page, shown
-from tests.images.engine.written import Part, apng, chunk, encoded, png
+from tests.images.engine.written import Part, apng, chunk, encoded, grey_profile, png
 from tests.images.test_render import PNG, made, pixel
 
-GREY_LINEAR = (  # a profile of grey with a gamma of 1
-    lambda tags: struct.pack(">I4xI4s4s4s12x4s28x12s48x", 128 + 4 + 24 + 36, 0x02400000, b"mntr", b"GRAY", b"XYZ ",
-                             b"acsp", struct.pack(">3i", 63190, 65536, 54061)) + tags
-)(struct.pack(">I4sII4sII", 2, b"wtpt", 156, 20, b"kTRC", 176, 14)
-  + struct.pack(">4s4x3i", b"XYZ ", 63190, 65536, 54061) + struct.pack(">4s4xIH2x", b"curv", 1, 256))  # fmt: skip
+GREY_LINEAR = grey_profile(1.0)
 
 
 def alpha_of(folder: Path, data: bytes) -> list[int]:

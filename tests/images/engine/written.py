@@ -113,3 +113,14 @@ def encoded(image: Image.Image, form: str = "PNG", **options: object) -> bytes:
     out = io.BytesIO()
     image.save(out, form, **options)
     return out.getvalue()
+
+
+def grey_profile(gamma: float) -> bytes:
+    """An ICC profile of grey with that curve."""
+    white = struct.pack(">3i", 63190, 65536, 54061)  # D50
+    curve = struct.pack(">4s4xIH2x", b"curv", 1, round(gamma * 256))
+    tags = (
+        struct.pack(">I4sII4sII", 2, b"wtpt", 156, 20, b"kTRC", 176, 14) + struct.pack(">4s4x", b"XYZ ") + white + curve
+    )
+    size = 128 + len(tags)
+    return struct.pack(">I4xI4s4s4s12x4s28x12s48x", size, 0x02400000, b"mntr", b"GRAY", b"XYZ ", b"acsp", white) + tags
