@@ -31,6 +31,12 @@ class Killed(ImageError):
         self.code = code
 
 
+class SettingError(ImageError):
+    """An environment variable is wrong: its name, and what is wrong with it."""
+
+    code = "setting"
+
+
 class RecipeError(ImageError):
     """The recipe file is wrong: file, field and what is wrong with it."""
 

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
+from include.images.errors import SettingError
+
 MEGABYTE = 1_000_000
+KINDS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIC", "TIFF", "BMP", "JXL")  # what sources may be
+VARIABLE = "MILLRACE_IMAGE_KINDS"
+
+
+def kinds() -> tuple[str, ...]:
+    """The kinds that are taken in: $MILLRACE_IMAGE_KINDS, with commas in between, or all. No other decoder is ever run.
+
+    Raises SettingError for a name that is not known.
+    """
+    named = [name.strip().lower() for name in os.environ.get(VARIABLE, "").split(",") if name.strip()]
+    known = {kind.lower(): kind for kind in KINDS}
+    if unknown := [name for name in named if name not in known]:
+        raise SettingError(f"{VARIABLE}: {unknown[0]!r} is none of {', '.join(KINDS)}")
+    return tuple(known[name] for name in dict.fromkeys(named)) or KINDS
 
 
 @dataclass(frozen=True)

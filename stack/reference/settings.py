@@ -53,6 +53,10 @@ TEXTS = {
         "`images/` of the inbox",
         "Folder or URL that the daily run of `resize_images` takes in.",
     ),
+    "MILLRACE_IMAGE_KINDS": (
+        "all: JPEG, PNG, WEBP, GIF, AVIF, HEIC, TIFF, BMP, JXL",
+        "The kinds of pictures that are taken in, with commas in between, for the API server and all workers.",
+    ),
     "MILLRACE_IMAGE_LANES": ("the number of cores", "How many `resize` tasks a run has at most."),
     "MILLRACE_LOGS": ("", "`s3://connection@bucket/prefix`: logs of tasks are kept there."),
     **{name: (str(usual), KEPT[what]) for what, (name, usual) in KEEPING.items()},

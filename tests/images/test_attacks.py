@@ -165,8 +165,9 @@ def test_what_a_polyglot_hides_is_dropped(tmp_path: Path, data: bytes) -> None:
 
 @pytest.mark.parametrize("data", [
     b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", b"%PDF-1.7\n", b"<svg xmlns='http://www.w3.org/2000/svg'/>",
-    b"<html>", b"PK\x03\x04", b"BM" + bytes(60), b"II*\0" + bytes(60), b"\0\0\x01\0" + bytes(60), b"8BPS" + bytes(60),
-    b"\xff\xd8", b"GIF88a", b"RIFF\0\0\0\0WAVE", b"\0\0\0\x18ftypheic" + bytes(20), b"#!/bin/sh\n", b"",
+    b"<html>", b"PK\x03\x04", b"BM" + bytes(60), b"II*\0\x10\0\0\0CR" + bytes(60),
+    b"\0\0\x01\0" + bytes(60), b"8BPS" + bytes(60),
+    b"\xff\xd8", b"GIF88a", b"RIFF\0\0\0\0WAVE", b"\0\0\0\x18ftypisom" + bytes(20), b"#!/bin/sh\n", b"",
 ])  # fmt: skip
 def test_other_types_are_refused_at_the_door_and_by_the_decoder(tmp_path: Path, data: bytes) -> None:
     assert type_of(data[:HEAD_BYTES]) is None

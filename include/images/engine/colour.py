@@ -51,6 +51,10 @@ def to_eight_bits(image: Image.Image) -> Image.Image:
         values = np.asarray(image).astype(np.int64).clip(0, 65535)
         small = ((values * 255 + 32767) // 65535).astype(np.uint8)
         return _keyed(values, image, small) if "transparency" in image.info else Image.fromarray(small)
+    if image.mode == "LAB":
+        found = ImageCms.profileToProfile(image, ImageCms.createProfile("LAB"), SRGB, outputMode="RGB")
+        assert found is not None
+        return found
     if image.mode == "F":
         return Image.fromarray(np.nan_to_num(np.asarray(image)).clip(0, 255).astype(np.uint8))
     return image.convert("RGBA" if has_alpha(image) else "RGB")

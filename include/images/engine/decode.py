@@ -6,20 +6,18 @@ a child process, because a decoder can loop or eat memory within the limits.
 
 from __future__ import annotations
 
-import io
-import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import ExifTags, Image, ImageFile, JpegImagePlugin
+from PIL import ExifTags, Image, ImageFile
 
-from include.images.engine import profiles
-from include.images.engine.colour import Space, has_alpha, of_code_points
-from include.images.engine.formats import avif, gif, jpeg, png, signature, webp
-from include.images.engine.frames import Frame, Frames, Seeking
+from include.images.engine.colour import Space
+from include.images.engine.formats import jpeg, png, signature
+from include.images.engine.frames import Frame, Frames
+from include.images.engine.openers import COPYRIGHT_TAGS, OPENERS, Opened, jpeg_image
 from include.images.errors import Rejected
 from include.images.limits import Limits
 
@@ -30,8 +28,6 @@ TRANSPOSE = {
     5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }  # fmt: skip
-COPYRIGHT_TAGS = (ExifTags.Base.Artist, ExifTags.Base.Copyright)
-NAMES = {"WEBP": "WebP"}
 
 
 @dataclass(frozen=True)
@@ -44,19 +40,6 @@ class Facts:
     frames: int
     alpha: bool
     orientation: int
-
-
-@dataclass
-class _Opened:
-    """What a format has to say of a file. The picture is None where only frames hold pixels."""
-
-    image: Image.Image | None
-    size: tuple[int, int]
-    space: Space
-    exif: bytes | None
-    frames: Frames | None = None
-    crop: tuple[int, int, int, int] | None = None
-    alpha: bool = False
 
 
 @dataclass
@@ -109,7 +92,7 @@ class Source:
                 raise
             # Only the end marker may be missing. Then other bytes in its place make no difference to any pixel.
             one, other = (
-                _drafted(_jpeg_image(self.data + tail), image.size) for tail in (jpeg.END, b"\x35" * 64 + jpeg.END)
+                _drafted(jpeg_image(self.data + tail), image.size) for tail in (jpeg.END, b"\x35" * 64 + jpeg.END)
             )
             if not self.salvage and one.tobytes() != other.tobytes():
                 raise error
@@ -139,7 +122,7 @@ class Source:
             return jpeg.fault(self.data)
         if name == "PNG" and not png.read(self.data).ends:
             return "the PNG file ends early: it was cut off"
-        return f"the {NAMES.get(name, name)} file is damaged or cut off: its pixels can't be read"
+        return f"the {signature.shown(name)} file is damaged or cut off: its pixels can't be read"
 
     def __enter__(self) -> Source:
         return self
@@ -157,13 +140,13 @@ def open_source(path: Path, limits: Limits, *, salvage: bool = False) -> Source:
     Image.MAX_IMAGE_PIXELS = limits.pixels
     data = path.read_bytes()
     head = data[: signature.HEAD_BYTES]
-    name = signature.type_of(head)
+    name = signature.accepted(head)
     if name is None:
         raise Rejected("type", signature.refusal(head)) if head else Rejected("broken", "the file is empty")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            opened = _OPENERS[name](data, limits)
+            opened = OPENERS[name](data, limits)
     except (MemoryError, Rejected):
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
@@ -181,15 +164,15 @@ def open_source(path: Path, limits: Limits, *, salvage: bool = False) -> Source:
 def _why(name: str, data: bytes) -> str:
     if name == "JPEG":
         return jpeg.fault(data)
-    if name == "AVIF":
-        return "this AVIF file is damaged, cut off, or not as the standard has it"
-    return f"the {NAMES.get(name, name)} file is damaged or cut off: it can't be opened"
+    if name in ("AVIF", "HEIC", "JXL"):
+        return f"this {signature.shown(name)} file is damaged, cut off, or not as the standard has it"
+    return f"the {signature.shown(name)} file is damaged or cut off: it can't be opened"
 
 
-def _source(data: bytes, name: str, opened: _Opened, salvage: bool) -> Source:
+def _source(data: bytes, name: str, opened: Opened, salvage: bool) -> Source:
     exif = _exif(opened.exif)
     stored = exif.get(ExifTags.Base.Orientation)
-    orientation = stored if isinstance(stored, int) and 1 <= stored <= 8 else 1
+    orientation = stored if isinstance(stored, int) and 1 <= stored <= 8 and not opened.upright else 1
     width, height = opened.size if orientation not in TURNED else opened.size[::-1]
     kept = {int(tag): _text(exif[tag])[:500] for tag in COPYRIGHT_TAGS if exif.get(tag)}
     frames = opened.frames if opened.frames is not None and opened.frames.count > 1 else None
@@ -197,105 +180,6 @@ def _source(data: bytes, name: str, opened: _Opened, salvage: bool) -> Source:
     facts = Facts(name, width, height, count, opened.alpha, orientation)
     moving = frames if opened.image is not None else opened.frames
     return Source(data, facts, opened.space, kept, moving, salvage, opened.image, opened.crop)
-
-
-def _jpeg(data: bytes, limits: Limits) -> _Opened:
-    image = _jpeg_image(data)  # whatever further pictures it holds
-    _check_size(image.size, limits)
-    if image.info.get("progressive"):
-        if image.width * image.height > limits.progressive_pixels:
-            raise Rejected("too-large", f"progressive with more than {limits.progressive_pixels:,} pixels")
-        if jpeg.markers(data, limits.scans).scans > limits.scans:
-            raise Rejected("bomb", f"more than {limits.scans} scans")
-    return _Opened(image, image.size, _embedded(image), image.info.get("exif"))
-
-
-def _png(data: bytes, limits: Limits) -> _Opened:
-    found = png.read(data)
-    _check_size(found.size, limits)
-    frames = found.animation(limits.frames + 1)
-    exif = found.facts.get(b"eXIf")
-    exif = exif and b"Exif\0\0" + exif
-    if frames is not None:
-        return _Opened(None, found.size, _png_space(found), exif, frames, alpha=True)
-    image = found.still()
-    return _Opened(image, found.size, _png_space(found), exif, alpha=has_alpha(image))
-
-
-def _png_space(found: png.Png) -> Space:
-    """By cICP, else the profile, else what sRGB, gAMA and cHRM say."""
-    facts = found.facts
-    if len(code := facts.get(b"cICP", b"")) == 4 and code[2:] == b"\0\1":
-        return of_code_points(code[0], code[1], found.grey)
-    if (icc := found.profile) is not None or b"sRGB" in facts:
-        return Space(icc, found.grey)
-    gamma = int.from_bytes(facts[b"gAMA"], "big") / 100_000 if len(facts.get(b"gAMA", b"")) == 4 else None
-    corners = facts.get(b"cHRM", b"")
-    colours = tuple(value / 100_000 for value in struct.unpack(">8I", corners)) if len(corners) == 32 else None
-    return Space(profiles.by_gamma(gamma, colours), found.grey)
-
-
-def _webp(data: bytes, limits: Limits) -> _Opened:
-    try:
-        image = Image.open(io.BytesIO(data), formats=("WEBP",))
-    except (OSError, SyntaxError):
-        left = webp.whole_frames(data)
-        if left is None:
-            raise
-        image = Image.open(io.BytesIO(left), formats=("WEBP",))
-    return _seekable(image, limits, plays=int(image.info.get("loop", 0)))
-
-
-def _avif(data: bytes, limits: Limits) -> _Opened:
-    try:
-        image = Image.open(io.BytesIO(data), formats=("AVIF",))
-    except (OSError, SyntaxError):
-        better = avif.mended(data)
-        if better is None:
-            raise
-        image = Image.open(io.BytesIO(better), formats=("AVIF",))
-    boxes = avif.read(data, image.size)
-    opened = _seekable(image, limits, plays=boxes.plays, crop=boxes.crop)
-    if opened.space.icc is None and boxes.colours is not None:
-        primaries, transfer = boxes.colours
-        # Browsers take the curve of video, and none, for that of sRGB here; in PNG they don't.
-        transfer = 13 if transfer in (1, 2, 6, 14, 15) else transfer
-        opened.space = of_code_points(primaries, transfer, opened.space.grey)
-    return opened
-
-
-def _seekable(
-    image: Image.Image, limits: Limits, *, plays: int, crop: tuple[int, int, int, int] | None = None
-) -> _Opened:
-    _check_size(image.size, limits)
-    count = min(int(getattr(image, "n_frames", 1)), limits.frames + 1)
-    frames = Seeking(image, count, plays, crop) if count > 1 else None
-    size = image.size if crop is None else (crop[2] - crop[0], crop[3] - crop[1])
-    return _Opened(image, size, _embedded(image), image.info.get("exif"), frames, crop, has_alpha(image))
-
-
-def _gif(data: bytes, limits: Limits) -> _Opened:
-    frames = gif.pieces(data, limits.frames + 1)
-    _check_size(frames.size, limits)
-    return _Opened(None, frames.size, Space(), None, frames, alpha=True)
-
-
-_OPENERS = {"JPEG": _jpeg, "PNG": _png, "WEBP": _webp, "GIF": _gif, "AVIF": _avif}
-
-
-def _check_size(size: tuple[int, int], limits: Limits) -> None:
-    width, height = size
-    if width < 1 or height < 1:
-        raise Rejected("broken", "it has no pixels")
-    if width * height > limits.pixels:
-        raise Rejected("too-large", f"{width} x {height} are more than {limits.pixels:,} pixels")
-    if max(width, height) > limits.side:
-        raise Rejected("too-large", f"{width} x {height}: a side of more than {limits.side:,} pixels")
-
-
-def _embedded(image: Image.Image) -> Space:
-    icc = image.info.get("icc_profile")
-    return Space(icc if isinstance(icc, bytes) and icc else None, image.mode in ("1", "L", "LA"))
 
 
 def _exif(data: bytes | None) -> dict[int, object]:
@@ -327,10 +211,6 @@ def _whatever_is_there(salvage: bool) -> Iterator[None]:
         yield
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
-
-
-def _jpeg_image(data: bytes) -> Image.Image:
-    return JpegImagePlugin.JpegImageFile(io.BytesIO(data))
 
 
 def _drafted(image: Image.Image, size: tuple[int, int]) -> Image.Image:

@@ -80,9 +80,12 @@ def _profile(chromaticities: Chromaticities, curve: Real) -> bytes | None:
     tags = {b"cprt": text, b"wtpt": _xyz(_D50), b"rTRC": curve_tag, b"gTRC": curve_tag, b"bTRC": curve_tag,
             b"rXYZ": _xyz(columns[:, 0]), b"gXYZ": _xyz(columns[:, 1]), b"bXYZ": _xyz(columns[:, 2])}  # fmt: skip
     index, body, at = b"", b"", 128 + 4 + 12 * len(tags)
+    places: dict[bytes, int] = {}  # the three curves are one
     for name, content in tags.items():
-        index += struct.pack(">4sII", name, at + len(body), len(content))
-        body += content + bytes(-len(content) % 4)
+        if content not in places:
+            places[content] = at + len(body)
+            body += content + bytes(-len(content) % 4)
+        index += struct.pack(">4sII", name, places[content], len(content))
     size = at + len(body)
     header = struct.pack(
         ">I4xI4s4s4s12x4s28x12s48x", size, 0x02400000, b"mntr", b"RGB ", b"XYZ ", b"acsp", _xyz(_D50)[8:]

@@ -6,8 +6,8 @@ import hashlib
 import os
 import secrets
 
-from include.images.engine.formats.signature import HEAD_BYTES, refusal, type_of
-from include.images.errors import ImageError
+from include.images.engine.formats.signature import HEAD_BYTES, accepted, refusal
+from include.images.errors import ImageError, SettingError
 from include.images.limits import Limits
 from include.images.store import Store, full
 
@@ -82,8 +82,11 @@ class Intake:
             return
         if not self._written:
             head = b"".join(self._parts[:HEAD_BYTES])[:HEAD_BYTES]
-            if type_of(head) is None:
-                raise Refused(415, "type", refusal(head))
+            try:
+                if accepted(head) is None:
+                    raise Refused(415, "type", refusal(head))
+            except SettingError as fault:  # nobody's upload is at fault
+                raise Refused(503, fault.code, str(fault)) from fault
         parts = self._parts if len(self._parts) <= VECTORS else [b"".join(self._parts)]
         try:
             written = os.writev(self._file, parts)

@@ -188,6 +188,27 @@ def _gifs() -> Iterator[Made]:
         yield Made(f"gif-{colours}-{'clear' if clear else 'solid'}-{'interlaced' if interlaced else 'plain'}", data)
 
 
+def _tiffs() -> Iterator[Made]:
+    ways = {"1": ("group4", "raw"), "L": ("tiff_lzw", "raw"), "RGB": ("tiff_lzw", "tiff_adobe_deflate", "jpeg"),
+            "RGBA": ("tiff_lzw", "raw"), "LA": ("raw",), "CMYK": ("raw",), "P": ("tiff_lzw",)}  # fmt: skip
+    for mode, compressions in ways.items():
+        for compression in compressions:
+            image = scene().quantize(64, dither=Image.Dither.NONE) if mode == "P" else picture(mode)
+            if mode == "1":  # without the dots of a dither, which every filter smooths a little otherwise
+                image = scene().convert("L").point(lambda one: 255 * (one > 128)).convert("1")
+            yield Made(f"tiff-{mode}-{compression}", encoded(image, "TIFF", compression=compression))
+    for orientation in range(2, 9):
+        yield Made(f"tiff-turned-{orientation}", encoded(scene(), "TIFF", tiffinfo={274: orientation}))
+    for name in ("p3", "adobe"):
+        yield Made(f"tiff-{name}", encoded(scene(), "TIFF", icc_profile=COLOUR_PROFILES[name]))
+    pages = [scene(), Image.new("RGB", (30, 30))]
+    yield Made("tiff-pages", encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:]))
+    for bands in (1, 3, 4):
+        yield Made(f"tiff-16-bits-{bands}", libvips.written(deep(bands), "tiff"))
+        pixels = _pixels(picture({1: "L", 3: "RGB", 4: "RGBA"}[bands]))
+        yield Made(f"tiff-tiles-{bands}", libvips.written(pixels, "tiff", tile=1, tile_width=32, tile_height=32))
+
+
 def _frames(mode: str) -> list[Image.Image]:
     frames = []
     for number in range(4):
@@ -215,4 +236,12 @@ def _animations() -> Iterator[Made]:
         yield Made(f"webp-moving-{mode}-{'lossless' if lossless else 'lossy'}", data, moves=True)
 
 
-MAKERS = {"png": _pngs, "jpeg": _jpegs, "webp": _webps, "avif": _avifs, "gif": _gifs, "animations": _animations}
+MAKERS = {
+    "png": _pngs,
+    "jpeg": _jpegs,
+    "webp": _webps,
+    "avif": _avifs,
+    "gif": _gifs,
+    "tiff": _tiffs,
+    "animations": _animations,
+}

@@ -12,9 +12,9 @@ import psycopg
 import pytest
 
 from include.images import inbox, work
-from include.images.errors import FINAL, Rejected
+from include.images.errors import FINAL, Rejected, SettingError
 from include.images.inbox import CLAIM_SECONDS
-from include.images.limits import LIMITS
+from include.images.limits import KINDS, LIMITS, kinds
 from include.images.pages import __file__ as PAGES
 from include.images.recipes import Recipe, Recipes
 from tests.images import pictures
@@ -37,10 +37,12 @@ def frame(kind: int, bits: int) -> bytes:
 
 
 OURS = "expected JPEG, PNG, WebP, GIF or AVIF"
+EVERY = "expected JPEG, PNG, WebP, GIF, AVIF, HEIC, TIFF, BMP or JPEG XL"
 OTHERS = {
     "a HEIC picture": [ftyp(b"heic"), ftyp(b"heix"), ftyp(b"mif1")],
-    "a TIFF picture or a camera's raw file": [b"II*\0" + bytes(60), b"MM\0*" + bytes(60)],
-    "a BMP picture": [b"BM" + bytes(60)],
+    "a TIFF picture": [b"II*\0" + bytes(60), b"MM\0*" + bytes(60)],
+    "a camera's raw file (CR2)": [b"II*\0\x10\0\0\0CR\2\0" + bytes(60)],
+    "a BMP picture": [b"BM" + bytes(12) + b"\x28\0\0\0" + bytes(60)],
     "a JPEG XL picture": [b"\xff\x0a" + bytes(60), b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(60)],
     "a PDF document": [b"%PDF-1.7\n"],
     "an SVG drawing": [b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"\xef\xbb\xbf<?xml version='1.0'?>\n<svg/>"],
@@ -54,7 +56,10 @@ OTHERS = {
 
 @pytest.mark.parametrize(("data", "name"), [(data, name) for name, files in OTHERS.items() for data in files],
                          ids=[f"{name}-{n}" for name, files in OTHERS.items() for n in range(len(files))])  # fmt: skip
-def test_what_came_instead_of_a_picture_is_named(tmp_path: Path, data: bytes, name: str) -> None:
+def test_what_came_instead_of_a_picture_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, name: str
+) -> None:
+    monkeypatch.setenv("MILLRACE_IMAGE_KINDS", "jpeg, PNG,WebP,gif,avif")
     with pytest.raises(Rejected) as caught:
         made(tmp_path, data, large={"side": 10})
     assert (caught.value.code, str(caught.value)) == ("type", f"this is {name}; {OURS}")
@@ -73,7 +78,7 @@ def test_what_came_instead_of_a_picture_is_named(tmp_path: Path, data: bytes, na
     (encoded(pictures.photo(60, 40), "AVIF")[:300], "this AVIF file is damaged, cut off, or not as the"),
     (encoded(pictures.photo(60, 40), "GIF")[:400], "the GIF file is damaged or cut off"),
     (b"\xff\xd8\xff\xe0 no jpeg", "the JPEG file"),
-    (b"a text", f"unsupported file type: {OURS}"),
+    (b"a text", f"unsupported file type: {EVERY}"),
     (b"", "the file is empty"),
 ], ids=range(14))  # fmt: skip
 def test_a_fault_is_said_in_words(tmp_path: Path, data: bytes, said: str) -> None:
@@ -123,9 +128,26 @@ def test_a_salvaged_picture_is_told(here: Here, client: httpx.Client) -> None:
     assert {one["name"] for one in whole["renditions"]} == {"large", "small"}
 
 
-def test_a_kind_that_is_not_taken_is_named_at_the_door(here: Here, client: httpx.Client) -> None:
+def test_a_kind_that_is_not_taken_is_named_at_the_door(
+    here: Here, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = client.post("/images", content=ftyp(b"isom"))
+    assert (answer.status_code, answer.json()["detail"]) == (415, f"this is a video; {EVERY}")
+    monkeypatch.setenv("MILLRACE_IMAGE_KINDS", "jpeg,png,webp,gif,avif")
     answer = client.post("/images", content=ftyp(b"heic"))
     assert (answer.status_code, answer.json()["detail"]) == (415, f"this is a HEIC picture; {OURS}")
+
+
+def test_a_kind_that_nobody_knows_is_named(
+    here: Here, client: httpx.Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert kinds() == KINDS
+    monkeypatch.setenv("MILLRACE_IMAGE_KINDS", "jpeg,svg")
+    said = "MILLRACE_IMAGE_KINDS: 'svg' is none of JPEG, PNG"
+    with pytest.raises(SettingError, match=said):
+        made(tmp_path, PHOTO, large={"side": 10})
+    answer = client.post("/images", content=PHOTO)
+    assert (answer.status_code, answer.json()["detail"][: len(said)]) == (503, said)
 
 
 def widths(told: str) -> list[tuple[str, str]]:

@@ -66,9 +66,12 @@ class _Walk:
 
     def _blocks(self) -> tuple[int, int]:
         """Pass over sub-blocks; from where to where they lie, with the empty one at the end."""
-        start = self._at
-        while length := self._take(1)[0]:
-            self._at += length
+        data, start, at = self._data, self._at, self._at
+        while at < len(data) and data[at]:  # there may be millions
+            at += data[at] + 1
+        self._at = at + 1
+        if self._at > len(data):
+            raise _Torn
         return start, self._at
 
     def _extension(self, label: int) -> None:
