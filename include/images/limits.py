@@ -35,9 +35,9 @@ class Limits:
     waiting_files: int = 50_000  # over this, uploads are told to come back later
     owner_bytes: int = 20_000 * MEGABYTE  # what one user may keep
 
-    pixels: int = 50_000_000  # width x height of one frame
+    pixels: int = 120_000_000  # width x height of one frame
     side: int = 20_000
-    progressive_pixels: int = 30_000_000  # a progressive JPEG keeps all its coefficients in memory
+    decode_bytes: int = 1_400 * MEGABYTE  # what decoding may need by the header, at so many bytes a pixel of each kind
     scans: int = 64  # each goes over the whole picture once more, and may be a few bytes
     frames: int = 300
     animation_pixels: int = 100_000_000  # of all frames; beyond it only the first frame is used

@@ -57,11 +57,11 @@ def png_with(*extra: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(("make", "code"), [
-    (lambda: flat(8000, 8000, "PNG", "1"), "too-large"),
-    (lambda: flat(7200, 7200, "WEBP"), "too-large"),
+    (lambda: flat(11_000, 11_000, "PNG", "1"), "too-large"),
+    (lambda: flat(9400, 9400, "WEBP"), "too-large"),
     (lambda: flat(25_000, 8, "JPEG"), "too-large"),
     (lambda: pictures.png_header(2**31 - 1, 2**31 - 1), "too-large"),
-    (lambda: pictures.png_header(50_000, 900, 16, 6), "too-large"),
+    (lambda: pictures.png_header(50_000, 2900, 16, 6), "too-large"),
     (lambda: pictures.scan_flood(1000), "bomb"),
 ], ids=["png-1-bit", "webp", "long-jpeg", "png-2-31", "png-16-bit-rgba", "scan-flood"])  # fmt: skip
 def test_a_bomb_is_known_by_its_header(tmp_path: Path, make: Callable[[], bytes], code: str) -> None:
@@ -174,3 +174,16 @@ def test_other_types_are_refused_at_the_door_and_by_the_decoder(tmp_path: Path, 
     found = run(tmp_path, data)
     assert isinstance(found, Rejected)
     assert found.code == ("type" if data else "broken")
+
+
+@pytest.mark.parametrize("data", [
+    b"GIF89a\x10\0\x10\0\0\0\0" + b"!\xfe" + b"\1x" * 20_000_000 + b"\0;",
+    b"GIF89a\x10\0\x10\0\0\0\0" + b"!\xfe\0" * 3_000_000 + b";",
+    pictures.png_header(9, 9)[:33] + chunk(b"teXt", b"") * 1_000_000,
+    pictures.encoded(pictures.photo(80, 60), progressive=True)[:-2] + b"\xff\xd0" * 20_000_000,
+    b"RIFF\0\0\0\2WEBPVP8X\x0a\0\0\0\2\0\0\0\x0f\0\0\x0f\0\0" + b"ABCD\0\0\0\0" * 3_000_000,
+    b"\0\0\0\x1cftypavif\0\0\0\0avifmif1" + b"\0\0\0\x08free" * 5_000_000,
+], ids=["gif-blocks", "gif-extensions", "png-chunks", "jpeg-markers", "webp-chunks", "avif-boxes"])  # fmt: skip
+def test_a_long_way_through_little_things_is_walked_in_time(tmp_path: Path, data: bytes) -> None:
+    assert len(data) <= LIMITS.file_bytes
+    assert isinstance(run(tmp_path, data), Rejected | Rendered)

@@ -215,7 +215,7 @@ def test_the_same_bytes_come_out_the_same(tmp_path: Path) -> None:
     (b"%!PS-Adobe-3.0 EPSF-3.0\n", "type"),
     (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "type"),
     (pictures.png_header(60_000, 10), "too-large"),
-    (pictures.png_header(9_000, 9_000), "too-large"),
+    (pictures.png_header(12_000, 12_000), "too-large"),
     (pictures.png_header(30_000, 30_000), "too-large"),
     (pictures.png_header(0, 10), "broken"),
     (pictures.png_header(100, 100), "broken"),

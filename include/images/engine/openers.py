@@ -17,6 +17,12 @@ from include.images.errors import Rejected
 from include.images.limits import Limits
 
 COPYRIGHT_TAGS = (ExifTags.Base.Artist, ExifTags.Base.Copyright)
+# Most bytes that a pixel took while it was decoded, in pictures of 50 and 108 megapixels.
+PIXEL_BYTES = {
+    "JPEG": 4, "progressive": 12, "PNG": 10, "WEBP": 16, "GIF": 16, "AVIF": 12, "HEIC": 12, "TIFF": 10, "BMP": 8,
+    "JXL": 12,
+}  # fmt: skip
+WORDS = {kind: f"a {signature.shown(kind)}" for kind in PIXEL_BYTES} | {"progressive": "a progressive JPEG"}
 _DNG_VERSION, _SUBFILE_TYPE = 50706, 254  # tags of TIFF
 
 
@@ -36,10 +42,9 @@ class Opened:
 
 def _jpeg(data: bytes, limits: Limits) -> Opened:
     image = jpeg_image(data)
-    _check_size(image.size, limits)
+    _check_size(image.size, limits, "JPEG")
     if image.info.get("progressive"):
-        if image.width * image.height > limits.progressive_pixels:
-            raise Rejected("too-large", f"progressive with more than {limits.progressive_pixels:,} pixels")
+        _check_size(image.size, limits, "progressive")
         if jpeg.markers(data, limits.scans).scans > limits.scans:
             raise Rejected("bomb", f"more than {limits.scans} scans")
     return Opened(image, image.size, _embedded(image), image.info.get("exif"))
@@ -47,7 +52,7 @@ def _jpeg(data: bytes, limits: Limits) -> Opened:
 
 def _png(data: bytes, limits: Limits) -> Opened:
     found = png.read(data)
-    _check_size(found.size, limits)
+    _check_size(found.size, limits, "PNG")
     frames = found.animation(limits.frames + 1)
     exif = found.facts.get(b"eXIf")
     exif = exif and b"Exif\0\0" + exif
@@ -104,7 +109,7 @@ def _of_video(primaries: int, transfer: int, grey: bool) -> Space:
 def _seekable(
     image: Image.Image, limits: Limits, *, plays: int, crop: tuple[int, int, int, int] | None = None
 ) -> Opened:
-    _check_size(image.size, limits)
+    _check_size(image.size, limits, str(image.format))
     count = min(int(getattr(image, "n_frames", 1)), limits.frames + 1)
     frames = Seeking(image, count, plays, crop) if count > 1 else None
     size = image.size if crop is None else (crop[2] - crop[0], crop[3] - crop[1])
@@ -113,7 +118,7 @@ def _seekable(
 
 def _gif(data: bytes, limits: Limits) -> Opened:
     frames = gif.pieces(data, limits.frames + 1)
-    _check_size(frames.size, limits)
+    _check_size(frames.size, limits, "GIF")
     return Opened(None, frames.size, Space(), None, frames, alpha=True)
 
 
@@ -123,7 +128,7 @@ def _heic(data: bytes, limits: Limits) -> Opened:
 
     pi_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
     image = Image.open(io.BytesIO(data), formats=("HEIF",))
-    _check_size(image.size, limits)
+    _check_size(image.size, limits, "HEIC")
     space, numbers = _embedded(image), image.info.get("nclx_profile") or {}
     if space.icc is None and numbers:
         space = _of_video(int(numbers["color_primaries"]), int(numbers["transfer_characteristics"]), space.grey)
@@ -133,7 +138,7 @@ def _heic(data: bytes, limits: Limits) -> Opened:
 def _tiff(data: bytes, limits: Limits) -> Opened:
     """The first page, which Pillow turns as the file says."""
     image = Image.open(io.BytesIO(data), formats=("TIFF",))
-    _check_size(image.size, limits)
+    _check_size(image.size, limits, "TIFF")
     tags = image.tag_v2  # type: ignore[attr-defined]
     if _DNG_VERSION in tags or int(tags.get(_SUBFILE_TYPE, 0)) & 1:  # what is at hand is a small preview
         raise Rejected("type", signature.raw_refusal())
@@ -151,7 +156,7 @@ def _rights(tags: Mapping[int, object]) -> bytes | None:
 
 def _bmp(data: bytes, limits: Limits) -> Opened:
     image = Image.open(io.BytesIO(data), formats=("BMP",))
-    _check_size(image.size, limits)
+    _check_size(image.size, limits, "BMP")
     return Opened(image, image.size, Space(), None, alpha=has_alpha(image))
 
 
@@ -160,15 +165,16 @@ def _jxl(data: bytes, limits: Limits) -> Opened:
     import pillow_jxl.JpegXLImagePlugin as plugin  # most processes never meet one
 
     plugin.DECODE_THREADS = 0
-    _check_size(jxl.size(data), limits)
+    _check_size(jxl.size(data), limits, "JXL")
     image = Image.open(io.BytesIO(data), formats=("JXL",))
-    _check_size(image.size, limits)
+    _check_size(image.size, limits, "JXL")
     stands = not getattr(image, "jpeg", False)  # a JPEG that was packed without loss lies as it lay
     exif = image.info.get("exif")
     return Opened(image, image.size, _embedded(image), exif, alpha=has_alpha(image), upright=stands)
 
 
-def _check_size(size: tuple[int, int], limits: Limits) -> None:
+def _check_size(size: tuple[int, int], limits: Limits, kind: str) -> None:
+    """Raise Rejected for a picture that is too large, or would take too much memory as long as it is decoded."""
     width, height = size
     if width < 1 or height < 1:
         raise Rejected("broken", "it has no pixels")
@@ -176,6 +182,9 @@ def _check_size(size: tuple[int, int], limits: Limits) -> None:
         raise Rejected("too-large", f"{width} x {height} are more than {limits.pixels:,} pixels")
     if max(width, height) > limits.side:
         raise Rejected("too-large", f"{width} x {height}: a side of more than {limits.side:,} pixels")
+    if width * height * PIXEL_BYTES[kind] > limits.decode_bytes:
+        most = limits.decode_bytes // PIXEL_BYTES[kind]
+        raise Rejected("too-large", f"{width} x {height} are more than {most:,} pixels, the most for {WORDS[kind]}")
 
 
 def _embedded(image: Image.Image) -> Space:

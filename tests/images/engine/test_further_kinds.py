@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import struct
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -195,13 +196,26 @@ def huge_jxl(width: int, height: int) -> bytes:
 
 @pytest.mark.parametrize("make", [huge_bmp, huge_tiff, huge_heic, huge_jxl])
 @pytest.mark.parametrize("size", [(60_000, 60_000), (25_000, 8), (2**30, 2**30)])
-def test_a_bomb_is_known_by_its_header(tmp_path: Path, make: object, size: tuple[int, int]) -> None:
-    assert callable(make)
+def test_a_bomb_is_known_by_its_header(
+    tmp_path: Path, make: Callable[[int, int], bytes], size: tuple[int, int]
+) -> None:
     found = ended(tmp_path, make(*size))
     assert isinstance(found, Rejected)
     assert found.code in ("too-large", "broken")
     if size == (25_000, 8):
         assert found.code == "too-large"
+
+
+@pytest.mark.parametrize("make", [
+    lambda: encoded(Image.new("RGB", (12_000, 9000), (200, 100, 50)), "JPEG"),
+    lambda: encoded(Image.new("RGB", (7760, 5800), (200, 100, 50)), "JPEG", progressive=True, subsampling="4:4:4"),
+    lambda: encoded(Image.new("RGB", (12_000, 9000), (200, 100, 50)), "JPEG", progressive=True),
+    lambda: (HEIC / "large.heic").read_bytes(),
+    lambda: encoded(Image.new("I;16", (12_000, 9000), 30_000), "PNG", compress_level=1),
+], ids=["108-megapixels", "45-progressive", "108-progressive", "108-heic", "108-in-16-bits"])  # fmt: skip
+def test_what_cameras_and_phones_make_of_today_fits(tmp_path: Path, make: Callable[[], bytes]) -> None:
+    found = ended(tmp_path, make())
+    assert isinstance(found, Rendered), found
 
 
 def test_a_flat_bomb_within_the_limits_is_made(tmp_path: Path) -> None:
