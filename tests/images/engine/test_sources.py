@@ -17,7 +17,7 @@ from include.images.engine.render import render
 from include.images.errors import Rejected
 from include.images.recipes import Recipe, Recipes
 from tests.images import pictures
-from tests.images.engine import boxes
+from tests.images.engine import boxes, libvips, made_set
 from tests.images.engine.chromium import decoding_page, shown
 from tests.images.engine.written import Part, apng, chunk, encoded, grey_profile, png
 from tests.images.test_render import PNG, made, pixel
@@ -97,6 +97,18 @@ def test_an_orientation_that_is_not_in_exif_is_not_applied(tmp_path: Path, form:
         data = encoded(image, form, xmp=XMP)
     found, _ = made(tmp_path, data, large={"side": 50, **PNG})
     assert (found.facts.width, found.facts.height) == (200, 100)
+
+
+@pytest.mark.parametrize(("before", "size"), [(True, (100, 200)), (False, (200, 100))])
+def test_an_orientation_behind_the_pixels_of_a_png_is_not_applied(
+    tmp_path: Path, before: bool, size: tuple[int, int]
+) -> None:
+    plain, turned = encoded(pictures.quarters()), chunk(b"eXIf", made_set.exif(6)[6:])
+    at = 33 if before else len(plain) - 12
+    data = plain[:at] + turned + plain[at:]
+    found, _ = made(tmp_path, data, large={"side": 200, **PNG})
+    assert (found.facts.width, found.facts.height) == size
+    assert libvips.thumbnail(data, 200)[0].shape[:2] == size[::-1]
 
 
 def two_pictures() -> bytes:

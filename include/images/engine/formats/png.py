@@ -143,7 +143,7 @@ def read(data: bytes) -> Png:
 def _fact(png: Png, kind: bytes, body: bytes, whole: bytes) -> None:
     if kind == b"tRNS":
         png.transparency = png.transparency or whole
-    elif kind != b"acTL" or not png.data:  # an animation is announced before the pixels
+    elif kind not in (b"acTL", b"eXIf") or not png.data:  # behind the pixels it is too late for these, as in browsers
         png.facts.setdefault(kind, body)
 
 
