@@ -1,6 +1,6 @@
 """`./run test [--quick] [arguments of pytest]`: the tests, and nothing left behind.
 
-Whole folders run two files at a time; a file or a test that is named runs at once. `--quick` leaves out what starts
+Whole folders run three files at a time; a file or a test that is named runs at once. `--quick` leaves out what starts
 an Airflow, a browser or a cluster, and what else takes long.
 
 pytest runs under a guard, which adopts whatever its children leave behind (databases, stacks, workers) and ends it with
@@ -25,8 +25,8 @@ from stack.ports import scratch_folder
 from tests.runner.slow import ELSEWHERE
 
 ROOT = Path(__file__).parents[1]
-# Two files at a time, in this order: what has a real Airflow waits most of the time.
-PARALLEL = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
+# Three files at a time on two cores, in this order: the two that have a real Airflow wait most of the time.
+PARALLEL = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
 WHOLE = ["tests/dags", "tests/stack", "tests"]
 QUICK = " and ".join(f"not {marker}" for marker in (*ELSEWHERE, "slow"))
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36

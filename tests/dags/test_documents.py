@@ -121,6 +121,7 @@ def run(shell: Shell, clone: Airflow, fence: Fence) -> None:
 def prepared(clone: Airflow, command: str) -> str:
     """The command with what a reader would look up; a DAG that it names is there."""
     if dag := re.match(r"\./run airflow .*?\b(ingest_\w+)", command):
+        clone.read_again()
         appeared(clone.api, dag[1])
     command = command.replace("http://localhost:8080", clone.settings.url)
     return re.sub(r"^PASSWORD=…", f"PASSWORD='{clone.settings.secrets.admin}'", command)
