@@ -25,9 +25,9 @@ from stack.ports import scratch_folder
 from tests.runner.slow import ELSEWHERE
 
 ROOT = Path(__file__).parents[1]
-# Three files at a time on two cores, in this order: the two that have a real Airflow wait most of the time.
+# Three files at a time on two cores, in the order of tests/conftest.py: the two that have a real Airflow wait most of
+# the time.
 PARALLEL = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
-WHOLE = ["tests/dags", "tests/stack", "tests"]
 QUICK = " and ".join(f"not {marker}" for marker in (*ELSEWHERE, "slow"))
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 FINISH_SECONDS = 60.0  # for fixtures to end what they started, after an interrupt
@@ -46,7 +46,7 @@ def arguments_of(given: list[str]) -> list[str]:
         *([] if named or chosen else PARALLEL),
         *(["-m", QUICK] if quick else []),
         *given,
-        *([] if paths else ["tests"] if quick else WHOLE),
+        *([] if paths else ["tests"]),
     ]
 
 

@@ -52,6 +52,7 @@ signal.pause()
 # time, and one for the rest.
 WITH_AIRFLOW = "tests/dags/"
 WITH_LOGIN = "tests/login/"  # they share an API server
+EARLY = (WITH_AIRFLOW, "tests/stack/", WITH_LOGIN)
 FIRST_STACK = ("test_ingest_csv.py", "test_documents.py")
 
 
@@ -71,6 +72,11 @@ class Lanes(LoadFileScheduling):  # type: ignore[misc]  # xdist is not typed
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes | None:
     """Instead of the scheduler of `--dist loadfile`; any other that is asked for stays."""
     return Lanes(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What waits or takes long comes first, so that the end is not one long test beside idle workers."""
+    items.sort(key=lambda item: not item.nodeid.startswith(EARLY))  # the others stay in their order
 
 
 def pytest_collection_finish() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.__main__ import PARALLEL, QUICK, WHOLE, arguments_of
+from tests.__main__ import PARALLEL, QUICK, arguments_of
 from tests.waiting import until
 
 REPOSITORY = Path(__file__).parents[2]
@@ -61,8 +61,8 @@ def test_a_killed_run_leaves_nothing(killed: str, number: signal.Signals, tmp_pa
 
 
 def test_options_and_paths_go_with_the_defaults() -> None:
-    assert arguments_of([]) == [*PARALLEL, *WHOLE]
-    assert arguments_of(["--durations=20"]) == [*PARALLEL, "--durations=20", *WHOLE]
+    assert arguments_of([]) == [*PARALLEL, "tests"]
+    assert arguments_of(["--durations=20"]) == [*PARALLEL, "--durations=20", "tests"]
     assert arguments_of(["tests/images", "-x"]) == [*PARALLEL, "tests/images", "-x"]
     assert arguments_of(["--quick"]) == [*PARALLEL, "-m", QUICK, "tests"]
     assert arguments_of(["tests/test_slots.py::test_x"]) == ["tests/test_slots.py::test_x"]
