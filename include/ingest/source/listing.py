@@ -68,7 +68,9 @@ def _matching(
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What a folder holds; nothing, where this user may not look or it has just gone."""
+    """What a folder holds; nothing, where it is none, this user may not look, or it has just gone."""
+    if not folder.is_dir():
+        return []
     try:
         with os.scandir(folder) as found:
             return list(found)
