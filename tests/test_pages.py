@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from fastapi import FastAPI, Request, Response
+from fastapi.responses import StreamingResponse
 from playwright.sync_api import Browser
 
 from include import pages
+from include.pages.methods import add_methods
 from tests.served import served
 
 PAGE = '<script src="theme.js"></script><link rel="stylesheet" href="a.css"><a href="docs">x</a><a href="#/runs">y</a>'
@@ -74,3 +76,24 @@ def test_a_browser_asks_for_the_page_alone_when_it_comes_again(browser: Browser,
         context.close()
     everything = ["a.html", "a.js", "b.js", "theme.js"]
     assert seen == [everything, ["a.html"], everything]
+
+
+def test_head_makes_nothing_that_is_made_as_it_is_sent() -> None:
+    app, made = FastAPI(), list[str]()
+
+    @app.get("/rows.csv")
+    async def rows() -> StreamingResponse:
+        def lines() -> Iterator[str]:
+            made.append("row")
+            yield "row"
+
+        return StreamingResponse(lines(), media_type="text/csv", headers={"ETag": "x"})
+
+    add_methods(app)
+    with served(app) as url, httpx.Client(base_url=url) as client:
+        head = client.head("/rows.csv")
+        assert (head.status_code, head.content, made) == (200, b"", [])
+        got = client.get("/rows.csv")
+        assert (got.text, made) == ("row", ["row"])
+        assert [head.headers[name] for name in ("content-type", "etag")] == ["text/csv; charset=utf-8", "x"]
+        assert client.head("/none").status_code == 404

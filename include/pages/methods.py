@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Coroutine
 from functools import partial
+from typing import Any
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute
 
 
@@ -18,19 +20,31 @@ def add_methods(app: FastAPI) -> None:
     for route in [route for route in app.routes if isinstance(route, APIRoute)]:
         methods[route.path] |= route.methods
         if "GET" in route.methods:
-            app.add_api_route(
+            app.router.add_api_route(
                 route.path, route.endpoint, methods=["HEAD"], dependencies=route.dependencies, include_in_schema=False,
-                response_model=None,
+                response_model=None, route_class_override=_Head,
             )  # fmt: skip
     for path, found in methods.items():
         allowed = sorted(found | {"OPTIONS"} | ({"HEAD"} if "GET" in found else set()))
         app.add_api_route(
-            path,
-            partial(_options, ", ".join(allowed)),
-            methods=["OPTIONS"],
-            include_in_schema=False,
+            path, partial(_options, ", ".join(allowed)), methods=["OPTIONS"], include_in_schema=False,
             response_model=None,
-        )
+        )  # fmt: skip
+
+
+class _Head(APIRoute):
+    """The answer to a GET without its body, of which nothing is made that is made as it is sent."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        answer = super().get_route_handler()
+
+        async def bare(request: Request) -> Response:
+            whole = await answer(request)
+            head = Response(status_code=whole.status_code)
+            head.raw_headers = whole.raw_headers
+            return head
+
+        return bare
 
 
 async def _options(allowed: str) -> Response:

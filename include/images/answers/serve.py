@@ -58,8 +58,6 @@ async def send(request: Request, read: Read, size: int, *, headers: dict[str, st
     if part is not None:
         headers["Content-Range"] = f"bytes {first}-{first + length - 1}/{size}"
     status = 200 if part is None else 206
-    if request.method == "HEAD":
-        return Response(None, status, {**headers, "Content-Length": str(length)}, media_type)
     block = await _block(read, first, min(length, BLOCK_BYTES))
     if len(block) == length:
         return Response(block, status, headers, media_type)
