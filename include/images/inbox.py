@@ -22,10 +22,8 @@ if TYPE_CHECKING:
     from include.images.engine.render import Rendered
 
 BATCH = 32  # pictures that are claimed at a time: some seconds of work
-SALVAGED = (
-    "salvaged",
-    "the file was cut off or damaged: the renditions show what was there",
-)  # code and reason of a picture
+# Code and reason of a picture that is done.
+SALVAGED = ("salvaged", "the file was cut off or damaged: the renditions show what was there")
 CLAIM_SECONDS = 180.0  # longer than any one picture may take
 EXTEND_SECONDS = 10.0  # a claim is extended no more often: that writes the whole batch
 SWEPT = 1  # priority: an upload has 0, as somebody waits for it; a folder or a change of recipes comes later

@@ -44,9 +44,8 @@ class Limits:
 
     memory_bytes: int = 1_500 * MEGABYTE  # of the child that decodes, beyond what it was forked with
     cpu_seconds: int = 30  # a decoder can loop within all limits that a header shows
-    wall_seconds: float = (
-        150.0  # and one that waits uses no CPU; wide, as a machine may be busy, but less than a claim holds
-    )
+    # One that waits uses no CPU. Wide, as a machine may be busy, but less than a claim holds.
+    wall_seconds: float = 150.0
     rendition_bytes: int = 100 * MEGABYTE
     attempts: int = 3  # of a picture whose child was killed, as that may have been no fault of its own
 

@@ -7,10 +7,10 @@ import random
 import struct
 import subprocess
 import sys
-import time
 import zipfile
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,32 +22,19 @@ from include.images.errors import Rejected
 from include.images.limits import LIMITS
 from include.images.recipes import Recipe, Recipes
 from tests.images import pictures
-from tests.images.safely import render_safely
+from tests.images.engine.written import chunk
+from tests.images.safely import outcome
 
 RECIPES = Recipes(renditions={"small": Recipe(side=64, formats=("jpeg", "webp", "png"))})
-LONGEST_SECONDS = 10.0
 PAYLOAD = b"<script>alert('millrace')</script>"
 
 
-def run(folder: Path, data: bytes) -> Rendered | Rejected:
-    """Render the file as a task does; what came of it. A killed child fails the test."""
-    (folder / "source").write_bytes(data)
-    began = time.monotonic()
-    try:
-        return render_safely(folder / "source", RECIPES, folder)
-    except Rejected as fault:
-        return fault
-    finally:
-        assert time.monotonic() - began < LONGEST_SECONDS
+run = partial(outcome, recipes=RECIPES)  # as a task does
 
 
 def flat(width: int, height: int, form: str, mode: str = "RGB") -> bytes:
     """One colour: few bytes, many pixels."""
     return pictures.encoded(Image.new(mode, (width, height)), form)
-
-
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def png_with(*extra: bytes) -> bytes:

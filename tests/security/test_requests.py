@@ -1,6 +1,6 @@
 """Requests that nobody thought of, made from the interface's own description by schemathesis: none is a 5xx.
 
-$MILLRACE_REQUESTS (5) says how many it makes up for each route and way; with 200 they are some 20,000.
+$MILLRACE_REQUESTS (5) says how many it makes up for each route and way; with 20 it made 2,126.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ EACH = os.environ.get("MILLRACE_REQUESTS", "5")
 SEED = os.environ.get("MILLRACE_REQUESTS_SEED", "1")
 SOUND = "not_a_server_error"
 AS_DESCRIBED = f"{SOUND},status_code_conformance,content_type_conformance,response_schema_conformance"
+TOKEN = {"Authorization": "Bearer x"}
 MADE = re.compile(r"(\d+) generated, (\d+) passed")
 
 
@@ -72,9 +73,6 @@ def url(dsn: str, tmp_path: Path) -> Iterator[str]:
     with served(app) as address:
         httpx.post(f"{address}/millrace/images", content=pictures.encoded(pictures.photo()), headers=TOKEN)
         yield address
-
-
-TOKEN = {"Authorization": "Bearer x"}
 
 
 @pytest.mark.slow

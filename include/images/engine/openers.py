@@ -76,29 +76,28 @@ def _png_space(found: png.Png) -> Space:
 
 
 def _webp(data: bytes, limits: Limits) -> Opened:
-    try:
-        image = Image.open(io.BytesIO(data), formats=("WEBP",))
-    except (OSError, SyntaxError):
-        left = webp.whole_frames(data)
-        if left is None:
-            raise
-        image = Image.open(io.BytesIO(left), formats=("WEBP",))
+    image = _opened(data, "WEBP", webp.whole_frames)
     return _seekable(image, limits, plays=int(image.info.get("loop", 0)))
 
 
 def _avif(data: bytes, limits: Limits) -> Opened:
-    try:
-        image = Image.open(io.BytesIO(data), formats=("AVIF",))
-    except (OSError, SyntaxError):
-        better = avif.mended(data)
-        if better is None:
-            raise
-        image = Image.open(io.BytesIO(better), formats=("AVIF",))
+    image = _opened(data, "AVIF", avif.mended)
     boxes = avif.read(data, image.size)
     opened = _seekable(image, limits, plays=boxes.plays, crop=boxes.crop)
     if opened.space.icc is None and boxes.colours is not None:
         opened.space = _of_video(*boxes.colours, opened.space.grey)
     return opened
+
+
+def _opened(data: bytes, form: str, mended: Callable[[bytes], bytes | None]) -> Image.Image:
+    """The picture, or what can be made of a file that Pillow does not open."""
+    try:
+        return Image.open(io.BytesIO(data), formats=(form,))
+    except (OSError, SyntaxError):
+        better = mended(data)
+        if better is None:
+            raise
+        return Image.open(io.BytesIO(better), formats=(form,))
 
 
 def _of_video(primaries: int, transfer: int, grey: bool) -> Space:

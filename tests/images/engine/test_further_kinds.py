@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 import struct
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from tests.images import pictures
 from tests.images.engine import made_set
 from tests.images.engine.chromium import decoding_page, shown
 from tests.images.engine.written import encoded
-from tests.images.safely import render_safely
+from tests.images.safely import outcome
 from tests.images.test_render import PNG, made, pixel
 
 HEIC = Path(__file__).with_name("heic")
@@ -137,16 +137,7 @@ WHOLE = {
 SMALL = Recipes(renditions={"small": Recipe(side=64, formats=("png",))})
 
 
-def ended(folder: Path, data: bytes) -> Rendered | Rejected:
-    """As a task renders it; a child that is killed, or takes long, fails the test."""
-    (folder / "source").write_bytes(data)
-    began = time.monotonic()
-    try:
-        return render_safely(folder / "source", SMALL, folder)
-    except Rejected as fault:
-        return fault
-    finally:
-        assert time.monotonic() - began < 10
+ended = partial(outcome, recipes=SMALL)
 
 
 @pytest.mark.parametrize("kind", WHOLE)
