@@ -35,11 +35,12 @@ _NOW: LiteralString = (
     " coalesce(pg_current_xact_id_if_assigned()::text::bigint, 0))"
 )
 
-# As 64 bits: the transaction that wrote a group of rows.
+# As 64 bits: the transaction that wrote a group of rows. It is turned into a number once for a group, as for each row
+# this would take longer than reading the row.
 _WRITTEN: LiteralString = """
 written AS (
-    SELECT now.xid - ((now.xid - rows.raw) & 4294967295) AS writer, rows.number
-    FROM (SELECT xmin::text::bigint AS raw, count(*) AS number FROM {target} GROUP BY 1) AS rows, now
+    SELECT now.xid - ((now.xid - rows.raw::text::bigint) & 4294967295) AS writer, rows.number
+    FROM (SELECT xmin AS raw, count(*) AS number FROM {target} GROUP BY xmin) AS rows, now
 )
 """
 
