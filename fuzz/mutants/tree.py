@@ -9,7 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("include", "tests", "fuzz", "stack", "dags", "samples", "config", "deploy", "pyproject.toml")
+PARTS = (
+    "include",
+    "tests",
+    "fuzz",
+    "stack",
+    "dags",
+    "samples",
+    "config",
+    "deploy",
+    "docs",
+    "README.md",
+    "pyproject.toml",
+)
 
 
 def copy_tree(source: Path, target: Path) -> None:

@@ -35,6 +35,7 @@ TOOLS = {
     "browser": Tool("chromium", "chromium", "the pages in a browser"),
     "curl": Tool("curl", "curl", "the commands of the docs"),
     "compiler": Tool("cc", "gcc libc6-dev", "clocks that are turned"),
+    "directory": Tool("slapd cc", "slapd gcc libc6-dev libldap-dev libsasl2-dev", "logins by LDAP"),
     "hosts": Tool("ip mount nsenter tc unshare", "iproute2 mount util-linux", "hosts on networks of their own"),
     "prometheus": Tool("prometheus", "prometheus", "monitoring"),
     "proxy": Tool("nginx", "nginx", "the proxy in front"),
