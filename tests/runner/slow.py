@@ -14,7 +14,7 @@ LIST = Path(__file__).with_name("slow.txt")
 SLOW_SECONDS = 0.5  # of a function with all its cases
 NOTICED_SECONDS = 3.0  # in a quick run, under whatever else the machine does
 # What these mark is left out for that.
-ELSEWHERE = ("airflow", "browser", "hosts", "prometheus", "proxy", "redis", "faults", "chart")
+ELSEWHERE = ("airflow", "browser", "directory", "hosts", "prometheus", "proxy", "redis", "faults", "chart")
 
 
 def listed() -> set[str]:
