@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from include.images.objects import Objects
 
 CALLBACKS = "image_callbacks"
+SWEEPER = "sweep"  # the owner of what is taken in from folders
 
 
 def store() -> Store:
@@ -111,13 +112,16 @@ def take_in(connection: psycopg.Connection) -> dict[str, int]:
         raise reasons.stop(f"{refusal}. Then trigger the run again")
     if asked and isinstance(place, Path) and not place.is_dir():
         raise reasons.stop(f"there is no folder {asked}: trigger the run again with another path")
-    counts = sweep.sweep(connection, store(), place, owner="sweep") if place else {}
+    counts = {}
+    if place:
+        chosen = str(load_recipes().choose(SWEEPER))
+        counts = sweep.sweep(connection, store(), place, owner=SWEEPER, recipes=chosen)
     if gone := undo.expire(connection, store()):
         counts["removed"] = gone
     if daily:
         counts |= tidy.tidy(connection, store())
     if params["everything"]:
-        counts["remade"] = list_of_work.remake(connection, load_recipes().identity)
+        counts["remade"] = list_of_work.remake(connection, load_recipes())
     return counts
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -35,18 +35,25 @@ from include.images.answers.described import (
     answers,
 )  # fmt: skip
 from include.images.answers.serve import send
+from include.images.answers.shown import show
 from include.images.callbacks import Callbacks
 from include.images.doorbell import CHANNEL
-from include.images.errors import FINAL
-from include.images.inbox import HOLD, SALVAGED
+from include.images.errors import RecipeError
+from include.images.inbox import HOLD
 from include.images.limits import LIMITS, Limits
+from include.images.recipes import Choice, Point, Recipes, recipes_now
 from include.images.store import NotStored, Store, StoreFault, StoreFull
 from include.images.upload.checked_file import Intake, Refused
 from include.images.upload.request_files import Receiver, receive
 from include.pages.same_site import same_site
 
-DAG = "resize_images"
 Name = Annotated[str | None, Query(max_length=255, pattern=r"^[^\x00]*$", description="A part of the file name")]
+Set = Annotated[str | None, Query(max_length=100, description="The set of recipes, instead of the user's own")]
+_SHARE = r"(0(\.[0-9]{1,20})?|1(\.0{1,20})?)"
+Focal = Annotated[
+    str | None,
+    Query(pattern=f"^{_SHARE},{_SHARE}$", description="What `crop: focal` keeps, as 0.3,0.7: shares from left and top"),
+]
 RETRY_SECONDS = 30
 CONNECTIONS, STORING = 8, 5  # connections of the pool, and how many of them uploads may hold
 LOAD_SECONDS = 5.0  # for so long the answer to "is there room?" is used again
@@ -63,6 +70,7 @@ class Service:
     limits: Limits = LIMITS
     callbacks: Callable[[], Callbacks] = Callbacks  # asked when needed, as the Connection may change; blocks
     reading: AsyncConnectionPool[Any] | None = None
+    recipes: Callable[[], Recipes] = recipes_now  # blocks
     _load: dict[str, tuple[float, int, int]] = field(default_factory=dict)
     # Who stores holds a connection, perhaps for long: others must find one meanwhile.
     storing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STORING))
@@ -79,12 +87,11 @@ class Service:
             async with self.pool.connection() as connection:
                 known = (time.monotonic(), *await catalogue.load(connection, owner))
             self._load[owner] = known
-        headers = {"Retry-After": str(RETRY_SECONDS)}
         if known[1] >= self.limits.waiting_files:
-            raise HTTPException(503, f"{known[1]:,} pictures are already waiting; try again later", headers)
+            raise HTTPException(503, f"{known[1]:,} pictures are already waiting; try again later", _later())
         if known[2] >= self.limits.owner_bytes:
             most = self.limits.owner_bytes / 1e9
-            raise HTTPException(429, f"you keep {most:g} GB of pictures; delete some first", headers)
+            raise HTTPException(429, f"you keep {most:g} GB of pictures; delete some first", _later())
 
 
 @dataclass(frozen=True)
@@ -105,12 +112,13 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
 
     @routes.post("/images", status_code=202, dependencies=may_write, openapi_extra=FILES, **UPLOAD)
     @routes.post("/upload", status_code=202, dependencies=may_write, include_in_schema=False)
-    async def upload(request: Request, owner: str = named, callback_url: str | None = None) -> JSONResponse:
+    async def upload(
+        request: Request, owner: str = named, callback_url: str | None = None, recipes: Set = None, focal: Focal = None
+    ) -> JSONResponse:
         """Take in one picture as the body, or several as multipart/form-data."""
         here = service()
-        await check_callback(here, callback_url)
-        await here.check_room(owner)
-        return await _upload(request, here, owner, callback_url)
+        asked = await _asked(here, owner, callback_url, recipes, focal)
+        return await _take_in(request, here, asked, partial(receive, request))
 
     @routes.get("/images", dependencies=may_read, **answers(200, Page))
     async def list_images(
@@ -231,12 +239,48 @@ async def _delete_for_now(here: Service, image_id: UUID) -> Response:
     return JSONResponse(deleted.told())
 
 
-async def _upload(request: Request, here: Service, owner: str, callback_url: str | None) -> JSONResponse:
+@dataclass(frozen=True)
+class _Asked:
+    """For whom pictures come in, what is called back, and which renditions they get."""
+
+    owner: str
+    callback_url: str | None
+    recipes: str
+
+
+async def _asked(here: Service, owner: str, callback_url: str | None, recipes: str | None, focal: str | None) -> _Asked:
+    """What an upload asks for. Raises HTTPException where that can't be, or there is no room."""
+    await check_callback(here, callback_url)
+    choice = await _choose(here, owner, recipes, focal)
+    await here.check_room(owner)
+    return _Asked(owner, callback_url, str(choice))
+
+
+async def _choose(here: Service, owner: str, recipes: str | None, focal: str | None) -> Choice:
+    try:
+        known = await asyncio.to_thread(here.recipes)
+    except RecipeError as fault:  # nobody's upload is at fault
+        log.exception("no upload can be taken in")
+        raise HTTPException(503, "the recipe file is wrong; the API server's log says how", _later()) from fault
+    point = None
+    if focal is not None:
+        x, _, y = focal.partition(",")
+        point = Point(x=float(x), y=float(y))
+    try:
+        return known.choose(owner, recipes, point)
+    except RecipeError as fault:
+        raise HTTPException(422, str(fault)) from fault
+
+
+async def _take_in(
+    request: Request, here: Service, asked: _Asked, fill: Callable[[Receiver], Awaitable[None]]
+) -> JSONResponse:
+    """Take in what `fill` puts into a receiver, and say what became of each file."""
     with Receiver(here.store, here.limits) as receiver:
         try:
-            await receive(request, receiver)
+            await fill(receiver)
             async with here.storing:
-                taken = await _enter(here, receiver.kept, owner, callback_url)
+                taken = await _enter(here, receiver.kept, asked)
         except Refused as fault:
             raise HTTPException(fault.status, str(fault)) from fault
         except StoreFull as fault:
@@ -256,9 +300,7 @@ async def _upload(request: Request, here: Service, owner: str, callback_url: str
     return JSONResponse(answer, 202, {"Location": taken[0]["url"]})
 
 
-async def _enter(
-    here: Service, kept: list[tuple[Intake, str]], owner: str, callback_url: str | None
-) -> list[dict[str, Any]]:
+async def _enter(here: Service, kept: list[tuple[Intake, str]], asked: _Asked) -> list[dict[str, Any]]:
     """Files into the store and rows into the list of work: durable when this returns.
 
     Deleting a picture takes the same lock, so a file can't vanish between the two.
@@ -266,11 +308,16 @@ async def _enter(
     if not kept:
         return []
     async with here.pool.connection() as connection, connection.transaction():
-        await lock(connection, sorted({intake.digest for intake, _ in kept}))
+        digests = sorted({intake.digest for intake, _ in kept})
+        await lock(connection, digests)
+        most = here.limits.choices
+        if asked.recipes and await catalogue.crowded(connection, digests, asked.recipes, most):
+            raise Refused(422, "crowded", f"this picture is kept for {most} sets or focal points already, no more")
         uploads = []
         for intake, name in kept:
             await asyncio.to_thread(intake.keep)
-            uploads.append(catalogue.Upload(uuid4(), intake.digest, intake.size, owner, name, callback_url))
+            one = (uuid4(), intake.digest, intake.size, asked.owner, name, asked.callback_url, asked.recipes)
+            uploads.append(catalogue.Upload(*one))
         await catalogue.accept(connection, uploads)
     return [
         {"id": str(one.image_id), "file_name": one.file_name, "state": "accepted", "bytes": one.bytes}
@@ -294,66 +341,8 @@ async def check_callback(here: Service, url: str | None) -> None:
         raise HTTPException(422, f"callback_url must begin with one of: {allowed}")
 
 
-def show(request: Request, row: dict[str, Any]) -> dict[str, Any]:
-    """A picture as the interface shows it."""
-    renditions = []
-    for one in row["renditions"]:
-        path = request.url_for("get_rendition", image_id=row["image_id"], file=one["file"]).path
-        shown = {name: one[name] for name in ("name", "format", "width", "height", "bytes", "animated")}
-        renditions.append({**shown, "url": f"{path}?v={one['sha256'][:12]}"})
-    return {
-        "id": str(row["image_id"]),
-        "state": row["state"],
-        **(_failure(row) if row["state"] == "failed" else {}),
-        "file_name": row["file_name"],
-        "owner": row["owner"],
-        "created_at": row["created_at"].isoformat(),
-        "finished_at": _finished(row),
-        "source": {name: row[name] for name in ("digest", "bytes", "format", "width", "height", "frames")},
-        "task": _task(row),
-        "only_first_frame": row["still"],
-        "salvaged": row["state"] == "done" and row["code"] == SALVAGED[0],
-        "placeholder": row["placeholder"],
-        "renditions": renditions,
-        "srcset": _srcset(renditions, (row["width"], row["height"])),
-    }
-
-
-def _finished(row: dict[str, Any]) -> str | None:
-    """When the picture was done; bytes that came before were so from the first moment on."""
-    return max(row["finished_at"], row["created_at"]).isoformat() if row["finished_at"] else None
-
-
-def _failure(row: dict[str, Any]) -> dict[str, Any]:
-    """Why it failed, and whether another try of the same bytes may help."""
-    return {"code": row["code"], "reason": row["reason"], "can_retry": row["code"] not in FINAL}
-
-
-def _task(row: dict[str, Any]) -> dict[str, Any] | None:
-    """The task that had it last; None where none is known."""
-    if row["airflow_run"] is None:
-        return None
-    return {"dag_id": DAG, "run_id": row["airflow_run"], "task_id": "resize", "map_index": row["map_index"]}
-
-
-def _srcset(renditions: list[dict[str, Any]], source: tuple[int | None, int | None]) -> dict[str, str]:
-    """By format, ready for `<source srcset>`: one file of each width, the narrowest first.
-
-    A browser takes any of them for any other, so all have one shape: the source's, else that of the widest.
-    """
-    shapes = sorted(renditions, key=lambda one: (not _alike(one, *source), -one["width"]))
-    alike = [one for one in renditions if _alike(one, shapes[0]["width"], shapes[0]["height"])]
-    found: dict[str, dict[int, str]] = {}
-    for one in alike:
-        found.setdefault(one["format"], {})[one["width"]] = one["url"]
-    return {form: ", ".join(f"{url} {width}w" for width, url in sorted(urls.items())) for form, urls in found.items()}
-
-
-def _alike(one: dict[str, Any], width: int | None, height: int | None) -> bool:
-    """Whether it has that shape, but for rounding to whole pixels."""
-    if width is None or height is None:
-        return False
-    return bool(abs(one["width"] * height - width * one["height"]) <= max(width, height))
+def _later() -> dict[str, str]:
+    return {"Retry-After": str(RETRY_SECONDS)}
 
 
 async def _file(request: Request, store: Store, row: dict[str, Any], version: str | None) -> Response:
@@ -382,7 +371,7 @@ def away(fault: StoreFault) -> HTTPException:
     """503 for a store that can't be reached; what exactly is wrong is for the log."""
     log.error("%s", fault, exc_info=fault)
     reason = "the image store is not reachable at the moment; try again later"
-    return HTTPException(503, reason, {"Retry-After": str(RETRY_SECONDS)})
+    return HTTPException(503, reason, _later())
 
 
 def _place(text: str | None) -> catalogue.Place | None:

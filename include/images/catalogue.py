@@ -19,9 +19,9 @@ PAGE = 50
 LARGEST_PAGE = 200
 _ONE = """
 SELECT i.image_id, i.file_name, i.owner, i.created_at, s.digest, s.bytes, s.state, s.code, s.reason, s.format, s.width,
-    s.height, s.frames, s.still, s.placeholder, s.finished_at, s.airflow_run, s.map_index,
+    s.height, s.frames, s.still, s.placeholder, s.finished_at, s.airflow_run, s.map_index, i.recipes,
     coalesce((SELECT jsonb_agg(to_jsonb(r) - 'digest' ORDER BY r.width DESC, r.name, r.format)
-        FROM millrace.image_rendition r WHERE r.digest = s.digest), '[]') AS renditions
+        FROM millrace.image_rendition r WHERE r.digest = s.digest AND r.recipes = i.recipes), '[]') AS renditions
 FROM millrace.image i JOIN millrace.image_source s USING (digest)
 WHERE i.deleted_at IS NULL AND """
 # A source counts while somebody's picture has it. Few are deleted at a time, so those are looked for.
@@ -54,31 +54,52 @@ class Upload:
     owner: str
     file_name: str
     callback_url: str | None = None
+    recipes: str = ""  # a `recipes.Choice`
 
 
 async def accept(connection: AsyncConnection[Any], uploads: Sequence[Upload]) -> None:
-    """Enter uploads, in one transaction of the caller's, and ring the bell. A failed source is tried anew.
+    """Enter uploads, in one transaction of the caller's, and ring the bell.
 
-    Sources are locked in the order of their digests, as everywhere (see `inbox`).
+    A failed source is tried anew, and one that is done waits again if it was not made by these recipes. Sources are
+    locked in the order of their digests, as everywhere (see `inbox`).
     """
     columns = zip(
-        *((one.image_id, one.digest, one.bytes, one.owner, one.file_name, one.callback_url) for one in uploads),
+        *((one.image_id, one.digest, one.bytes, one.owner, one.file_name, one.callback_url, one.recipes)
+          for one in uploads),
         strict=True,
-    )
+    )  # fmt: skip
     await connection.execute(
-        "WITH upload AS (SELECT * FROM unnest(%s::uuid[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::text[])"
-        "  AS upload (image_id, digest, bytes, owner, file_name, callback_url)),"
+        "WITH upload AS ("
+        "  SELECT * FROM unnest(%s::uuid[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[])"
+        "  AS upload (image_id, digest, bytes, owner, file_name, callback_url, recipes)),"
         " source AS (INSERT INTO millrace.image_source (digest, bytes)"
         '  SELECT DISTINCT digest COLLATE "C", bytes FROM upload ORDER BY 1'
-        "  ON CONFLICT (digest) DO UPDATE"
-        "  SET state = CASE WHEN image_source.state = 'failed' THEN 'accepted' ELSE image_source.state END,"
-        "  attempts = CASE WHEN image_source.state = 'failed' THEN 0 ELSE image_source.attempts END, priority = 0),"
-        " image AS (INSERT INTO millrace.image (image_id, digest, owner, file_name, callback_url, callback_due)"
+        "  ON CONFLICT (digest) DO UPDATE SET priority = 0, (state, attempts, accepted_at) = ("
+        "   SELECT CASE WHEN again THEN 'accepted' ELSE image_source.state END,"
+        "    CASE WHEN again THEN 0 ELSE image_source.attempts END,"
+        "    CASE WHEN again THEN clock_timestamp() ELSE image_source.accepted_at END"
+        "   FROM (SELECT image_source.state = 'failed' OR image_source.state = 'done'"
+        # Of the row as it is once it is locked: another table would be read as it was before.
+        "    AND NOT coalesce(image_source.recipes, '{}') ?& array_agg(upload.recipes) AS again"
+        "    FROM upload WHERE upload.digest = image_source.digest) AS judged)),"
+        " image AS (INSERT INTO millrace.image"
+        "   (image_id, digest, owner, file_name, callback_url, callback_due, recipes)"
         "  SELECT image_id, digest, owner, file_name, callback_url,"
-        "   CASE WHEN callback_url IS NOT NULL THEN clock_timestamp() END FROM upload)"
+        "   CASE WHEN callback_url IS NOT NULL THEN clock_timestamp() END, recipes FROM upload)"
         " SELECT pg_notify(%s, '')",
         [*map(list, columns), CHANNEL],
     )
+
+
+async def crowded(connection: AsyncConnection[Any], digests: Sequence[str], recipes: str, most: int) -> bool:
+    """Whether one of these sources is uploaded for so many other choices already, which the caller holds."""
+    async with connection.cursor() as cursor:
+        await cursor.execute(
+            "SELECT FROM millrace.image WHERE digest = ANY(%s) AND recipes <> %s"
+            " GROUP BY digest HAVING count(DISTINCT recipes) >= %s LIMIT 1",
+            [list(digests), recipes, most],
+        )
+        return cursor.rowcount > 0
 
 
 async def find(connection: AsyncConnection[Any], image_id: UUID) -> dict[str, Any] | None:
@@ -115,7 +136,7 @@ async def rendition(connection: AsyncConnection[Any], image_id: UUID, file: str)
     """The rendition of that file name."""
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(
-            "SELECT r.* FROM millrace.image_rendition r JOIN millrace.image i USING (digest)"
+            "SELECT r.* FROM millrace.image_rendition r JOIN millrace.image i USING (digest, recipes)"
             " WHERE i.image_id = %s AND i.deleted_at IS NULL AND r.file = %s",
             [image_id, file],
         )

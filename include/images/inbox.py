@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID, uuid4
 
 from psycopg import Connection, Cursor
+from psycopg.types.json import Jsonb
 
 from include.images.doorbell import CHANNEL
 from include.images.limits import LIMITS
 
 if TYPE_CHECKING:
     from include.images.engine.render import Rendered
+    from include.images.recipes import Recipes
 
 BATCH = 32  # pictures that are claimed at a time: some seconds of work
 # Code and reason of a picture that is done.
@@ -87,6 +89,14 @@ def batch_of(connection: Connection[Any], batch: UUID) -> list[tuple[str, int]]:
     ).fetchall()
 
 
+def choices(connection: Connection[Any], digest: str) -> list[str]:
+    """Which renditions the uploads of a source are to get (`recipes.Choice`), in a fixed order."""
+    found = connection.execute(
+        'SELECT DISTINCT recipes COLLATE "C" FROM millrace.image WHERE digest = %s ORDER BY 1', [digest]
+    ).fetchall()
+    return [choice for (choice,) in found] or [""]  # it was deleted meanwhile: what is made then goes, too
+
+
 def begin(connection: Connection[Any], batch: UUID, digest: str) -> None:
     """Say that this picture is begun, and that the batch is still being worked on."""
     _count(connection, batch, digest, 1)
@@ -95,6 +105,11 @@ def begin(connection: Connection[Any], batch: UUID, digest: str) -> None:
 def rest(connection: Connection[Any], batch: UUID, digest: str) -> None:
     """Take `begin` back: nothing is done with this picture now, so it is not to blame if its worker dies."""
     _count(connection, batch, digest, -1)
+
+
+def go_on(connection: Connection[Any], batch: UUID, digest: str) -> None:
+    """Say that the batch is still being worked on."""
+    _count(connection, batch, digest, 0)
 
 
 def _count(connection: Connection[Any], batch: UUID, digest: str, change: int) -> None:
@@ -132,16 +147,17 @@ def stall(connection: Connection[Any], batch: UUID, digest: str, code: str, reas
 
 
 def finish(
-    connection: Connection[Any], batch: UUID, recipes: str, made: Mapping[str, Rendered]
+    connection: Connection[Any], batch: UUID, recipes: Recipes, made: Mapping[str, Mapping[str, Rendered]]
 ) -> tuple[int, list[tuple[str, str, str]]]:
-    """Enter what was made of some sources, by digest, at once.
+    """Enter what was made of some sources, by digest and choice, at once.
 
-    Returns how many the batch had not lost, and digest, recipe and file of earlier renditions that are not in use now.
+    A source that was uploaded for another choice meanwhile waits again. Returns how many the batch had not lost, and
+    digest, recipe and file of earlier renditions that are not in use now.
     """
     done, stale = 0, []
     with connection.transaction(), connection.cursor() as cursor:
-        for digest, rendered in sorted(made.items(), key=lambda one: one[0]):  # the order of locks
-            earlier = _finish(cursor, batch, recipes, digest, rendered)
+        for digest, chosen in sorted(made.items(), key=lambda one: one[0]):  # the order of locks
+            earlier = _finish(cursor, batch, recipes, digest, chosen)
             if earlier is not None:
                 done += 1
                 stale += [(digest, *one) for one in earlier]
@@ -149,29 +165,42 @@ def finish(
 
 
 def _finish(
-    cursor: Cursor[Any], batch: UUID, recipes: str, digest: str, rendered: Rendered
+    cursor: Cursor[Any], batch: UUID, recipes: Recipes, digest: str, made: Mapping[str, Rendered]
 ) -> set[tuple[str, str]] | None:
     """Recipe and file of renditions that these replace; None when the batch has lost the source to another."""
-    facts = rendered.facts
-    done = cursor.execute(
-        "UPDATE millrace.image_source SET state = 'done', code = %s, reason = %s, batch = NULL, recipes = %s,"
-        " format = %s, width = %s, height = %s, frames = %s, still = %s, placeholder = %s,"
-        " finished_at = clock_timestamp() WHERE digest = %s AND batch = %s AND state = 'resizing'",
-        [*(SALVAGED if rendered.salvaged else (None, None)), recipes, facts.format, facts.width, facts.height,
-         facts.frames, rendered.still, rendered.placeholder, digest, batch],
-    ).rowcount  # fmt: skip
-    if not done:
+    identities = {choice: recipes.identity_of(choice) for choice in made}
+    if not _done(cursor, batch, digest, identities, list(made.values())):
         return None
     earlier = cursor.execute(
         "DELETE FROM millrace.image_rendition WHERE digest = %s RETURNING recipe, file", [digest]
     ).fetchall()
+    rows = [(choice, one) for choice, rendered in made.items() for one in rendered.renditions]
     cursor.executemany(
-        "INSERT INTO millrace.image_rendition (digest, name, format, recipe, file, width, height, bytes, sha256,"
-        " animated) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        [(digest, one.name, one.format, one.recipe, one.file, one.width, one.height, one.bytes, one.digest,
-          one.animated) for one in rendered.renditions],
+        "INSERT INTO millrace.image_rendition (digest, recipes, name, format, recipe, file, width, height, bytes,"
+        " sha256, animated, reached) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        [(digest, choice, one.name, one.format, one.recipe, one.file, one.width, one.height, one.bytes, one.digest,
+          one.animated, one.reached) for choice, one in rows],
     )  # fmt: skip
-    return set(earlier) - {(one.recipe, one.file) for one in rendered.renditions}
+    # A statement of its own, begun when the source is locked: it sees each upload that had the lock before. One that
+    # waits for the lock finds in `recipes` whether it needs more (`catalogue.accept`).
+    cursor.execute(
+        "UPDATE millrace.image_source s SET state = 'accepted' WHERE digest = %s AND EXISTS ("
+        " SELECT FROM millrace.image i WHERE i.digest = s.digest AND NOT s.recipes ? i.recipes)",
+        [digest],
+    )
+    return set(earlier) - {(one.recipe, one.file) for _, one in rows}
+
+
+def _done(cursor: Cursor[Any], batch: UUID, digest: str, identities: Mapping[str, str], made: list[Rendered]) -> bool:
+    """Enter that the source is done, which locks it; False when the batch has lost it."""
+    facts, salvaged = made[0].facts, any(one.salvaged for one in made)
+    return cursor.execute(
+        "UPDATE millrace.image_source SET state = 'done', code = %s, reason = %s, batch = NULL, recipes = %s,"
+        " format = %s, width = %s, height = %s, frames = %s, still = %s, placeholder = %s,"
+        " finished_at = clock_timestamp() WHERE digest = %s AND batch = %s AND state = 'resizing'",
+        [*(SALVAGED if salvaged else (None, None)), Jsonb(identities), facts.format, facts.width, facts.height,
+         facts.frames, any(one.still for one in made), made[0].placeholder, digest, batch],
+    ).rowcount > 0  # fmt: skip
 
 
 def fail(connection: Connection[Any], batch: UUID, digest: str, code: str, reason: str, *, final: bool) -> None:
@@ -185,13 +214,19 @@ def fail(connection: Connection[Any], batch: UUID, digest: str, code: str, reaso
     )
 
 
-def remake(connection: Connection[Any], recipes: str) -> int:
+def remake(connection: Connection[Any], recipes: Recipes) -> int:
     """Let every stored picture that was not made by these recipes wait again; returns how many."""
+    wanted = (
+        "(SELECT jsonb_object_agg(i.recipes, coalesce(w.identity, %(own)s)) FROM millrace.image i"
+        " LEFT JOIN unnest(%(names)s::text[], %(identities)s::text[]) AS w (name, identity)"
+        "  ON w.name = split_part(i.recipes, '@', 1) WHERE i.digest = image_source.digest)"
+    )
+    known = recipes.identities
     return connection.execute(
-        _LOCKED.format("state = 'done' AND recipes IS DISTINCT FROM %s")
-        + "UPDATE millrace.image_source s SET state = 'accepted', attempts = 0, priority = %s"
+        _LOCKED.format(f"state = 'done' AND recipes IS DISTINCT FROM {wanted}")
+        + "UPDATE millrace.image_source s SET state = 'accepted', attempts = 0, priority = %(swept)s"
         " FROM locked WHERE s.digest = locked.digest",
-        [recipes, SWEPT],
+        {"own": known[""], "names": [*known], "identities": [*known.values()], "swept": SWEPT},
     ).rowcount
 
 

@@ -33,6 +33,7 @@ class Limits:
     request_bytes: int = 500 * MEGABYTE
     name_characters: int = 200
     waiting_files: int = 50_000  # over this, uploads are told to come back later
+    choices: int = 8  # sets of recipes and focal points that one picture is made for
     owner_bytes: int = 20_000 * MEGABYTE  # what one user may keep
 
     pixels: int = 120_000_000  # width x height of one frame

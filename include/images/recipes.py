@@ -10,86 +10,24 @@ import json
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from include.images.engine.recipe import Format, Model, Point, Quality, Recipe, Watermark
 from include.images.errors import RecipeError
 from include.own_folders import own_recipes
 
+__all__ = ["Choice", "Format", "Point", "Quality", "Recipe", "RecipeSet", "Recipes", "Watermark", "load_recipes"]
 RECIPES = Path(__file__).parent / "recipes.yaml"
 SCHEMA_FILE = RECIPES.with_suffix(".schema.json")
-ENGINE = 2  # goes up when the same recipe comes out otherwise, so that renditions are made anew
-Format = Literal["jpeg", "webp", "avif", "png"]
-SUFFIX: dict[str, str] = {"jpeg": "jpg", "webp": "webp", "avif": "avif", "png": "png"}
-ALPHA = ("webp", "avif", "png")
-ANIMATED = ("webp",)
+NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")  # of renditions and sets
+DEFAULT = "default"  # what the recipes are called that belong to no set
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Quality(_Model):
-    """How well each format is encoded."""
-
-    jpeg: int = Field(82, ge=1, le=95, description="Quality of JPEG.")
-    webp: int = Field(80, ge=1, le=100, description="Quality of WebP.")
-    avif: int = Field(60, ge=1, le=100, description="Quality of AVIF.")
-    webp_effort: int = Field(
-        2, ge=0, le=6, description="How long WebP is tried to be made smaller: 4 takes twice as 2."
-    )
-    avif_speed: int = Field(8, ge=0, le=10, description="How fast AVIF is encoded; below 6 takes seconds a picture.")
-
-
-class Recipe(_Model):
-    """One rendition."""
-
-    side: int | None = Field(None, ge=1, le=16_000, description="Pixels of the longer side.")
-    box: tuple[int, int] | None = Field(None, description="Width and height in pixels.")
-    fit: Literal["inside", "cover", "contain"] = Field(
-        "inside", description="inside the box; cover it and crop the rest; contained in it, on the background."
-    )
-    crop: Literal["centre", "attention"] = Field(
-        "centre", description="What `cover` keeps: the centre, or where most of the detail is."
-    )
-    formats: tuple[Format, ...] = Field(("jpeg", "webp"), min_length=1, description="Files made of the rendition.")
-    background: str = Field("#ffffff", pattern=r"^#[0-9a-f]{6}$", description="Laid under transparency and around.")
-    quality: Quality = Field(default_factory=lambda: Quality.model_validate({}), description="Encoder settings.")
-    sharpen: float = Field(0.0, ge=0, le=5, description="Strength of an unsharp mask after resizing; 0 for none.")
-    enlarge: bool = Field(False, description="Whether a smaller picture is made larger.")
-    salvage: bool = Field(
-        False, description="Whether it is made of what is there of a file that was cut off or damaged."
-    )
-    keep_copyright: bool = Field(False, description="Whether artist and copyright stay in the file.")
-
-    @field_validator("box")
-    @classmethod
-    def _positive(cls, box: tuple[int, int] | None) -> tuple[int, int] | None:
-        if box is not None and not all(1 <= side <= 16_000 for side in box):
-            raise ValueError("width and height must be 1 to 16000")
-        return box
-
-    @model_validator(mode="after")
-    def _one_size(self) -> Recipe:
-        if (self.side is None) == (self.box is None):
-            raise ValueError("needs either side or box")
-        if self.side is not None and self.fit != "inside":
-            raise ValueError(f"fit {self.fit} needs a box")
-        if len(set(self.formats)) != len(self.formats):
-            raise ValueError("a format is listed twice")
-        return self
-
-    @cached_property
-    def identity(self) -> str:
-        """16 hex digits of all that decides what comes out."""
-        values = {"engine": ENGINE, **self.model_dump(mode="json", exclude={"formats"})}
-        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
-
-
-class Recipes(_Model):
-    """The recipe file."""
+class RecipeSet(Model):
+    """Renditions that are made of a picture together."""
 
     renditions: dict[str, Recipe] = Field(min_length=1, description="Recipes by the rendition's name.")
 
@@ -97,7 +35,7 @@ class Recipes(_Model):
     @classmethod
     def _names(cls, renditions: dict[str, Recipe]) -> dict[str, Recipe]:
         for name in renditions:
-            if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", name):
+            if not NAME.fullmatch(name):
                 raise ValueError(f"{name!r} is not a valid rendition name: lower-case letters, digits and _ only")
         return renditions
 
@@ -108,6 +46,78 @@ class Recipes(_Model):
         return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
 
 
+class Choice(NamedTuple):
+    """Which renditions an upload gets: those of a set, "" for the file's own, around a focal point if it names one.
+
+    As text, in the warehouse, it is `set@x,y`.
+    """
+
+    name: str = ""
+    point: Point | None = None
+
+    @classmethod
+    def of(cls, text: str) -> Choice:
+        """The choice that stands in the warehouse."""
+        name, _, place = text.partition("@")
+        if not place:
+            return cls(name)
+        x, y = map(float, place.split(","))
+        return cls(name, Point(x=x, y=y))
+
+    def __str__(self) -> str:
+        return self.name if self.point is None else f"{self.name}@{self.point.x:.3g},{self.point.y:.3g}"
+
+
+class Recipes(RecipeSet):
+    """The recipe file."""
+
+    sets: dict[str, RecipeSet] = Field(
+        default_factory=dict, description="Other renditions, by the name that an upload asks for them by."
+    )
+    owners: dict[str, str] = Field(
+        default_factory=dict, description="By user, the set that is made of an upload which names none."
+    )
+
+    @model_validator(mode="after")
+    def _known(self) -> Recipes:
+        for name in self.sets:
+            if not NAME.fullmatch(name) or name == DEFAULT:
+                raise ValueError(f"sets: {name!r} is no valid name: lower-case letters, digits and _, not {DEFAULT}")
+        for owner, name in self.owners.items():
+            if name not in self.names:
+                raise ValueError(f"owners.{owner}: there is no set {name!r}; there are {', '.join(self.names)}")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What an upload may ask for."""
+        return DEFAULT, *self.sets
+
+    def choose(self, owner: str, name: str | None = None, point: Point | None = None) -> Choice:
+        """What this user's upload gets that names this set, or none. Raises RecipeError for one that is not there."""
+        name = self.owners.get(owner, DEFAULT) if name is None else name
+        if name not in self.names:
+            raise RecipeError(f"there is no set of recipes {name!r}; there are: {', '.join(self.names)}")
+        return Choice("" if name == DEFAULT else name, point)
+
+    def of(self, choice: str) -> RecipeSet:
+        """The recipes of a choice: of a set that is not there any more, the file's own."""
+        chosen, point = Choice.of(choice)
+        found = self.sets.get(chosen, self)
+        if point is None:
+            return found
+        return RecipeSet(renditions={name: recipe.around(point) for name, recipe in found.renditions.items()})
+
+    @property
+    def identities(self) -> dict[str, str]:
+        """Of the file's own recipes, as "", and of each set."""
+        return {"": self.identity, **{name: found.identity for name, found in self.sets.items()}}
+
+    def identity_of(self, choice: str) -> str:
+        """Of the set that is chosen; the focal point stands in the choice itself."""
+        return self.sets.get(Choice.of(choice).name, self).identity
+
+
 def load_recipes(path: Path | None = None) -> Recipes:
     """Read the recipe file: `recipes.yaml` in a folder of the user's ($MILLRACE_DATASETS), or ours.
 
@@ -116,12 +126,29 @@ def load_recipes(path: Path | None = None) -> Recipes:
     path = path or own_recipes() or RECIPES
     try:
         values: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return Recipes.model_validate(values)
+        return Recipes.model_validate(values, context={"folder": path.parent})
     except yaml.YAMLError as error:
         raise RecipeError(f"{path}: {error}") from None
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
         raise RecipeError(f"{path}: {faults}") from None
+
+
+_last: tuple[tuple[Path, int, int], Recipes] | None = None
+
+
+def recipes_now() -> Recipes:
+    """`load_recipes`, but the file is only read again when it has changed. Blocks; may be called by many threads."""
+    global _last
+    path = own_recipes() or RECIPES
+    try:
+        seen = path.stat()
+    except OSError as fault:
+        raise RecipeError(f"{path}: {fault.strerror}") from None
+    mark = (path, seen.st_size, seen.st_mtime_ns)
+    if _last is None or _last[0] != mark:
+        _last = (mark, load_recipes(path))
+    return _last[1]
 
 
 def schema_text() -> str:

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -20,7 +20,7 @@ from psycopg import Connection
 from include.images import inbox
 from include.images.engine.render import Rendered
 from include.images.engine.sandbox import Sandbox
-from include.images.errors import ImageError
+from include.images.errors import ImageError, Rejected
 from include.images.limits import LIMITS
 from include.images.recipes import Recipes
 from include.images.store import Name, Store, StoreFault, full
@@ -59,11 +59,15 @@ class _Picture:
 
     digest: str
     folder: Path
-    rendered: Rendered
+    made: dict[str, Rendered]  # by the choices of its uploads, each in a folder that is called by its number
 
     def files(self) -> dict[Name, Path]:
         """Its renditions."""
-        return {Name(self.digest, one.recipe, one.file): self.folder / one.file for one in self.rendered.renditions}
+        return {
+            Name(self.digest, one.recipe, one.file): self.folder / str(number) / one.file
+            for number, rendered in enumerate(self.made.values())
+            for one in rendered.renditions
+        }
 
 
 @dataclass
@@ -126,10 +130,26 @@ class _Work:
         except OSError as fault:
             raise full(fault) from fault
         try:
-            return _Picture(digest, folder, self.sandbox.render(self.store.source(digest, folder), folder))
+            return _Picture(digest, folder, self._render_each(digest, folder))
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
+
+    def _render_each(self, digest: str, folder: Path) -> dict[str, Rendered]:
+        """For each choice of its uploads; what only some recipes can be made of is done by those."""
+        source, made, refused = self.store.source(digest, folder), dict[str, Rendered](), dict[str, Rejected]()
+        for choice in inbox.choices(self.connection, digest):
+            if made or refused:  # each may take almost as long as a claim holds
+                inbox.go_on(self.connection, self.batch, digest)
+            place = folder / str(len(made))
+            place.mkdir(exist_ok=True)
+            try:
+                made[choice] = self.sandbox.render(source, place, choice)
+            except Rejected as fault:
+                refused[choice] = fault
+        if not made:
+            raise next(iter(refused.values()))
+        return made | dict.fromkeys(refused, replace(next(iter(made.values())), renditions=()))
 
     def _keep(self) -> None:
         """Store the group and enter it; when the store fails, each picture alone. Raises StoreFault."""
@@ -160,8 +180,8 @@ class _Work:
 
     def _store(self, group: list[_Picture]) -> None:
         self.store.keep_renditions({name: path for picture in group for name, path in picture.files().items()})
-        made = {picture.digest: picture.rendered for picture in group}
-        done, stale = inbox.finish(self.connection, self.batch, self.recipes.identity, made)
+        made = {picture.digest: picture.made for picture in group}
+        done, stale = inbox.finish(self.connection, self.batch, self.recipes, made)
         self.counts["done"] += done
         self.store.drop_renditions(Name(*one) for one in stale)
 

@@ -47,11 +47,12 @@ def pages(stack: ArgumentParser) -> dict[str, str]:
             del os.environ[name]
         # Before Airflow is imported, which reads and makes its home then.
         os.environ |= {"AIRFLOW_HOME": folder, "AIRFLOW__CORE__LOAD_EXAMPLES": "False", "MILLRACE_MEMORY_AGENT": "off"}
-        from stack.reference import commands, dags, datasets, metrics, routes, settings, tables
+        from stack.reference import commands, dags, datasets, metrics, recipes, routes, settings, tables
 
         found = {
             "commands.md": commands.write(stack),
             "datasets.md": datasets.write(),
+            "recipes.md": recipes.write(),
             "dags.md": dags.write(),
             "http.md": routes.write(),
             "settings.md": settings.write(),

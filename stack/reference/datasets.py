@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from include.ingest.dataset.columns import Column, CsvFormat
 from include.ingest.dataset.definition import Dataset, DeleteLimit, RejectLimit, UnpackLimit
 from include.notify import Notify
-from stack.reference.markdown import code, default, kind, page, table
+from stack.reference.markdown import code, fields, page
 
 PARTS: dict[type[BaseModel], str] = {
     Dataset: "The dataset",
@@ -32,18 +32,7 @@ def write() -> str:
 
 
 def _part(model: type[BaseModel], title: str) -> list[str]:
-    schema = model.model_json_schema()
-    wanted = set(schema.get("required", ()))
-    rows = [
-        [
-            code(name),
-            kind(field),
-            "*required*" if name in wanted else default(field["default"]) if "default" in field else "",
-            field.get("description", ""),
-        ]
-        for name, field in schema["properties"].items()
-    ]
     intro = (model.__doc__ or "").strip().splitlines()[0]
     if model in WHERE:
         intro = f"Field {code(WHERE[model])}. {intro}"
-    return [f"## {title}", intro, table(["field", "type", "default", "meaning"], rows)]
+    return [f"## {title}", intro, fields(model.model_json_schema())]

@@ -21,6 +21,21 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(re.sub(r"\|  (?=\|)", "| ", f"| {' | '.join(map(_cell, row))} |") for row in lines)
 
 
+def fields(schema: Mapping[str, Any]) -> str:
+    """A table of the fields of an object, by its JSON Schema."""
+    wanted = set(schema.get("required", ()))
+    rows = [
+        [
+            code(name),
+            kind(field),
+            "*required*" if name in wanted else default(field["default"]) if "default" in field else "",
+            field.get("description", ""),
+        ]
+        for name, field in schema["properties"].items()
+    ]
+    return table(["field", "type", "default", "meaning"], rows)
+
+
 def code(value: object) -> str:
     """A value as code; nothing for an empty text."""
     return f"`{value}`" if str(value) else ""

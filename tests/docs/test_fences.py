@@ -14,10 +14,12 @@ import psycopg
 import pytest
 
 from include.images.callbacks import Callbacks
+from include.images.recipes import load_recipes
 from include.ingest.dataset_file import load_dataset
 from samples import orders
 from tests.docs import fences, rules
 from tests.docs.fences import Fence, commands, written_in
+from tests.images import pictures
 from tests.ingest.loading import ingest
 from tests.memory import story
 
@@ -64,7 +66,19 @@ def test_sql_answers(lived: psycopg.Connection[Any], fence: Fence) -> None:
         assert cursor.fetchall()
 
 
-@pytest.mark.parametrize("fence", written_in("yaml"), ids=ids)
+RECIPES = [fence for fence in written_in("yaml") if fence.text.startswith("renditions:")]
+
+
+@pytest.mark.parametrize("fence", RECIPES, ids=ids)
+def test_a_recipe_file_is_one(fence: Fence, tmp_path: Path) -> None:
+    (tmp_path / "brand").mkdir()
+    (tmp_path / "brand" / "logo.png").write_bytes(pictures.encoded(pictures.quarters(), "PNG"))
+    file = tmp_path / "recipes.yaml"
+    file.write_text(fence.text)
+    assert load_recipes(file).renditions
+
+
+@pytest.mark.parametrize("fence", [fence for fence in written_in("yaml") if fence not in RECIPES], ids=ids)
 def test_a_dataset_is_one(fence: Fence, tmp_path: Path) -> None:
     name = next(line.partition(": ")[2] for line in fence.text.splitlines() if line.startswith("name: "))
     file = tmp_path / f"{name}.yaml"

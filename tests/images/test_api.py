@@ -49,12 +49,16 @@ class Here:
         self.service: api.Service | None = None
         self.owner = "ann"
         self.callbacks = Callbacks("secret", ("https://hooks.example",))
+        self.recipes = RECIPES
         guards = api.Guards(read=lambda: None, write=lambda: None, owner=lambda: self.owner)
 
         @asynccontextmanager
         async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             async with AsyncConnectionPool(dsn, min_size=0, max_size=4, open=False) as pool:
-                self.service = api.Service(pool, self.store, callbacks=lambda: self.callbacks)
+                self.service = api.Service(
+                    pool, self.store, callbacks=lambda: self.callbacks,
+                    recipes=lambda: self.recipes,
+                )  # fmt: skip
                 yield
 
         self.app = FastAPI(lifespan=lifespan)
@@ -69,7 +73,7 @@ class Here:
         """What the DAG does."""
         with psycopg.connect(self.dsn, autocommit=True) as connection:
             for batch in inbox.open_batches(connection, 1):
-                work.resize_batch(connection, self.store, RECIPES, batch)
+                work.resize_batch(connection, self.store, self.recipes, batch)
 
 
 @pytest.fixture

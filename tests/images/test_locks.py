@@ -12,14 +12,17 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from include.images import catalogue, inbox
 from include.images.engine.decode import Facts
 from include.images.engine.render import Rendered
+from include.images.recipes import Recipe, Recipes
 from tests.waiting import until
 
 BATCH = UUID(int=7)
 DIGESTS = [sha256(bytes([number])).hexdigest() for number in range(12)]
+RECIPES = Recipes(renditions={"small": Recipe(side=8)})
 RENDERED = Rendered(Facts("JPEG", 8, 8, 1, alpha=False, orientation=1), (), "data:", still=False)
 
 
@@ -47,9 +50,11 @@ ACTS: dict[str, Callable[[str], None]] = {
     "begin": with_own_session(lambda connection: inbox.begin(connection, BATCH, DIGESTS[0])),
     "claim": with_own_session(lambda connection: inbox.claim(connection, uuid4())),
     "finish": with_own_session(
-        lambda connection: inbox.finish(connection, BATCH, "recipes", dict.fromkeys(reversed(DIGESTS), RENDERED))
+        lambda connection: inbox.finish(
+            connection, BATCH, RECIPES, {digest: {"": RENDERED} for digest in reversed(DIGESTS)}
+        )
     ),
-    "remake": with_own_session(lambda connection: inbox.remake(connection, "other recipes")),
+    "remake": with_own_session(lambda connection: inbox.remake(connection, RECIPES)),
 }
 # What must hold of each picture afterwards, whichever came first.
 AFTERWARDS = {
@@ -86,8 +91,8 @@ def fill(warehouse: psycopg.Connection, states: list[str]) -> None:
     for number, digest in enumerate(DIGESTS):
         warehouse.execute(
             "INSERT INTO millrace.image_source (digest, bytes, state, batch, claimed_until, recipes)"
-            " VALUES (%s, 1, %s, %s, now() - interval '1 minute', 'recipes')",
-            [digest, states[number % len(states)], BATCH],
+            " VALUES (%s, 1, %s, %s, now() - interval '1 minute', %s)",
+            [digest, states[number % len(states)], BATCH, Jsonb({"": "other recipes"})],
         )
 
 

@@ -166,10 +166,10 @@ def test_a_picture_that_kills_its_worker_is_given_up(
     sweep(warehouse, store, tmp_path / "in", owner="me")
     real = Sandbox.render
 
-    def die(self: Sandbox, path: Path, folder: Path) -> Any:
+    def die(self: Sandbox, path: Path, folder: Path, choice: str) -> Any:
         if path == store.source(killer, tmp_path):
             raise SystemExit(9)
-        return real(self, path, folder)
+        return real(self, path, folder, choice)
 
     monkeypatch.setattr(Sandbox, "render", die)
     for _ in range(LIMITS.attempts):
@@ -244,9 +244,9 @@ def test_a_disk_that_is_full_in_the_middle_of_a_group_costs_no_attempt(
     replace, room = Path.replace, [3]
 
     def until_full(fresh: Path, place: Path) -> Path:
-        if fresh.parent.name.startswith("resize-") and not room[0]:
+        if fresh.parent.parent.name.startswith("resize-") and not room[0]:
             raise OSError(errno.ENOSPC, "no room")
-        room[0] -= fresh.parent.name.startswith("resize-")
+        room[0] -= fresh.parent.parent.name.startswith("resize-")
         return replace(fresh, place)
 
     with monkeypatch.context() as patch:
@@ -291,10 +291,10 @@ def test_new_recipes_make_stored_pictures_anew(
     sweep(warehouse, store, tmp_path / "in", owner="me")
     both = Recipes(renditions={"small": Recipe(side=64), "same": Recipe(side=48)})
     do_all(warehouse, store, both)
-    assert inbox.remake(warehouse, both.identity) == 0
+    assert inbox.remake(warehouse, both) == 0
     before = set(place.stored())
     other = Recipes(renditions={"tiny": Recipe(side=32, formats=("png",)), "same": Recipe(side=48)})
-    assert inbox.remake(warehouse, other.identity) == 1
+    assert inbox.remake(warehouse, other) == 1
     do_all(warehouse, store, other)
     found = warehouse.execute("SELECT recipe, file, width FROM millrace.image_rendition ORDER BY width").fetchall()
     assert next(width for *_, width in found) == 32

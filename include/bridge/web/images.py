@@ -11,8 +11,9 @@ from psycopg_pool import AsyncConnectionPool
 
 from include.bridge import images
 from include.images import api, pages
+from include.images.answers import shown
 
-DAG = api.DAG
+DAG = shown.DAG
 CONNECTIONS = api.CONNECTIONS
 
 

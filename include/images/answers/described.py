@@ -84,6 +84,7 @@ class Rendition(BaseModel):
     height: int
     bytes: int
     animated: bool
+    target_reached: bool | None
     url: str
 
 
@@ -103,6 +104,8 @@ class Image(BaseModel):
     task: Task | None
     only_first_frame: bool | None
     salvaged: bool
+    recipes: str
+    focal: tuple[float, float] | None
     placeholder: str | None
     renditions: list[Rendition]
     srcset: dict[str, str]
@@ -159,7 +162,7 @@ _WHY = {
     403: "No permission, or a request from another site with this one's cookie.",
     404: "There is no such picture or file, or it is too late.",
     409: "It has not failed.",
-    422: "A parameter is not as it should be, or a callback may not go there.",
+    422: "A parameter is not as it should be, or names what is not allowed or not there.",
     429: "This user's share is full; Retry-After says when to retry.",
     503: "The queue is full, or the store can't be reached; Retry-After says when to retry.",
     507: "The disk is full.",

@@ -1,4 +1,4 @@
-"""Where to cut a picture that covers its box: around the centre, or where most of the detail is."""
+"""Where to cut a picture that covers its box: around the centre or another point, or where most of the detail is."""
 
 from __future__ import annotations
 
@@ -6,16 +6,28 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from include.images.engine.geometry import Size
+from include.images.engine.recipe import Point
 
 LOOK = 64  # pixels of the longer side of the small picture that is looked at
 
 
-def window(image: Image.Image, final: Size, crop: str) -> tuple[int, int, int, int]:
-    """Left, upper, right and lower edge, in pixels of `image`, of a part `final` large."""
-    room = (image.width - final[0], image.height - final[1])
-    share = (0.5, 0.5) if crop == "centre" else _attention(image, final)
-    left, upper = round(room[0] * share[0]), round(room[1] * share[1])
+def window(image: Image.Image, final: Size, crop: str | Point) -> tuple[int, int, int, int]:
+    """Left, upper, right and lower edge, in pixels of `image`, of a part `final` large.
+
+    A `focal` point that nobody has named is looked for as by `attention`.
+    """
+    if isinstance(crop, Point):
+        left, upper = _around(crop.x, image.width, final[0]), _around(crop.y, image.height, final[1])
+    else:
+        room = (image.width - final[0], image.height - final[1])
+        share = (0.5, 0.5) if crop == "centre" else _attention(image, final)
+        left, upper = round(room[0] * share[0]), round(room[1] * share[1])
     return left, upper, left + final[0], upper + final[1]
+
+
+def _around(share: float, length: int, kept: int) -> int:
+    """Where `kept` of `length` pixels begin, with the point in their middle, or as near to it as the edge allows."""
+    return min(max(0, round(share * length - kept / 2)), length - kept)
 
 
 def _attention(image: Image.Image, final: Size) -> tuple[float, float]:

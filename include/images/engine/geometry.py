@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from include.images.recipes import Recipe
+from include.images.engine.recipe import Recipe
 
 Size = tuple[int, int]
 

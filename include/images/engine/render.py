@@ -11,15 +11,16 @@ from pathlib import Path
 
 from PIL import Image, ImageColor, ImageFilter
 
-from include.images.engine import colour, decode, lanczos
+from include.images.engine import colour, decode, lanczos, watermark
 from include.images.engine.crop import window
 from include.images.engine.decode import Facts, Source, open_source
 from include.images.engine.encode import Timing, encode
 from include.images.engine.formats import webp
 from include.images.engine.geometry import Layout, Size, layout
+from include.images.engine.recipe import ANIMATED, SUFFIX, Recipe
 from include.images.errors import Rejected
 from include.images.limits import LIMITS, Limits
-from include.images.recipes import ANIMATED, SUFFIX, Recipe, Recipes
+from include.images.recipes import RecipeSet
 
 PLACEHOLDER = 16  # pixels of the longer side
 
@@ -37,6 +38,7 @@ class Rendition:
     bytes: int
     digest: str  # sha256 of the file
     animated: bool
+    reached: bool | None = None  # whether it is what the quality's target asks for; None: it has no target
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Rendered:
     salvaged: bool = False  # it was cut off or damaged, and this is what was there
 
 
-def render(path: Path, recipes: Recipes, folder: Path, limits: Limits = LIMITS) -> Rendered:
+def render(path: Path, recipes: RecipeSet, folder: Path, limits: Limits = LIMITS) -> Rendered:
     """Make every rendition of the file into `folder`. Raises Rejected when the picture is at fault.
 
     Of a file that is cut off or damaged, the renditions are made whose recipes salvage.
@@ -63,11 +65,11 @@ def render(path: Path, recipes: Recipes, folder: Path, limits: Limits = LIMITS) 
         if fault.code != "broken" or not salvaging:
             raise
     with open_source(path, limits, salvage=True) as source:
-        found = _render(source, Recipes(renditions=salvaging), folder, limits)
+        found = _render(source, RecipeSet(renditions=salvaging), folder, limits)
     return replace(found, salvaged=True)
 
 
-def _render(source: Source, recipes: Recipes, folder: Path, limits: Limits) -> Rendered:
+def _render(source: Source, recipes: RecipeSet, folder: Path, limits: Limits) -> Rendered:
     facts = source.facts
     seen = (facts.width, facts.height)
     layouts = {name: layout(seen, recipe) for name, recipe in recipes.renditions.items()}
@@ -84,7 +86,7 @@ def _render(source: Source, recipes: Recipes, folder: Path, limits: Limits) -> R
     return Rendered(facts, tuple(made), placeholder, facts.frames > 1 and not moving)
 
 
-def _moves(source: Source, recipes: Recipes, limits: Limits) -> bool:
+def _moves(source: Source, recipes: RecipeSet, limits: Limits) -> bool:
     facts = source.facts
     wanted = any(form in ANIMATED for recipe in recipes.renditions.values() for form in recipe.formats)
     return (
@@ -97,7 +99,7 @@ def _moves(source: Source, recipes: Recipes, limits: Limits) -> bool:
 
 def _still(
     source: Source,
-    recipes: Recipes,
+    recipes: RecipeSet,
     layouts: dict[str, Layout],
     folder: Path,
     made: list[Rendition],
@@ -147,25 +149,34 @@ def resize(image: Image.Image, size: Size) -> Image.Image:
 
 
 def _finish(image: Image.Image, recipe: Recipe, found: Layout) -> Image.Image:
-    """Crop or pad, and sharpen."""
+    """Crop, sharpen, blur, pad, and lay the watermark on it, where the recipe says so."""
     if found.crops:
         image = image.crop(window(image, found.final, recipe.crop))
     if recipe.sharpen:
         image = image.filter(ImageFilter.UnsharpMask(radius=1.0, percent=round(recipe.sharpen * 100), threshold=2))
+    if recipe.blur:
+        image = _blurred(image, recipe.blur)
     if found.pads:
         if image.mode == "L":  # the background may have a colour
             image = image.convert("RGB")
         ground = Image.new(image.mode, found.final, _ground(image.mode, recipe.background))
         ground.paste(image, ((found.final[0] - image.width) // 2, (found.final[1] - image.height) // 2))
         image = ground
-    return image
+    return image if recipe.watermark is None else watermark.lay(image, recipe.watermark)
+
+
+def _blurred(image: Image.Image, sigma: float) -> Image.Image:
+    """By Pillow's three box filters; transparency is multiplied in, as for resizing."""
+    if image.mode != "RGBA":
+        return image.filter(ImageFilter.GaussianBlur(sigma))
+    return image.convert("RGBa").filter(ImageFilter.GaussianBlur(sigma)).convert("RGBA")
 
 
 def _ground(mode: str, colour: str) -> int | tuple[int, ...]:
     return ImageColor.getcolor(colour, mode)
 
 
-def _moving(source: Source, recipes: Recipes, layouts: dict[str, Layout], folder: Path, made: list[Rendition]) -> int:
+def _moving(source: Source, recipes: RecipeSet, layouts: dict[str, Layout], folder: Path, made: list[Rendition]) -> int:
     """The animated renditions, one after the other: only one size of all frames is in memory at a time.
 
     Returns how many frames could be read.
@@ -190,11 +201,11 @@ def _moving(source: Source, recipes: Recipes, layouts: dict[str, Layout], folder
 def _write(
     folder: Path, name: str, recipe: Recipe, form: str, frames: list[Image.Image], timing: Timing | None, source: Source
 ) -> Rendition:
-    data = encode(frames, form, recipe, timing, source.copyright)
+    data, reached = encode(frames, form, recipe, timing, source.copyright)
     file = f"{name}.{SUFFIX[form]}"
     (folder / file).write_bytes(data)
     digest = hashlib.sha256(data).hexdigest()
-    return Rendition(name, form, recipe.identity, file, *frames[0].size, len(data), digest, webp.moves(data))
+    return Rendition(name, form, recipe.identity, file, *frames[0].size, len(data), digest, webp.moves(data), reached)
 
 
 def _placeholder(image: Image.Image) -> str:

@@ -21,7 +21,7 @@ from include.images.engine.decode import Facts
 from include.images.engine.render import Rendered, Rendition, render
 from include.images.errors import ImageError, Killed, Rejected
 from include.images.limits import LIMITS, Limits
-from include.images.recipes import Recipes
+from include.images.recipes import Recipes, RecipeSet
 
 ANSWER_BYTES = 1 << 20  # a child that has gone wild must not fill the memory of the worker
 PICTURES = 50  # of one child: what decoders leave behind ends with it
@@ -41,11 +41,14 @@ class Sandbox:
     def __exit__(self, *_: object) -> None:
         self._end()
 
-    def render(self, path: Path, folder: Path) -> Rendered:
-        """`render` in a child. Raises Rejected as it does, and Killed when the child did not live to answer."""
+    def render(self, path: Path, folder: Path, choice: str = "") -> Rendered:
+        """`render` in a child, by the recipes of a choice.
+
+        Raises Rejected as it does, and Killed when the child did not live to answer.
+        """
         if self._child is None:
             self._child = _start(self._recipes, self._limits)
-        answer = self._child.ask(path, folder, time.monotonic() + self._limits.wall_seconds)
+        answer = self._child.ask((str(path), str(folder), choice), time.monotonic() + self._limits.wall_seconds)
         try:
             found = json.loads(answer or b"")
         except ValueError:
@@ -73,10 +76,10 @@ class _Child:
     orders: int
     answers: int
 
-    def ask(self, path: Path, folder: Path, deadline: float) -> bytes | None:
+    def ask(self, order: tuple[str, str, str], deadline: float) -> bytes | None:
         """The answer to an order, empty or broken off when the child died; None, and the child killed, in time."""
         try:
-            os.write(self.orders, json.dumps([str(path), str(folder)]).encode() + b"\n")
+            os.write(self.orders, json.dumps(order).encode() + b"\n")
         except BrokenPipeError:
             return b""
         parts: list[bytes] = []
@@ -125,9 +128,9 @@ def _serve(orders: int, write: int, recipes: Recipes, limits: Limits) -> None:
         start = _size_bytes()
         _limit(limits, start)
         for count, line in enumerate(os.fdopen(orders, "rb"), start=1):
-            path, folder = map(Path, json.loads(line))
+            path, folder, choice = json.loads(line)
             _limit_cpu(limits)
-            answer = _answer(path, recipes, folder, limits)
+            answer = _answer(Path(path), recipes.of(choice), Path(folder), limits)
             last = count >= PICTURES or _size_bytes() - start > GROWTH_BYTES or answer.get("code") == "memory"
             data = json.dumps({**answer, "last": last}).encode() + b"\n"
             while data:
@@ -139,7 +142,7 @@ def _serve(orders: int, write: int, recipes: Recipes, limits: Limits) -> None:
         os._exit(code)
 
 
-def _answer(path: Path, recipes: Recipes, folder: Path, limits: Limits) -> dict[str, Any]:
+def _answer(path: Path, recipes: RecipeSet, folder: Path, limits: Limits) -> dict[str, Any]:
     try:
         return {"rendered": asdict(render(path, recipes, folder, limits))}
     except MemoryError:

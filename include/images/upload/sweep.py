@@ -34,12 +34,13 @@ class Found(NamedTuple):
 
 
 def sweep(
-    connection: Connection[Any], store: Store, folder: Path | Objects, *, owner: str, limits: Limits = LIMITS
-) -> dict[str, int]:
-    """Take in every picture below a folder; those that are in already are passed over. Files stay where they are.
+    connection: Connection[Any], store: Store, folder: Path | Objects, *, owner: str, limits: Limits = LIMITS,
+    recipes: str = "",
+) -> dict[str, int]:  # fmt: skip
+    """Take in every picture below a folder, for a choice of `recipes`; those that are in already are passed over.
 
-    A file that has not changed since an earlier sweep is not read again. Returns how many were taken, known and
-    refused. A folder that is not there counts as empty.
+    Files stay where they are. One that has not changed since an earlier sweep is not read again. Returns how many were
+    taken, known and refused. A folder that is not there counts as empty.
     """
     counts = {"taken": 0, "known": 0, "refused": 0}
     for file in files(folder):
@@ -47,7 +48,7 @@ def sweep(
             counts["known"] += 1
             continue
         try:
-            counts["taken" if _take(connection, store, file, owner, limits) else "known"] += 1
+            counts["taken" if _take(connection, store, file, owner, limits, recipes) else "known"] += 1
         except Refused:
             counts["refused"] += 1
     return counts
@@ -97,7 +98,7 @@ def _is_known(connection: Connection[Any], file: Found) -> bool:
     return bool(found.rowcount)
 
 
-def _take(connection: Connection[Any], store: Store, file: Found, owner: str, limits: Limits) -> bool:
+def _take(connection: Connection[Any], store: Store, file: Found, owner: str, limits: Limits, recipes: str) -> bool:
     if file.bytes > limits.file_bytes:
         raise Refused(413, "too-large", f"the file is larger than {limits.file_bytes / 1e6:g} MB")
     intake = Intake(store, limits)
@@ -116,8 +117,9 @@ def _take(connection: Connection[Any], store: Store, file: Found, owner: str, li
             ).rowcount
             if fresh:
                 connection.execute(
-                    "INSERT INTO millrace.image (image_id, digest, owner, file_name) VALUES (%s, %s, %s, %s)",
-                    [uuid4(), intake.digest, owner, clean_name(_name(file.place), limits)],
+                    "INSERT INTO millrace.image (image_id, digest, owner, file_name, recipes)"
+                    " VALUES (%s, %s, %s, %s, %s)",
+                    [uuid4(), intake.digest, owner, clean_name(_name(file.place), limits), recipes],
                 )
                 ring(connection)
             if file.mark is not None:
