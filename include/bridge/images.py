@@ -21,6 +21,7 @@ from include.bridge.database import address, connected
 from include.images.callbacks import Callbacks
 from include.images.doorbell import rings
 from include.images.store import FolderStore, Store
+from include.images.upload.by_url import Sources
 from include.roots import local_path, roots
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from include.images.objects import Objects
 
 CALLBACKS = "image_callbacks"
+SOURCES = "image_sources"
 SWEEPER = "sweep"  # the owner of what is taken in from folders
 
 
@@ -78,6 +80,15 @@ def callbacks() -> Callbacks:
     except AirflowNotFoundException:
         return Callbacks()
     return Callbacks(found.password or "", tuple((found.extra_dejson or {}).get("origins", ())))
+
+
+def sources() -> Sources:
+    """From where pictures may be fetched, from Connection `image_sources`: its extra lists the `origins`."""
+    try:
+        extra = Connection.get(SOURCES).extra_dejson or {}
+    except AirflowNotFoundException:
+        return Sources()
+    return Sources(tuple(extra.get("origins", ())), bool(extra.get("private")))
 
 
 def base_url() -> str:

@@ -23,11 +23,13 @@ from starlette.requests import ClientDisconnect
 from include.images import catalogue, undo
 from include.images.answers.described import (
     DELETE,
+    FETCH,
     FILE,
     FILES,
     UPLOAD,
     Counts,
     Deletion,
+    Fetch,
     Image,
     Page,
     Restored,
@@ -43,6 +45,7 @@ from include.images.inbox import HOLD
 from include.images.limits import LIMITS, Limits
 from include.images.recipes import Choice, Point, Recipes, recipes_now
 from include.images.store import NotStored, Store, StoreFault, StoreFull
+from include.images.upload.by_url import Sources, fetch
 from include.images.upload.checked_file import Intake, Refused
 from include.images.upload.request_files import Receiver, receive
 from include.pages.same_site import same_site
@@ -56,6 +59,7 @@ Focal = Annotated[
 ]
 RETRY_SECONDS = 30
 CONNECTIONS, STORING = 8, 5  # connections of the pool, and how many of them uploads may hold
+FETCHING = 8  # pictures that are fetched from URLs at a time; each may hold its place for half a minute
 LOAD_SECONDS = 5.0  # for so long the answer to "is there room?" is used again
 log = logging.getLogger(__name__)
 MEDIA = {"jpg": "image/jpeg", "webp": "image/webp", "avif": "image/avif", "png": "image/png"}
@@ -70,10 +74,12 @@ class Service:
     limits: Limits = LIMITS
     callbacks: Callable[[], Callbacks] = Callbacks  # asked when needed, as the Connection may change; blocks
     reading: AsyncConnectionPool[Any] | None = None
+    sources: Callable[[], Sources] = Sources  # as `callbacks`
     recipes: Callable[[], Recipes] = recipes_now  # blocks
     _load: dict[str, tuple[float, int, int]] = field(default_factory=dict)
     # Who stores holds a connection, perhaps for long: others must find one meanwhile.
     storing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STORING))
+    fetching: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(FETCHING))
 
     @property
     def reader(self) -> AsyncConnectionPool[Any]:
@@ -119,6 +125,20 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
         here = service()
         asked = await _asked(here, owner, callback_url, recipes, focal)
         return await _take_in(request, here, asked, partial(receive, request))
+
+    @routes.post("/images/fetch", status_code=202, dependencies=may_write, **FETCH)
+    async def fetch_image(
+        request: Request, wanted: Fetch, owner: str = named, callback_url: str | None = None, recipes: Set = None,
+        focal: Focal = None,
+    ) -> JSONResponse:  # fmt: skip
+        """Fetch a picture from a URL of an allowed origin, and take it in."""
+        here = service()
+        sources = await check_source(here, wanted.url)
+        asked = await _asked(here, owner, callback_url, recipes, focal)
+        if here.fetching.locked():
+            raise HTTPException(503, "too many pictures are being fetched; try again later", _later())
+        async with here.fetching:
+            return await _take_in(request, here, asked, lambda to: fetch(wanted.url, sources, to, here.limits))
 
     @routes.get("/images", dependencies=may_read, **answers(200, Page))
     async def list_images(
@@ -339,6 +359,15 @@ async def check_callback(here: Service, url: str | None) -> None:
     if not callbacks.allows(url):
         allowed = ", ".join(callbacks.origins) or "none: set the Connection image_callbacks"
         raise HTTPException(422, f"callback_url must begin with one of: {allowed}")
+
+
+async def check_source(here: Service, url: str) -> Sources:
+    """From where pictures may be fetched. Answers 422 for a URL of another origin."""
+    sources = await asyncio.to_thread(here.sources)
+    if not sources.allows(url):
+        allowed = ", ".join(sources.origins) or "none: set the Connection image_sources"
+        raise HTTPException(422, f"its origin is not allowed: url must begin with one of: {allowed}")
+    return sources
 
 
 def _later() -> dict[str, str]:

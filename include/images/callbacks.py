@@ -19,6 +19,8 @@ from uuid import UUID
 import httpx
 from psycopg import Connection
 
+from include.images import origins
+
 ATTEMPTS = 7
 FIRST_PAUSE_SECONDS = 10.0  # four times as long after each failure: the last is some four hours after the first
 TIMEOUT_SECONDS = 10.0
@@ -34,24 +36,13 @@ class Callbacks:
     origins: tuple[str, ...] = ()
 
     def allows(self, url: str) -> bool:
-        """Whether this URL may be called: it can be, its origin is listed, and it carries no login."""
-        origin = _origin(url)
-        return origin is not None and origin in map(_origin, self.origins)
+        """Whether this URL may be called."""
+        return origins.allows(self.origins, url)
 
     def signature(self, body: bytes, now: int) -> str:
         """The header's value."""
         signed = hmac.new(self.secret.encode(), f"{now}.".encode() + body, hashlib.sha256).hexdigest()
         return f"t={now},v1={signed}"
-
-
-def _origin(url: str) -> tuple[str, str, int | None] | None:
-    """Scheme, host and port, read by what makes the call: two parsers may disagree. None: it can't be called."""
-    try:
-        parts = httpx.URL(url)
-        origin = parts.scheme, parts.host, parts.port
-    except (httpx.InvalidURL, ValueError):  # a bad international name is a UnicodeError
-        return None
-    return None if parts.userinfo or not parts.host or not url.isprintable() else origin
 
 
 @dataclass(frozen=True)

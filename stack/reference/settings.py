@@ -105,6 +105,10 @@ CONNECTIONS = {
     "warehouse_pages": "The same as role `pages`, for what only reads. Without it, `warehouse` serves.",
     "named in `notify`": "`http` or `smtp`: where [notices](../how-to/get-notices.md) go.",
     "image_callbacks": 'Password: the shared secret of callbacks. Extra: `{"origins": […]}`, where they may go.',
+    "image_sources": (
+        'Extra: `{"origins": […]}`, where pictures are [fetched](../how-to/upload-pictures.md#fetch-from-a-url) from;'
+        ' with `"private": true` also if a name leads to an address that is not public.'
+    ),
     "any other": "Named before the `@` of a URL: `s3://connection@bucket/…`.",
 }
 ENV = {

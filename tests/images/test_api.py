@@ -28,6 +28,7 @@ from include.images.limits import LIMITS
 from include.images.recipes import Recipe, Recipes
 from include.images.store import Name, StoreAway
 from include.images.tidy import tidy
+from include.images.upload.by_url import Sources
 from include.pages.methods import add_methods
 from stack.ports import free_port
 from tests.images import pictures
@@ -49,6 +50,7 @@ class Here:
         self.service: api.Service | None = None
         self.owner = "ann"
         self.callbacks = Callbacks("secret", ("https://hooks.example",))
+        self.sources = Sources()
         self.recipes = RECIPES
         guards = api.Guards(read=lambda: None, write=lambda: None, owner=lambda: self.owner)
 
@@ -56,7 +58,7 @@ class Here:
         async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             async with AsyncConnectionPool(dsn, min_size=0, max_size=4, open=False) as pool:
                 self.service = api.Service(
-                    pool, self.store, callbacks=lambda: self.callbacks,
+                    pool, self.store, callbacks=lambda: self.callbacks, sources=lambda: self.sources,
                     recipes=lambda: self.recipes,
                 )  # fmt: skip
                 yield

@@ -24,6 +24,7 @@ from include.images import api as images
 from include.images import pages as images_pages
 from include.images.callbacks import Callbacks
 from include.images.store import FolderStore
+from include.images.upload.by_url import Sources
 from include.memory import api as memory
 from include.memory import pages as memory_pages
 from include.pages.methods import add_methods
@@ -51,7 +52,10 @@ def beside(dsn: str, folder: Path) -> APIRouter:
             yield
 
     allowed = images.Guards(read=lambda: None, write=lambda: None, owner=lambda: "ann")
-    service = images.Service(pool, FolderStore(folder), callbacks=lambda: Callbacks("x", ("https://hooks.example",)))
+    service = images.Service(
+        pool, FolderStore(folder), callbacks=lambda: Callbacks("x", ("https://hooks.example",)),
+        sources=lambda: Sources(("https://pictures.example",)),
+    )  # fmt: skip
     routes = APIRouter(prefix="/millrace", lifespan=lifespan)
     for router in (
         memory.router(lambda: memory.Service(pool), lambda: None), memory_pages.router(lambda: None),

@@ -30,5 +30,5 @@ GUARDS = api.Guards(
 
 def routers(pool: AsyncConnectionPool[Any], reading: AsyncConnectionPool[Any]) -> list[APIRouter]:
     """The routes and the page. Uploads write, by `pool`."""
-    service = api.Service(pool, images.store(), callbacks=images.callbacks, reading=reading)
+    service = api.Service(pool, images.store(), callbacks=images.callbacks, sources=images.sources, reading=reading)
     return [api.router(lambda: service, GUARDS), pages.router(GUARDS)]

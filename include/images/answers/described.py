@@ -6,9 +6,15 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 State = Literal["accepted", "resizing", "done", "failed"]
+
+
+class Fetch(BaseModel):
+    """Where a picture is to be fetched from."""
+
+    url: str = Field(max_length=4000, description="Of an origin that the Connection image_sources lists.")
 
 
 class Problem(BaseModel):
@@ -164,7 +170,9 @@ _WHY = {
     409: "It has not failed.",
     422: "A parameter is not as it should be, or names what is not allowed or not there.",
     429: "This user's share is full; Retry-After says when to retry.",
+    502: "The other server can't be reached, answered with an error, or broke off.",
     503: "The queue is full, or the store can't be reached; Retry-After says when to retry.",
+    504: "The other server took too long.",
     507: "The disk is full.",
 }
 
@@ -185,6 +193,8 @@ UPLOAD["responses"] |= {
     413: {"model": Refusal, "description": "Over a limit."},
     415: {"model": Refusal, "description": "No type of picture that is taken."},
 }
+FETCH = answers(202, Upload, 429, 502, 503, 504, 507)
+FETCH["responses"] |= {code: UPLOAD["responses"][code] for code in (400, 413, 415)}
 DELETE: dict[str, Any] = {
     "response_model": None,
     "responses": {

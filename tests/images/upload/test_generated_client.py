@@ -59,6 +59,8 @@ def _use(client: Any, here: Here, generated: Callable[[str], Any]) -> None:
     assert ([one.file_name for one in form.images], [one.code for one in form.refused]) == (["0.png"], ["type"])
     refused = call("upload", body=types.File(io.BytesIO(b"no picture")))
     assert (type(refused).__name__, "file type" in refused.detail) == ("Refusal", True)
+    elsewhere = call("fetch_image", body=models.Fetch("https://elsewhere.example/a.jpg"))
+    assert "its origin is not allowed" in elsewhere.detail
     here.resize()
     image = call("get_image", taken.images[0].id)
     assert (image.state, image.source.width, image.finished_at >= image.created_at) == ("done", 900, True)
