@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import httpx
 import psycopg
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from include.images import api, pages, undo
+from include.images.recipes import Recipes
 from tests.images import pictures
 from tests.images.places import Place
 from tests.images.test_api import Here
@@ -117,6 +119,62 @@ def test_names_are_searched_and_the_log_is_one_click_away(browser: Browser, url:
     page.context.close()
 
 
+def test_many_are_deleted_and_tried_again_by_keyboard(browser: Browser, url: str, here: Here) -> None:
+    page = uploaded(browser, url, here)
+    expect(page.locator("#chosen")).to_be_hidden()
+    page.get_by_role("checkbox", name="Select torn.jpg").focus()
+    page.keyboard.press("Space")
+    expect(page.locator("#how-many")).to_have_text("1 selected")
+    expect(page.get_by_role("button", name="Try again")).to_have_count(0)  # the same bytes would fail again
+    with psycopg.connect(here.dsn, autocommit=True) as connection:
+        connection.execute("UPDATE millrace.image_source SET code = 'timeout' WHERE state = 'failed'")
+    expect(page.locator("#retry-chosen")).to_be_visible()  # what is ticked and where one is outlive a new look
+    expect(page.get_by_role("checkbox", name="Select torn.jpg")).to_be_checked()
+    expect(page.get_by_role("checkbox", name="Select torn.jpg")).to_be_focused()
+    page.locator("#select-all").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#how-many")).to_have_text("2 selected")
+    page.locator("#retry-chosen").press("Enter")
+    expect(page.locator("#notes > li")).to_have_text(re.compile("^1 picture will be tried again."))
+    expect(page.locator("#chosen")).to_be_hidden()
+    here.resize()
+    expect(page.locator(".state.failed")).to_have_count(1, timeout=20_000)
+    page.get_by_role("checkbox", name="Select torn.jpg").check()
+    page.locator("#select-all").press("Enter")
+    page.locator("#delete-chosen").press("Enter")
+    expect(page.get_by_role("dialog")).to_contain_text("Delete 2 pictures?")
+    page.keyboard.press("Escape")
+    expect(page.locator("#images > li")).to_have_count(2)
+    page.locator("#delete-chosen").press("Enter")
+    page.get_by_role("dialog").get_by_role("button", name="Delete").press("Enter")
+    expect(page.locator("#images > li")).to_have_count(0)
+    expect(page.locator("#chosen")).to_be_hidden()
+    undo = page.locator("#notes").get_by_role("button", name="Undo")
+    expect(undo).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#images > li")).to_have_text([re.compile("torn"), re.compile("river")])
+    page.get_by_role("checkbox", name="Select torn.jpg").check()
+    page.locator("#clear").press("Enter")
+    expect(page.get_by_role("checkbox", name="Select torn.jpg")).not_to_be_checked()
+    page.context.close()
+
+
+def test_a_set_and_a_focal_point_are_shown(browser: Browser, url: str, here: Here) -> None:
+    tiny = {"side": 20, "formats": ["png"], "quality": {"max_bytes": 9}}
+    here.recipes = Recipes.model_validate(
+        {"renditions": {"large": {"side": 90}}, "sets": {"product": {"renditions": {"tiny": tiny}}}}
+    )
+    page = uploaded(browser, url, here)
+    asked = {"recipes": "product", "focal": "0.3,0.667"}
+    photo = pictures.encoded(pictures.photo(90, 60))
+    httpx.post(url.replace("images.html", "images"), content=photo, params=asked, headers={"Authorization": "Bearer x"})
+    here.resize()
+    card = page.locator("#images > li").first
+    expect(card.locator(".facts")).to_contain_text("recipes product · focal point 30 %, 67 %")
+    expect(card.locator(".renditions")).to_contain_text("13 png, 1 kB, target not reached", timeout=20_000)
+    page.context.close()
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_axe_finds_nothing(browser: Browser, url: str, here: Here, width: int, theme: str) -> None:
@@ -130,6 +188,7 @@ def test_axe_finds_nothing(browser: Browser, url: str, here: Here, width: int, t
     page.keyboard.press("Enter")
     page.get_by_role("button", name="All", exact=True).click()
     expect(page.locator("#images > li")).to_have_count(2)
+    page.get_by_role("checkbox", name="Select torn.jpg").check()
     keep(page, f"images-{width}-{theme}")
     found = Axe().run(page)
     assert found.violations_count == 0, found.generate_report()

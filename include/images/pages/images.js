@@ -2,6 +2,7 @@ import { airflowLink, by, bytes, call, count, make, stamp, ZONE } from "./page.j
 
 const LOOK_MS = 1000, IDLE_MS = 5000, TYPING_MS = 250, PAGE = 50;
 const shown = new Map(); // id -> {element, json}
+const chosen = new Set(); // ids of pictures that are ticked
 // What a person can do about a failure, by its code.
 const PLAIN = {
   broken: "The file is damaged or cut short: upload it again.",
@@ -37,6 +38,8 @@ function thumbnail(image) {
 function facts(image) {
   const source = image.source, parts = [bytes(source.bytes)];
   if (source.width) parts.unshift(`${source.format} ${source.width} × ${source.height}`);
+  if (image.recipes !== "default") parts.push(`recipes ${image.recipes}`);
+  if (image.focal) parts.push(`focal point ${image.focal.map((share) => `${Math.round(share * 100)} %`).join(", ")}`);
   if (image.salvaged) parts.push("cut off or damaged: this is what was there");
   if (source.frames > 1) parts.push(image.only_first_frame ? `${source.frames} frames, only the first used` : `${source.frames} frames`);
   return [parts.join(" · "), " · ", make("time", { textContent: stamp(image.created_at, true), dateTime: image.created_at }), ` · ${image.owner}`, ...trail(image.task)];
@@ -63,7 +66,7 @@ function draw(image) {
   if (image.renditions.length) {
     middle.append(make("div", { className: "renditions" }, ...image.renditions.map((one) => make("a", {
       href: one.url, onclick: (event) => { event.preventDefault(); enlarge(image, one); },
-      textContent: `${one.name} ${one.width} × ${one.height} ${one.format}, ${bytes(one.bytes)}` }))));
+      textContent: `${one.name} ${one.width} × ${one.height} ${one.format}, ${bytes(one.bytes)}${one.target_reached === false ? ", target not reached" : ""}` }))));
   }
   const actions = make("div", { className: "actions" },
     make("span", { className: `state ${image.state}`, textContent: words[image.state] }));
@@ -71,7 +74,29 @@ function draw(image) {
     actions.append(make("button", { textContent: "Try again", onclick: () => act(`images/${image.id}/retry`, "POST") }));
   }
   actions.append(make("button", { textContent: "Delete", onclick: () => remove(image) }));
-  return make("li", { id: `image-${image.id}` }, thumbnail(image), middle, actions);
+  return make("li", { id: `image-${image.id}` }, tick(image), thumbnail(image), middle, actions);
+}
+
+function tick(image) {
+  const box = make("input", { type: "checkbox", checked: chosen.has(image.id), attributes: { "aria-label": `Select ${image.file_name}` } });
+  box.onchange = () => { chosen[box.checked ? "add" : "delete"](image.id); tell(); };
+  return make("label", { className: "tick" }, box);
+}
+
+/** Say how many are ticked, and offer what can be done with them. */
+function tell() {
+  for (const id of chosen) if (!shown.has(id)) chosen.delete(id);
+  by("chosen").hidden = !chosen.size;
+  by("how-many").textContent = `${count(chosen.size)} selected`;
+  by("retry-chosen").hidden = !ticked().some((image) => image.can_retry);
+}
+
+const ticked = () => [...chosen].filter((id) => shown.has(id)).map((id) => JSON.parse(shown.get(id).json));
+
+function untick() {
+  chosen.clear();
+  for (const box of by("images").querySelectorAll(".tick input")) box.checked = false;
+  tell();
 }
 
 // The page stands in a frame that may open no other: a picture is shown above it.
@@ -83,45 +108,65 @@ function enlarge(image, one) {
   by("large").showModal();
 }
 
-const remove = (image) => ask("Delete the picture?", `${image.file_name} and its renditions are deleted.`, `images/${image.id}?undo=true`);
+const remove = (image) => ask("Delete the picture?", `${image.file_name} and its renditions are deleted.`, [`images/${image.id}?undo=true`]);
+
+function removeChosen() {
+  const which = ticked();
+  ask(`Delete ${counted(which.length)}?`, "They and their renditions are deleted.", which.map((image) => `images/${image.id}?undo=true`));
+}
+
+async function retryChosen() {
+  let again = 0;
+  const failed = ticked().filter((image) => image.state === "failed"), can = failed.filter((image) => image.can_retry);
+  for (const image of can) again += (await send(`images/${image.id}/retry`, "POST")) ? 1 : 0;
+  untick();
+  retried(again, failed.length - can.length);
+  await look().catch(() => {}); // `watch` tells of it
+}
 
 function removeAll() {
   const which = name ? `All failed pictures with “${name}” in their name` : "All failed pictures";
-  ask("Delete all failed pictures?", `${which} are deleted.`, `images?${asked()}`);
+  ask("Delete all failed pictures?", `${which} are deleted.`, [`images?${asked()}`]);
 }
 
 /** Delete when the user says yes. Airflow's frame lets no page open the browser's own question. */
-function ask(title, text, path) {
+function ask(title, text, paths) {
   by("ask-title").textContent = title;
   by("ask-text").textContent = `${text} You can undo this for ten minutes.`;
   by("ask-yes").onclick = async () => {
     by("ask").close();
-    const done = await act(path, "DELETE");
-    if (done) undoable(done);
+    const done = [];
+    for (const path of paths) done.push(await send(path, "DELETE"));
+    await look().catch(() => {}); // `watch` tells of it
+    undoable(done.filter(Boolean));
   };
   by("ask").showModal();
   by("ask-no").focus();
 }
 
 /** Say what was deleted, with a button that restores it for as long as the server can. */
-function undoable({ images, undo, until }) {
+function undoable(done) {
+  const images = done.reduce((sum, one) => sum + one.images, 0);
   if (!images) return;
   const item = note(`${counted(images)} deleted.`, make("button", { textContent: "Undo", onclick: async () => {
     item.remove();
-    await act(`undo/${undo}`, "POST");
+    for (const { undo } of done) await send(`undo/${undo}`, "POST");
     anew(); // each comes back to its place
     by("counts").focus();
   } }));
   item.className = "none";
   item.querySelector("button").focus();
-  setTimeout(() => item.remove(), Math.max(0, new Date(until) - Date.now()));
+  setTimeout(() => item.remove(), Math.max(0, new Date(done[0].until) - Date.now()));
 }
 
 async function retryAll() {
   const done = await act(`images/retry?${asked()}`, "POST");
-  if (!done) return;
-  const left = done.left ? ` ${counted(done.left)} left as they are: the same bytes would fail in the same way.` : "";
-  note(`${counted(done.again)} will be tried again.${left}`).className = "none";
+  if (done) retried(done.again, done.left);
+}
+
+function retried(again, left) {
+  const rest = left ? ` ${counted(left)} left as they are: the same bytes would fail in the same way.` : "";
+  note(`${counted(again)} will be tried again.${rest}`).className = "none";
 }
 
 const counted = (n) => `${count(n)} ${n === 1 ? "picture" : "pictures"}`;
@@ -129,10 +174,15 @@ const counted = (n) => `${count(n)} ${n === 1 ? "picture" : "pictures"}`;
 /** What is listed, as the interface asks for it. */
 const asked = () => new URLSearchParams({ ...(state && { state }), ...(name && { name }) });
 
-/** Do it and look again; the server's answer, or null after a note of why not. */
+/** Do it; the server's answer, or null after a note of why not. */
+async function send(path, method) {
+  try { return await call(path, { method }); } catch (fault) { note(fault.message); }
+  return null;
+}
+
+/** Do it and look again. */
 async function act(path, method) {
-  let done = null;
-  try { done = await call(path, { method }); } catch (fault) { note(fault.message); }
+  const done = await send(path, method);
   await look().catch(() => {}); // `watch` tells of it
   return done;
 }
@@ -141,12 +191,17 @@ function put(images, where) {
   for (const image of images) {
     const json = JSON.stringify(image), known = shown.get(image.id);
     if (known && known.json === json) continue;
-    const element = draw(image);
+    const element = draw(image), focused = known?.element.contains(document.activeElement) && document.activeElement;
     if (known) known.element.replaceWith(element);
     else by("images")[where](element);
     shown.set(image.id, { element, json });
+    // Who is at it by keyboard stays there, though the picture is drawn anew.
+    if (focused) [...element.querySelectorAll("a, button, input")].find((one) => alike(one, focused))?.focus();
   }
+  tell();
 }
+
+const alike = (one, other) => one.tagName === other.tagName && one.textContent === other.textContent;
 
 async function look() {
   const mine = ++looks, query = asked();
@@ -174,7 +229,7 @@ async function look() {
 
 /** Begin the list again, as something else is to be listed. */
 function anew() {
-  by("images").replaceChildren(); shown.clear(); next = null;
+  by("images").replaceChildren(); shown.clear(); untick(); next = null;
   look().catch((fault) => note(fault.message));
 }
 
@@ -216,6 +271,13 @@ by("search").addEventListener("input", () => {
 by("filter").addEventListener("submit", (event) => event.preventDefault());
 by("retry-all").addEventListener("click", retryAll);
 by("delete-all").addEventListener("click", removeAll);
+by("retry-chosen").addEventListener("click", retryChosen);
+by("delete-chosen").addEventListener("click", removeChosen);
+by("select-all").addEventListener("click", () => {
+  for (const [id, { element }] of shown) { chosen.add(id); element.querySelector(".tick input").checked = true; }
+  tell();
+});
+by("clear").addEventListener("click", () => { untick(); by("counts").focus(); });
 by("more").addEventListener("click", async () => {
   const query = asked();
   query.set("limit", PAGE); query.set("after", next);
