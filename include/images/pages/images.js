@@ -87,7 +87,8 @@ function tick(image) {
 function tell() {
   for (const id of chosen) if (!shown.has(id)) chosen.delete(id);
   by("chosen").hidden = !chosen.size;
-  by("how-many").textContent = `${count(chosen.size)} selected`;
+  const said = `${count(chosen.size)} selected`;
+  if (by("how-many").textContent !== said) by("how-many").textContent = said; // it is read aloud at each change
   by("retry-chosen").hidden = !ticked().some((image) => image.can_retry);
 }
 
