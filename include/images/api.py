@@ -25,6 +25,8 @@ from include.images.answers.described import (
     DELETE,
     FILE,
     FILES,
+    PATCH,
+    SIMILAR,
     UPLOAD,
     Counts,
     Deletion,
@@ -38,6 +40,9 @@ from include.images.answers.serve import send
 from include.images.callbacks import Callbacks
 from include.images.doorbell import CHANNEL
 from include.images.errors import FINAL
+from include.images.find import facts, similar
+from include.images.find.labels import Labels, Unfit
+from include.images.find.requests import Given, Limit, Meant, patch, similar_place
 from include.images.inbox import HOLD, SALVAGED
 from include.images.limits import LIMITS, Limits
 from include.images.store import NotStored, Store, StoreFault, StoreFull
@@ -46,7 +51,6 @@ from include.images.upload.request_files import Receiver, receive
 from include.pages.same_site import same_site
 
 DAG = "resize_images"
-Name = Annotated[str | None, Query(max_length=255, pattern=r"^[^\x00]*$", description="A part of the file name")]
 RETRY_SECONDS = 30
 CONNECTIONS, STORING = 8, 5  # connections of the pool, and how many of them uploads may hold
 LOAD_SECONDS = 5.0  # for so long the answer to "is there room?" is used again
@@ -105,22 +109,26 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
 
     @routes.post("/images", status_code=202, dependencies=may_write, openapi_extra=FILES, **UPLOAD)
     @routes.post("/upload", status_code=202, dependencies=may_write, include_in_schema=False)
-    async def upload(request: Request, owner: str = named, callback_url: str | None = None) -> JSONResponse:
-        """Take in one picture as the body, or several as multipart/form-data."""
+    async def upload(
+        request: Request, labels: Given, owner: str = named, callback_url: str | None = None
+    ) -> JSONResponse:
+        """Take in one picture as the body, or several as multipart/form-data; all get the tags and metadata."""
         here = service()
         await check_callback(here, callback_url)
         await here.check_room(owner)
-        return await _upload(request, here, owner, callback_url)
+        return await _upload(request, here, owner, callback_url, labels)
 
     @routes.get("/images", dependencies=may_read, **answers(200, Page))
     async def list_images(
         request: Request, state: Annotated[str | None, Query(pattern="^(accepted|resizing|done|failed)$")] = None,
-        name: Name = None, after: str | None = None,
-        limit: Annotated[int, Query(ge=1, le=catalogue.LARGEST_PAGE)] = catalogue.PAGE,
+        *, which: Meant, after: str | None = None, limit: Limit = catalogue.PAGE,
     ) -> dict[str, Any]:  # fmt: skip
-        """Pictures, the newest first; `name` is a part of the file name. `next` leads to the page after this one."""
+        """Pictures, the newest first, that have a part of the name, all tags and all metadata that are asked for.
+
+        `next` leads to the page after this one.
+        """
         async with service().reader.connection() as connection:
-            found = await catalogue.page(connection, after=_place(after), state=state, name=name, limit=limit)
+            found = await catalogue.page(connection, after=_place(after), state=state, wanted=which, limit=limit)
         shown = [show(request, row) for row in found[:limit]]
         more = (
             f"{found[limit - 1]['created_at'].isoformat()}_{found[limit - 1]['image_id']}"
@@ -144,6 +152,46 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
             raise HTTPException(404, f"there is no image {image_id}")
         return show(request, row)
 
+    @routes.patch("/images/{image_id}", dependencies=may_write, openapi_extra=PATCH, **answers(200, Image, 404, 413))
+    async def change_image(request: Request, image_id: UUID) -> Any:
+        """Change a picture's tags and metadata, by a JSON merge patch (RFC 7396)."""
+        try:
+            change = await patch(request)
+            async with service().pool.connection() as connection, connection.transaction():
+                if not await catalogue.relabel(connection, image_id, change):
+                    raise HTTPException(404, f"there is no image {image_id}")
+                return show(request, await catalogue.find(connection, image_id) or {})
+        except Unfit as fault:
+            raise HTTPException(422, str(fault)) from fault
+        except ClientDisconnect:
+            return JSONResponse({"detail": "the client left before all had come"}, 400)  # for the access log
+
+    # Before the renditions' route, which takes any word in this place.
+    @routes.get("/images/{image_id}/similar", dependencies=may_read, **SIMILAR)
+    async def list_similar(
+        request: Request, image_id: UUID,
+        distance: Annotated[int, Query(ge=0, le=similar.MOST_DISTANCE)] = similar.DISTANCE,
+        after: str | None = None, limit: Limit = catalogue.PAGE,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Other pictures that look like this one, the nearest first: up to `distance` of the 64 bits of a hash differ.
+
+        Found are copies that were resized, encoded anew or changed a little; not those cropped, turned or mirrored.
+        """
+        place = similar_place(after)
+        async with service().reader.connection() as connection:
+            row = await catalogue.find(connection, image_id)
+            if row is None:
+                raise HTTPException(404, f"there is no image {image_id}")
+            if row["perceptual_hash"] is None:
+                raise HTTPException(409, similar.no_hash(row))
+            found = await similar.page(
+                connection, image_id, row["perceptual_hash"], distance=distance, after=place, limit=limit
+            )
+        shown = [{**show(request, one), "distance": one["distance"]} for one in found[:limit]]
+        last = found[limit - 1] if len(found) > limit else None
+        more = last and str(similar.Place(last["distance"], last["created_at"], last["image_id"]))
+        return {"images": shown, "next": more}
+
     @routes.get("/images/{image_id}/{file}", dependencies=may_read, response_class=Response, **FILE)
     async def get_rendition(request: Request, image_id: UUID, file: str, v: str | None = None) -> Response:
         """A rendition's file. With `v`, as in the URLs of the renditions, it may be kept for ever."""
@@ -156,10 +204,10 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
         return await _file(request, here.store, row, v)
 
     @routes.delete("/images", dependencies=may_write, **answers(200, Deletion))
-    async def delete_failed(state: Literal["failed"], name: Name = None) -> dict[str, Any]:
-        """Delete all failed pictures, or those with `name` in the file name; `undo` restores them for ten minutes."""
+    async def delete_failed(state: Literal["failed"], which: Meant) -> dict[str, Any]:
+        """Delete all failed pictures, or those that are meant as in a list; `undo` restores them for ten minutes."""
         async with service().pool.connection() as connection:
-            return (await undo.delete_failed(connection, name)).told()
+            return (await undo.delete_failed(connection, which)).told()
 
     @routes.delete("/images/{image_id}", status_code=204, dependencies=may_write, **DELETE)
     async def delete_image(image_id: UUID, undo: bool = False) -> Response:
@@ -197,13 +245,13 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
         return {"images": images}
 
     @routes.post("/images/retry", status_code=202, dependencies=may_write, **answers(202, Retried))
-    async def retry_failed(name: Name = None) -> dict[str, int]:
-        """Try all failed pictures again, or those with `name` in the file name.
+    async def retry_failed(which: Meant) -> dict[str, int]:
+        """Try all failed pictures again, or those that are meant as in a list.
 
         `left` counts those whose bytes would fail the same way again; each of them can be retried alone.
         """
         async with service().pool.connection() as connection, connection.transaction():
-            again, left = await catalogue.retry_all(connection, name)
+            again, left = await catalogue.retry_all(connection, which)
             await connection.execute("SELECT pg_notify(%s, '')", [CHANNEL])
         return {"again": again, "left": left}
 
@@ -231,12 +279,17 @@ async def _delete_for_now(here: Service, image_id: UUID) -> Response:
     return JSONResponse(deleted.told())
 
 
-async def _upload(request: Request, here: Service, owner: str, callback_url: str | None) -> JSONResponse:
+async def _upload(
+    request: Request, here: Service, owner: str, callback_url: str | None, labels: Labels
+) -> JSONResponse:
     with Receiver(here.store, here.limits) as receiver:
         try:
             await receive(request, receiver)
+            labels = labels.with_(receiver.fields.labels(), here.limits)
             async with here.storing:
-                taken = await _enter(here, receiver.kept, owner, callback_url)
+                taken = await _enter(here, receiver.kept, owner, callback_url, labels)
+        except Unfit as fault:
+            raise HTTPException(422, str(fault)) from fault
         except Refused as fault:
             raise HTTPException(fault.status, str(fault)) from fault
         except StoreFull as fault:
@@ -248,7 +301,9 @@ async def _upload(request: Request, here: Service, owner: str, callback_url: str
     for one in taken:
         one["url"] = str(request.url_for("get_image", image_id=one["id"]).path)
     refused = [{"file_name": name, "code": fault.code, "reason": str(fault)} for name, fault in receiver.refused]
-    answer = {"images": taken, "refused": refused}
+    answer: dict[str, Any] = {"images": taken, "refused": refused}
+    if receiver.fields.ignored:
+        answer["ignored"] = receiver.fields.ignored
     if not taken:
         if not refused:
             raise HTTPException(400, "the request holds no file")
@@ -257,7 +312,7 @@ async def _upload(request: Request, here: Service, owner: str, callback_url: str
 
 
 async def _enter(
-    here: Service, kept: list[tuple[Intake, str]], owner: str, callback_url: str | None
+    here: Service, kept: list[tuple[Intake, str]], owner: str, callback_url: str | None, labels: Labels
 ) -> list[dict[str, Any]]:
     """Files into the store and rows into the list of work: durable when this returns.
 
@@ -271,7 +326,7 @@ async def _enter(
         for intake, name in kept:
             await asyncio.to_thread(intake.keep)
             uploads.append(catalogue.Upload(uuid4(), intake.digest, intake.size, owner, name, callback_url))
-        await catalogue.accept(connection, uploads)
+        await catalogue.accept(connection, uploads, labels)
     return [
         {"id": str(one.image_id), "file_name": one.file_name, "state": "accepted", "bytes": one.bytes}
         for one in uploads
@@ -309,7 +364,10 @@ def show(request: Request, row: dict[str, Any]) -> dict[str, Any]:
         "owner": row["owner"],
         "created_at": row["created_at"].isoformat(),
         "finished_at": _finished(row),
+        "tags": row["tags"],
+        "metadata": row["metadata"],
         "source": {name: row[name] for name in ("digest", "bytes", "format", "width", "height", "frames")},
+        "facts": facts.shown(row),
         "task": _task(row),
         "only_first_frame": row["still"],
         "salvaged": row["state"] == "done" and row["code"] == SALVAGED[0],

@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 from psycopg import Connection, Cursor
 
 from include.images.doorbell import CHANNEL
+from include.images.find import facts as image_facts
 from include.images.limits import LIMITS
 
 if TYPE_CHECKING:
@@ -162,6 +163,7 @@ def _finish(
     ).rowcount  # fmt: skip
     if not done:
         return None
+    image_facts.enter(cursor, digest, rendered)
     earlier = cursor.execute(
         "DELETE FROM millrace.image_rendition WHERE digest = %s RETURNING recipe, file", [digest]
     ).fetchall()
@@ -186,12 +188,16 @@ def fail(connection: Connection[Any], batch: UUID, digest: str, code: str, reaso
 
 
 def remake(connection: Connection[Any], recipes: str) -> int:
-    """Let every stored picture that was not made by these recipes wait again; returns how many."""
+    """Let every stored picture wait again that was not made by these recipes, or whose facts are not known as now.
+
+    Returns how many.
+    """
+    known = "SELECT FROM millrace.image_facts f WHERE f.digest = image_source.digest AND f.method = %s"
     return connection.execute(
-        _LOCKED.format("state = 'done' AND recipes IS DISTINCT FROM %s")
+        _LOCKED.format(f"state = 'done' AND (recipes IS DISTINCT FROM %s OR NOT EXISTS ({known}))")
         + "UPDATE millrace.image_source s SET state = 'accepted', attempts = 0, priority = %s"
         " FROM locked WHERE s.digest = locked.digest",
-        [recipes, SWEPT],
+        [recipes, image_facts.method(), SWEPT],
     ).rowcount
 
 

@@ -36,10 +36,11 @@ class NotTaken(BaseModel):
 
 
 class Upload(BaseModel):
-    """What became of a request's files."""
+    """What became of a request's files; `ignored` are fields of its form that mean nothing here."""
 
     images: list[Taken]
     refused: list[NotTaken]
+    ignored: list[str] = []
 
 
 class Refusal(Problem):
@@ -87,6 +88,21 @@ class Rendition(BaseModel):
     url: str
 
 
+class Facts(BaseModel):
+    """What the bytes show. `taken_at` has an offset from UTC if the camera says one."""
+
+    taken_at: str | None
+    camera_make: str | None
+    camera_model: str | None
+    lens: str | None
+    latitude: float | None
+    longitude: float | None
+    profile: str | None
+    transparent: bool
+    colours: list[str]
+    perceptual_hash: str | None
+
+
 class Image(BaseModel):
     """A picture: its state, what it is, and its renditions. One that failed has a code and a reason."""
 
@@ -99,7 +115,10 @@ class Image(BaseModel):
     owner: str
     created_at: datetime
     finished_at: datetime | None
+    tags: list[str]
+    metadata: dict[str, Any]
     source: Source
+    facts: Facts | None
     task: Task | None
     only_first_frame: bool | None
     salvaged: bool
@@ -112,6 +131,19 @@ class Page(BaseModel):
     """Pictures, and what leads to those after them."""
 
     images: list[Image]
+    next: str | None
+
+
+class Like(Image):
+    """A picture that looks like the one that was asked for, and in how many of 64 bits it differs."""
+
+    distance: int
+
+
+class Similar(BaseModel):
+    """Pictures that look alike, and what leads to those after them."""
+
+    images: list[Like]
     next: str | None
 
 
@@ -146,7 +178,29 @@ class Retried(BaseModel):
 
 
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
-_FORM = {"type": "object", "properties": {"file": {"type": "array", "items": _BYTES["schema"]}}}
+_FORM = {
+    "type": "object",
+    "properties": {
+        "file": {"type": "array", "items": _BYTES["schema"]},
+        "tags": {"type": "array", "items": {"type": "string"}},
+        "metadata": {"type": "string", "description": "A JSON object of texts, numbers, true and false"},
+    },
+}
+PATCH: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "A JSON merge patch: `tags` replaces them; of `metadata`, keys are set, and go where null.",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "properties": {"tags": {"type": "array", "items": {"type": "string"}},
+                                   "metadata": {"type": "object"}},
+                }
+            }
+        },
+    }
+}  # fmt: skip
 FILES: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -159,7 +213,8 @@ _WHY = {
     403: "No permission, or a request from another site with this one's cookie.",
     404: "There is no such picture or file, or it is too late.",
     409: "It has not failed.",
-    422: "A parameter is not as it should be, or a callback may not go there.",
+    413: "The body is too large.",
+    422: "A parameter or field is not as it should be, or a callback may not go there.",
     429: "This user's share is full; Retry-After says when to retry.",
     503: "The queue is full, or the store can't be reached; Retry-After says when to retry.",
     507: "The disk is full.",
@@ -182,6 +237,8 @@ UPLOAD["responses"] |= {
     413: {"model": Refusal, "description": "Over a limit."},
     415: {"model": Refusal, "description": "No type of picture that is taken."},
 }
+SIMILAR = answers(200, Similar, 404, 409)
+SIMILAR["responses"][409]["description"] = "It has no perceptual hash, or none yet."
 DELETE: dict[str, Any] = {
     "response_model": None,
     "responses": {
