@@ -13,7 +13,7 @@ watcher listens to PostgreSQL), once for many uploads, and sweeps the folder `im
 
 **By hand:** the trigger form takes a folder or a URL as `s3://connection@bucket/prefix`, or `everything`: make the
 renditions of all stored pictures by the recipes as they are now, in `include/images/recipes.yaml`. Pictures that were
-already made by them are left alone.
+already made by them, and looked at for colours, camera and so on, are left alone.
 
 **When a picture fails:** it fails alone. Its reason is on the page Images and in `millrace.image_source`, and it can be
 tried again from there. A broken picture is not retried; one whose child process was killed is, three times.
@@ -93,7 +93,7 @@ def account() -> dict[str, int]:
         "path": Param(None, type=["null", "string"], title="Folder",
                       description="Folder of pictures to import, or s3://connection@bucket/prefix. Empty: none"),
         "everything": Param(False, type=["null", "boolean"], title="Everything",
-                            description="Also render again all stored pictures whose recipes have changed"),
+                            description="Also render again all stored pictures that were not rendered as they are now"),
     },
     is_paused_upon_creation=False,
 )  # fmt: skip

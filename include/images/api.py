@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -26,6 +26,8 @@ from include.images.answers.described import (
     FETCH,
     FILE,
     FILES,
+    PATCH,
+    SIMILAR,
     UPLOAD,
     Counts,
     Deletion,
@@ -41,6 +43,9 @@ from include.images.answers.shown import show
 from include.images.callbacks import Callbacks
 from include.images.doorbell import CHANNEL
 from include.images.errors import RecipeError
+from include.images.find import similar
+from include.images.find.labels import Labels, Unfit
+from include.images.find.requests import Given, Limit, Meant, patch, similar_place
 from include.images.inbox import HOLD
 from include.images.limits import LIMITS, Limits
 from include.images.recipes import Choice, Point, Recipes, recipes_now
@@ -50,7 +55,6 @@ from include.images.upload.checked_file import Intake, Refused
 from include.images.upload.request_files import Receiver, receive
 from include.pages.same_site import same_site
 
-Name = Annotated[str | None, Query(max_length=255, pattern=r"^[^\x00]*$", description="A part of the file name")]
 Set = Annotated[str | None, Query(max_length=100, description="The set of recipes, instead of the user's own")]
 _SHARE = r"(0(\.[0-9]{1,20})?|1(\.0{1,20})?)"
 Focal = Annotated[
@@ -119,22 +123,23 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
     @routes.post("/images", status_code=202, dependencies=may_write, openapi_extra=FILES, **UPLOAD)
     @routes.post("/upload", status_code=202, dependencies=may_write, include_in_schema=False)
     async def upload(
-        request: Request, owner: str = named, callback_url: str | None = None, recipes: Set = None, focal: Focal = None
-    ) -> JSONResponse:
-        """Take in one picture as the body, or several as multipart/form-data."""
+        request: Request, labels: Given, owner: str = named, callback_url: str | None = None, recipes: Set = None,
+        focal: Focal = None,
+    ) -> JSONResponse:  # fmt: skip
+        """Take in one picture as the body, or several as multipart/form-data; all get the tags and metadata."""
         here = service()
-        asked = await _asked(here, owner, callback_url, recipes, focal)
+        asked = await _asked(here, owner, callback_url, recipes, focal, labels)
         return await _take_in(request, here, asked, partial(receive, request))
 
     @routes.post("/images/fetch", status_code=202, dependencies=may_write, **FETCH)
     async def fetch_image(
-        request: Request, wanted: Fetch, owner: str = named, callback_url: str | None = None, recipes: Set = None,
-        focal: Focal = None,
+        request: Request, wanted: Fetch, labels: Given, owner: str = named, callback_url: str | None = None,
+        recipes: Set = None, focal: Focal = None,
     ) -> JSONResponse:  # fmt: skip
         """Fetch a picture from a URL of an allowed origin, and take it in."""
         here = service()
         sources = await check_source(here, wanted.url)
-        asked = await _asked(here, owner, callback_url, recipes, focal)
+        asked = await _asked(here, owner, callback_url, recipes, focal, labels)
         if here.fetching.locked():
             raise HTTPException(503, "too many pictures are being fetched; try again later", _later())
         async with here.fetching:
@@ -143,12 +148,14 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
     @routes.get("/images", dependencies=may_read, **answers(200, Page))
     async def list_images(
         request: Request, state: Annotated[str | None, Query(pattern="^(accepted|resizing|done|failed)$")] = None,
-        name: Name = None, after: str | None = None,
-        limit: Annotated[int, Query(ge=1, le=catalogue.LARGEST_PAGE)] = catalogue.PAGE,
+        *, which: Meant, after: str | None = None, limit: Limit = catalogue.PAGE,
     ) -> dict[str, Any]:  # fmt: skip
-        """Pictures, the newest first; `name` is a part of the file name. `next` leads to the page after this one."""
+        """Pictures, the newest first, that have a part of the name, all tags and all metadata that are asked for.
+
+        `next` leads to the page after this one.
+        """
         async with service().reader.connection() as connection:
-            found = await catalogue.page(connection, after=_place(after), state=state, name=name, limit=limit)
+            found = await catalogue.page(connection, after=_place(after), state=state, wanted=which, limit=limit)
         shown = [show(request, row) for row in found[:limit]]
         more = (
             f"{found[limit - 1]['created_at'].isoformat()}_{found[limit - 1]['image_id']}"
@@ -172,6 +179,46 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
             raise HTTPException(404, f"there is no image {image_id}")
         return show(request, row)
 
+    @routes.patch("/images/{image_id}", dependencies=may_write, openapi_extra=PATCH, **answers(200, Image, 404, 413))
+    async def change_image(request: Request, image_id: UUID) -> Any:
+        """Change a picture's tags and metadata, by a JSON merge patch (RFC 7396)."""
+        try:
+            change = await patch(request)
+            async with service().pool.connection() as connection, connection.transaction():
+                if not await catalogue.relabel(connection, image_id, change):
+                    raise HTTPException(404, f"there is no image {image_id}")
+                return show(request, await catalogue.find(connection, image_id) or {})
+        except Unfit as fault:
+            raise HTTPException(422, str(fault)) from fault
+        except ClientDisconnect:
+            return JSONResponse({"detail": "the client left before all had come"}, 400)  # for the access log
+
+    # Before the renditions' route, which takes any word in this place.
+    @routes.get("/images/{image_id}/similar", dependencies=may_read, **SIMILAR)
+    async def list_similar(
+        request: Request, image_id: UUID,
+        distance: Annotated[int, Query(ge=0, le=similar.MOST_DISTANCE)] = similar.DISTANCE,
+        after: str | None = None, limit: Limit = catalogue.PAGE,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Other pictures that look like this one, the nearest first: up to `distance` of the 64 bits of a hash differ.
+
+        Found are copies that were resized, encoded anew or changed a little; not those cropped, turned or mirrored.
+        """
+        place = similar_place(after)
+        async with service().reader.connection() as connection:
+            row = await catalogue.find(connection, image_id)
+            if row is None:
+                raise HTTPException(404, f"there is no image {image_id}")
+            if row["perceptual_hash"] is None:
+                raise HTTPException(409, similar.no_hash(row))
+            found = await similar.page(
+                connection, image_id, row["perceptual_hash"], distance=distance, after=place, limit=limit
+            )
+        shown = [{**show(request, one), "distance": one["distance"]} for one in found[:limit]]
+        last = found[limit - 1] if len(found) > limit else None
+        more = last and str(similar.Place(last["distance"], last["created_at"], last["image_id"]))
+        return {"images": shown, "next": more}
+
     @routes.get("/images/{image_id}/{file}", dependencies=may_read, response_class=Response, **FILE)
     async def get_rendition(request: Request, image_id: UUID, file: str, v: str | None = None) -> Response:
         """A rendition's file. With `v`, as in the URLs of the renditions, it may be kept for ever."""
@@ -184,10 +231,10 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
         return await _file(request, here.store, row, v)
 
     @routes.delete("/images", dependencies=may_write, **answers(200, Deletion))
-    async def delete_failed(state: Literal["failed"], name: Name = None) -> dict[str, Any]:
-        """Delete all failed pictures, or those with `name` in the file name; `undo` restores them for ten minutes."""
+    async def delete_failed(state: Literal["failed"], which: Meant) -> dict[str, Any]:
+        """Delete all failed pictures, or those that are meant as in a list; `undo` restores them for ten minutes."""
         async with service().pool.connection() as connection:
-            return (await undo.delete_failed(connection, name)).told()
+            return (await undo.delete_failed(connection, which)).told()
 
     @routes.delete("/images/{image_id}", status_code=204, dependencies=may_write, **DELETE)
     async def delete_image(image_id: UUID, undo: bool = False) -> Response:
@@ -225,13 +272,13 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
         return {"images": images}
 
     @routes.post("/images/retry", status_code=202, dependencies=may_write, **answers(202, Retried))
-    async def retry_failed(name: Name = None) -> dict[str, int]:
-        """Try all failed pictures again, or those with `name` in the file name.
+    async def retry_failed(which: Meant) -> dict[str, int]:
+        """Try all failed pictures again, or those that are meant as in a list.
 
         `left` counts those whose bytes would fail the same way again; each of them can be retried alone.
         """
         async with service().pool.connection() as connection, connection.transaction():
-            again, left = await catalogue.retry_all(connection, name)
+            again, left = await catalogue.retry_all(connection, which)
             await connection.execute("SELECT pg_notify(%s, '')", [CHANNEL])
         return {"again": again, "left": left}
 
@@ -261,19 +308,22 @@ async def _delete_for_now(here: Service, image_id: UUID) -> Response:
 
 @dataclass(frozen=True)
 class _Asked:
-    """For whom pictures come in, what is called back, and which renditions they get."""
+    """For whom pictures come in, what is called back, which renditions they get, and what they are labelled with."""
 
     owner: str
     callback_url: str | None
     recipes: str
+    labels: Labels
 
 
-async def _asked(here: Service, owner: str, callback_url: str | None, recipes: str | None, focal: str | None) -> _Asked:
+async def _asked(
+    here: Service, owner: str, callback_url: str | None, recipes: str | None, focal: str | None, labels: Labels
+) -> _Asked:
     """What an upload asks for. Raises HTTPException where that can't be, or there is no room."""
     await check_callback(here, callback_url)
     choice = await _choose(here, owner, recipes, focal)
     await here.check_room(owner)
-    return _Asked(owner, callback_url, str(choice))
+    return _Asked(owner, callback_url, str(choice), labels)
 
 
 async def _choose(here: Service, owner: str, recipes: str | None, focal: str | None) -> Choice:
@@ -299,8 +349,11 @@ async def _take_in(
     with Receiver(here.store, here.limits) as receiver:
         try:
             await fill(receiver)
+            asked = replace(asked, labels=asked.labels.with_(receiver.fields.labels(), here.limits))
             async with here.storing:
                 taken = await _enter(here, receiver.kept, asked)
+        except Unfit as fault:
+            raise HTTPException(422, str(fault)) from fault
         except Refused as fault:
             raise HTTPException(fault.status, str(fault)) from fault
         except StoreFull as fault:
@@ -312,7 +365,9 @@ async def _take_in(
     for one in taken:
         one["url"] = str(request.url_for("get_image", image_id=one["id"]).path)
     refused = [{"file_name": name, "code": fault.code, "reason": str(fault)} for name, fault in receiver.refused]
-    answer = {"images": taken, "refused": refused}
+    answer: dict[str, Any] = {"images": taken, "refused": refused}
+    if receiver.fields.ignored:
+        answer["ignored"] = receiver.fields.ignored
     if not taken:
         if not refused:
             raise HTTPException(400, "the request holds no file")
@@ -338,7 +393,7 @@ async def _enter(here: Service, kept: list[tuple[Intake, str]], asked: _Asked) -
             await asyncio.to_thread(intake.keep)
             one = (uuid4(), intake.digest, intake.size, asked.owner, name, asked.callback_url, asked.recipes)
             uploads.append(catalogue.Upload(*one))
-        await catalogue.accept(connection, uploads)
+        await catalogue.accept(connection, uploads, asked.labels)
     return [
         {"id": str(one.image_id), "file_name": one.file_name, "state": "accepted", "bytes": one.bytes}
         for one in uploads

@@ -18,8 +18,10 @@ from uuid import UUID
 
 import httpx
 from psycopg import Connection
+from psycopg.rows import dict_row
 
 from include.images import origins
+from include.images.find import facts
 
 ATTEMPTS = 7
 FIRST_PAUSE_SECONDS = 10.0  # four times as long after each failure: the last is some four hours after the first
@@ -86,27 +88,33 @@ def _due(connection: Connection[Any], base_url: str) -> Sequence[Call]:
     """Take what is due; if this process dies, it is due again after a minute and a half."""
     # 90 seconds are more than one call of `deliver` takes. Rows that another run is taking are passed over: waited for,
     # they would be called twice.
-    rows = connection.execute(
+    cursor = connection.cursor(row_factory=dict_row)
+    rows = cursor.execute(
         "UPDATE millrace.image i SET callback_due = clock_timestamp() + interval '90 seconds'"
-        " FROM millrace.image_source s WHERE s.digest = i.digest AND i.image_id IN ("
+        " FROM millrace.image_source s LEFT JOIN millrace.image_facts f USING (digest)"
+        " WHERE s.digest = i.digest AND i.image_id IN ("
         "  SELECT image_id FROM millrace.image JOIN millrace.image_source USING (digest)"
         "  WHERE callback_due <= clock_timestamp() AND state IN ('done', 'failed') AND deleted_at IS NULL"
         "  ORDER BY callback_due LIMIT %s FOR UPDATE OF image SKIP LOCKED)"
-        " RETURNING i.image_id, i.callback_url, i.callback_attempts, i.file_name, s.state, s.code, s.reason",
+        " RETURNING i.image_id, i.callback_url, i.callback_attempts, i.file_name, i.tags, i.metadata,"
+        f"  s.state, s.code, s.reason, {facts.COLUMNS}",
         [AT_A_TIME],
     ).fetchall()
     return [
-        Call(
-            image_id,
-            url,
-            attempts,
-            json.dumps({
-                "id": str(image_id), "state": state, "file_name": name, "url": f"{base_url}/images/{image_id}",
-                **({"code": code, "reason": reason} if state == "failed" else {}),
-            }).encode(),
-        )
-        for image_id, url, attempts, name, state, code, reason in rows
-    ]  # fmt: skip
+        Call(row["image_id"], row["callback_url"], row["callback_attempts"], json.dumps(_told(row, base_url)).encode())
+        for row in rows
+    ]
+
+
+def _told(row: dict[str, Any], base_url: str) -> dict[str, Any]:
+    """What a callback says of its picture."""
+    return {
+        "id": str(row["image_id"]),
+        **{name: row[name] for name in ("state", "file_name", "tags", "metadata")},
+        "url": f"{base_url}/images/{row['image_id']}",
+        **({"code": row["code"], "reason": row["reason"]} if row["state"] == "failed" else {}),
+        **({"facts": facts.shown(row)} if row["state"] == "done" else {}),
+    }
 
 
 def _call(client: httpx.Client, callbacks: Callbacks, call: Call) -> tuple[bool, str]:

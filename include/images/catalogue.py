@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -10,20 +10,28 @@ from uuid import UUID
 
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
 
 from include.images.doorbell import CHANNEL
 from include.images.errors import FINAL
+from include.images.find import facts
+from include.images.find.labels import Labels
+from include.images.find.wanted import Wanted
 
+NO_LABELS = Labels()
 STATES = ("accepted", "resizing", "done", "failed")
 PAGE = 50
 LARGEST_PAGE = 200
-_ONE = """
-SELECT i.image_id, i.file_name, i.owner, i.created_at, s.digest, s.bytes, s.state, s.code, s.reason, s.format, s.width,
-    s.height, s.frames, s.still, s.placeholder, s.finished_at, s.airflow_run, s.map_index, i.recipes,
-    coalesce((SELECT jsonb_agg(to_jsonb(r) - 'digest' ORDER BY r.width DESC, r.name, r.format)
+COLUMNS = f"""
+    i.image_id, i.file_name, i.owner, i.created_at, i.tags, i.metadata, i.recipes, s.digest, s.bytes, s.state, s.code,
+    s.reason, s.format, s.width, s.height, s.frames, s.still, s.placeholder, s.finished_at, s.airflow_run, s.map_index,
+    {facts.COLUMNS}, coalesce((SELECT jsonb_agg(to_jsonb(r) - 'digest' ORDER BY r.width DESC, r.name, r.format)
         FROM millrace.image_rendition r WHERE r.digest = s.digest AND r.recipes = i.recipes), '[]') AS renditions
-FROM millrace.image i JOIN millrace.image_source s USING (digest)
-WHERE i.deleted_at IS NULL AND """
+"""
+SOURCES = """
+FROM millrace.image i JOIN millrace.image_source s USING (digest) LEFT JOIN millrace.image_facts f USING (digest)
+"""
+_ONE = f"SELECT {COLUMNS} {SOURCES} WHERE i.deleted_at IS NULL AND "
 # A source counts while somebody's picture has it. Few are deleted at a time, so those are looked for.
 _COUNTS = """
 SELECT s.state, count(*) FROM millrace.image_source s LEFT JOIN (
@@ -34,7 +42,6 @@ SELECT s.state, count(*) FROM millrace.image_source s LEFT JOIN (
 ) gone USING (digest)
 WHERE gone.digest IS NULL GROUP BY s.state
 """
-NAMED = "(%(name)s::text IS NULL OR position(lower(%(name)s) IN lower(i.file_name)) > 0)"
 
 
 class Place(NamedTuple):
@@ -57,8 +64,8 @@ class Upload:
     recipes: str = ""  # a `recipes.Choice`
 
 
-async def accept(connection: AsyncConnection[Any], uploads: Sequence[Upload]) -> None:
-    """Enter uploads, in one transaction of the caller's, and ring the bell.
+async def accept(connection: AsyncConnection[Any], uploads: Sequence[Upload], labels: Labels = NO_LABELS) -> None:
+    """Enter uploads, in one transaction of the caller's, and ring the bell. All of them get the labels.
 
     A failed source is tried anew, and one that is done waits again if it was not made by these recipes. Sources are
     locked in the order of their digests, as everywhere (see `inbox`).
@@ -83,11 +90,11 @@ async def accept(connection: AsyncConnection[Any], uploads: Sequence[Upload]) ->
         "    AND NOT coalesce(image_source.recipes, '{}') ?& array_agg(upload.recipes) AS again"
         "    FROM upload WHERE upload.digest = image_source.digest) AS judged)),"
         " image AS (INSERT INTO millrace.image"
-        "   (image_id, digest, owner, file_name, callback_url, callback_due, recipes)"
+        "   (image_id, digest, owner, file_name, callback_url, callback_due, recipes, tags, metadata)"
         "  SELECT image_id, digest, owner, file_name, callback_url,"
-        "   CASE WHEN callback_url IS NOT NULL THEN clock_timestamp() END, recipes FROM upload)"
+        "   CASE WHEN callback_url IS NOT NULL THEN clock_timestamp() END, recipes, %s::text[], %s FROM upload)"
         " SELECT pg_notify(%s, '')",
-        [*map(list, columns), CHANNEL],
+        [*map(list, columns), list(labels.tags), Jsonb(dict(labels.metadata)), CHANNEL],
     )
 
 
@@ -110,26 +117,42 @@ async def find(connection: AsyncConnection[Any], image_id: UUID) -> dict[str, An
 
 
 async def page(
-    connection: AsyncConnection[Any], *, after: Place | None, state: str | None, name: str | None = None, limit: int
+    connection: AsyncConnection[Any], *, after: Place | None, state: str | None, wanted: Wanted, limit: int
 ) -> list[dict[str, Any]]:
-    """Pictures, the newest first, from that place on; one more than `limit` where there are more.
-
-    `name` is a part of the file name, in any case.
-    """
+    """Pictures, the newest first, from that place on; one more than `limit` where there are more."""
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(
-            _ONE + f"(%(state)s::text IS NULL OR s.state = %(state)s) AND {NAMED}"
+            _ONE + f"(%(state)s::text IS NULL OR s.state = %(state)s) AND {wanted.condition}"
             " AND (%(at)s::timestamptz IS NULL OR (i.created_at, i.image_id) < (%(at)s, %(id)s::uuid))"
             " ORDER BY i.created_at DESC, i.image_id DESC LIMIT %(limit)s",
             {
+                **wanted.values,
                 "state": state,
-                "name": name,
                 "at": after and after.created_at,
                 "id": after and after.image_id,
                 "limit": limit + 1,
             },
         )
         return await cursor.fetchall()
+
+
+async def relabel(connection: AsyncConnection[Any], image_id: UUID, patch: Mapping[str, Any]) -> bool:
+    """Change tags and metadata, in a transaction of the caller's; False when it is not there. Raises Unfit."""
+    async with connection.cursor() as cursor:
+        # Locked until it is written: of two changes at once, neither loses what the other has done.
+        await cursor.execute(
+            "SELECT tags, metadata FROM millrace.image WHERE image_id = %s AND deleted_at IS NULL FOR NO KEY UPDATE",
+            [image_id],
+        )
+        row = await cursor.fetchone()
+        if row is None:
+            return False
+        found = Labels(*row).changed(patch)
+        await cursor.execute(
+            "UPDATE millrace.image SET tags = %s, metadata = %s WHERE image_id = %s",
+            [list(found.tags), Jsonb(dict(found.metadata)), image_id],
+        )
+        return True
 
 
 async def rendition(connection: AsyncConnection[Any], image_id: UUID, file: str) -> dict[str, Any] | None:
@@ -193,19 +216,19 @@ async def retry(connection: AsyncConnection[Any], image_id: UUID) -> bool:
         return cursor.rowcount > 0
 
 
-async def retry_all(connection: AsyncConnection[Any], name: str | None = None) -> tuple[int, int]:
-    """Let every failed picture wait again that another try may help. Returns how many, and how many it can't help."""
+async def retry_all(connection: AsyncConnection[Any], wanted: Wanted) -> tuple[int, int]:
+    """Let failed pictures wait again that another try may help. Returns how many, and how many it can't help."""
     async with connection.cursor() as cursor:
         await cursor.execute(
             "WITH failed AS MATERIALIZED ("
             "  SELECT s.digest, s.code = ANY(%(final)s) AS final FROM millrace.image_source s WHERE s.state = 'failed'"
             "   AND EXISTS (SELECT FROM millrace.image i"
-            f"    WHERE i.digest = s.digest AND i.deleted_at IS NULL AND {NAMED})"
+            f"    WHERE i.digest = s.digest AND i.deleted_at IS NULL AND {wanted.condition})"
             '   ORDER BY s.digest COLLATE "C" FOR NO KEY UPDATE),'  # the order of locks: see `inbox`
             " again AS (UPDATE millrace.image_source s SET state = 'accepted', attempts = 0, priority = 0,"
             "  accepted_at = clock_timestamp() FROM failed WHERE s.digest = failed.digest AND NOT failed.final)"
             " SELECT count(*) FILTER (WHERE NOT final), count(*) FILTER (WHERE final) FROM failed",
-            {"final": list(FINAL), "name": name},
+            {"final": list(FINAL), **wanted.values},
         )
         row = await cursor.fetchone()
     return (0, 0) if row is None else (int(row[0]), int(row[1]))

@@ -17,6 +17,7 @@ from psycopg import Connection, Cursor
 from psycopg.types.json import Jsonb
 
 from include.images.doorbell import CHANNEL
+from include.images.find import facts as image_facts
 from include.images.limits import LIMITS
 
 if TYPE_CHECKING:
@@ -171,6 +172,7 @@ def _finish(
     identities = {choice: recipes.identity_of(choice) for choice in made}
     if not _done(cursor, batch, digest, identities, list(made.values())):
         return None
+    image_facts.enter(cursor, digest, next(iter(made.values())))
     earlier = cursor.execute(
         "DELETE FROM millrace.image_rendition WHERE digest = %s RETURNING recipe, file", [digest]
     ).fetchall()
@@ -215,18 +217,28 @@ def fail(connection: Connection[Any], batch: UUID, digest: str, code: str, reaso
 
 
 def remake(connection: Connection[Any], recipes: Recipes) -> int:
-    """Let every stored picture that was not made by these recipes wait again; returns how many."""
+    """Let every stored picture wait again that was not made by these recipes, or whose facts are not known as now.
+
+    Returns how many.
+    """
     wanted = (
         "(SELECT jsonb_object_agg(i.recipes, coalesce(w.identity, %(own)s)) FROM millrace.image i"
         " LEFT JOIN unnest(%(names)s::text[], %(identities)s::text[]) AS w (name, identity)"
         "  ON w.name = split_part(i.recipes, '@', 1) WHERE i.digest = image_source.digest)"
     )
+    seen = "SELECT FROM millrace.image_facts f WHERE f.digest = image_source.digest AND f.method = %(method)s"
     known = recipes.identities
     return connection.execute(
-        _LOCKED.format(f"state = 'done' AND recipes IS DISTINCT FROM {wanted}")
+        _LOCKED.format(f"state = 'done' AND (recipes IS DISTINCT FROM {wanted} OR NOT EXISTS ({seen}))")
         + "UPDATE millrace.image_source s SET state = 'accepted', attempts = 0, priority = %(swept)s"
         " FROM locked WHERE s.digest = locked.digest",
-        {"own": known[""], "names": [*known], "identities": [*known.values()], "swept": SWEPT},
+        {
+            "own": known[""],
+            "names": [*known],
+            "identities": [*known.values()],
+            "method": image_facts.method(),
+            "swept": SWEPT,
+        },
     ).rowcount
 
 

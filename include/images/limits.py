@@ -10,6 +10,7 @@ from include.images.errors import SettingError
 MEGABYTE = 1_000_000
 KINDS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIC", "TIFF", "BMP", "JXL")  # what sources may be
 VARIABLE = "MILLRACE_IMAGE_KINDS"
+POSITION = "MILLRACE_IMAGE_POSITION"
 
 
 def kinds() -> tuple[str, ...]:
@@ -24,6 +25,17 @@ def kinds() -> tuple[str, ...]:
     return tuple(known[name] for name in dict.fromkeys(named)) or KINDS
 
 
+def keeps_position() -> bool:
+    """Whether it is kept where a picture was taken: $MILLRACE_IMAGE_POSITION, `on` or `off`, which is the default.
+
+    Raises SettingError for anything else, as it is meant as one of them and taken for the other.
+    """
+    chosen = os.environ.get(POSITION, "").strip().lower() or "off"
+    if chosen not in ("on", "off"):
+        raise SettingError(f"{POSITION}: {chosen!r} is neither on nor off")
+    return chosen == "on"
+
+
 @dataclass(frozen=True)
 class Limits:
     """What is taken in, and what one picture may cost."""
@@ -35,6 +47,12 @@ class Limits:
     waiting_files: int = 50_000  # over this, uploads are told to come back later
     choices: int = 8  # sets of recipes and focal points that one picture is made for
     owner_bytes: int = 20_000 * MEGABYTE  # what one user may keep
+
+    tags: int = 50  # of one picture
+    tag_characters: int = 100
+    metadata_keys: int = 50
+    metadata_key_characters: int = 100
+    metadata_bytes: int = 8_000  # all of it, as JSON in UTF-8
 
     pixels: int = 120_000_000  # width x height of one frame
     side: int = 20_000

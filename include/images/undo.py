@@ -12,8 +12,8 @@ from uuid import UUID, uuid4
 
 from psycopg import AsyncConnection, Connection
 
-from include.images.catalogue import NAMED
 from include.images.doorbell import UNDO_MINUTES
+from include.images.find.wanted import Wanted
 from include.images.inbox import hold
 from include.images.store import Store
 
@@ -37,10 +37,10 @@ async def delete(connection: AsyncConnection[Any], image_id: UUID) -> Deleted:
     return await _delete(connection, "i.image_id = %(image)s", {"image": image_id})
 
 
-async def delete_failed(connection: AsyncConnection[Any], name: str | None = None) -> Deleted:
-    """Delete every failed picture, or those with `name` in their file names."""
+async def delete_failed(connection: AsyncConnection[Any], wanted: Wanted) -> Deleted:
+    """Delete the failed pictures that are meant."""
     failed = "EXISTS (SELECT FROM millrace.image_source s WHERE s.digest = i.digest AND s.state = 'failed')"
-    return await _delete(connection, f"{failed} AND {NAMED}", {"name": name})
+    return await _delete(connection, f"{failed} AND {wanted.condition}", wanted.values)
 
 
 async def _delete(connection: AsyncConnection[Any], which: str, values: dict[str, Any]) -> Deleted:

@@ -21,7 +21,7 @@ from include.images import inbox
 from include.images.engine.render import Rendered
 from include.images.engine.sandbox import Sandbox
 from include.images.errors import ImageError, Rejected
-from include.images.limits import LIMITS
+from include.images.limits import LIMITS, keeps_position
 from include.images.recipes import Recipes
 from include.images.store import Name, Store, StoreFault, full
 
@@ -42,7 +42,7 @@ def resize_batch(
     until the claim is over, and loses no attempt.
     """
     began = time.monotonic()
-    with Sandbox(recipes) as sandbox:
+    with Sandbox(recipes, position=keeps_position()) as sandbox:
         work = _Work(connection, store, recipes, batch, sandbox)
         while True:
             work.work_off()

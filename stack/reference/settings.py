@@ -58,6 +58,10 @@ TEXTS = {
         "all: JPEG, PNG, WEBP, GIF, AVIF, HEIC, TIFF, BMP, JXL",
         "The kinds of pictures that are taken in, with commas in between, for the API server and all workers.",
     ),
+    "MILLRACE_IMAGE_POSITION": (
+        "off",
+        "`on` for the workers: it is kept where pictures were taken, as their EXIF says. It may be personal data.",
+    ),
     "MILLRACE_IMAGE_LANES": ("the number of cores", "How many `resize` tasks a run has at most."),
     "MILLRACE_LOGS": ("", "`s3://connection@bucket/prefix`: logs of tasks are kept there."),
     **{name: (str(usual), KEPT[what]) for what, (name, usual) in KEEPING.items()},

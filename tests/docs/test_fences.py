@@ -53,10 +53,29 @@ def lived(postgres: Any, template: str, tmp_path_factory: pytest.TempPathFactory
         dataset = load_dataset(fences.REPOSITORY / "include" / "datasets" / "orders.yaml")
         ingest(connection, dataset.model_copy(update={"chunk_bytes": 50_000}), file, folder)
         connection.execute("INSERT INTO millrace.image_source (digest, bytes) VALUES (repeat('0', 64), 1)")
+        enter_pictures(connection)
         story.tell(connection)
         yield connection
     with psycopg.connect(postgres.dsn(), autocommit=True) as superuser:
         superuser.execute("DROP DATABASE documented WITH (FORCE)")
+
+
+def enter_pictures(connection: psycopg.Connection[Any]) -> None:
+    """Two that are alike, with all that can be asked for, and one that was never looked at."""
+    connection.execute(
+        "INSERT INTO millrace.image_source (digest, bytes, state, format)"
+        " SELECT repeat(n, 64), 1, 'done', 'JPEG' FROM unnest('{1,2,3}'::text[]) AS n"
+    )
+    connection.execute(
+        "INSERT INTO millrace.image (image_id, digest, owner, file_name, tags, metadata)"
+        " SELECT gen_random_uuid(), digest, 'ann', 'ship.jpg', '{harbour,evening}', '{\"shoot\": \"42\"}'"
+        " FROM millrace.image_source WHERE state = 'done'"
+    )
+    connection.execute(
+        "INSERT INTO millrace.image_facts"
+        " SELECT repeat(n, 64), '2026-03-01 12:30', '2 hours', 'Fuji', 'X-T5', '35mm', 53.55, 9.99, 'Display P3',"
+        " false, '{#2090f0,#ffffff}', 42, '1' FROM unnest('{1,2}'::text[]) AS n"
+    )
 
 
 @pytest.mark.parametrize("fence", written_in("sql"), ids=ids)

@@ -78,9 +78,10 @@ def test_done_and_failed_are_told_once(warehouse: psycopg.Connection, receiver: 
     assert deliver(warehouse, allowed, BASE) == {"delivered": 2, "failed": 0, "given_up": 0}
     assert deliver(warehouse, allowed, BASE) == {"delivered": 0, "failed": 0, "given_up": 0}
     told = {body.pop("id"): body for path, body in receiver.got if path == "/hook"}
+    bare = {"file_name": "a.jpg", "tags": [], "metadata": {}}
     assert told == {
-        str(done): {"state": "done", "file_name": "a.jpg", "url": f"{BASE}/images/{done}"},
-        str(failed): {"state": "failed", "file_name": "a.jpg", "url": f"{BASE}/images/{failed}", "code": "broken",
+        str(done): {"state": "done", **bare, "url": f"{BASE}/images/{done}", "facts": None},
+        str(failed): {"state": "failed", **bare, "url": f"{BASE}/images/{failed}", "code": "broken",
                       "reason": "no pixels"},
     }  # fmt: skip
 

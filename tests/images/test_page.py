@@ -175,6 +175,37 @@ def test_a_set_and_a_focal_point_are_shown(browser: Browser, url: str, here: Her
     page.context.close()
 
 
+def test_tags_are_shown_and_lead_to_others(browser: Browser, url: str, here: Here) -> None:
+    page = uploaded(browser, url, here)
+    with psycopg.connect(here.dsn, autocommit=True) as connection:
+        connection.execute("UPDATE millrace.image SET tags = '{sea,<b>odd}' WHERE file_name = 'torn.jpg'")
+        connection.execute("UPDATE millrace.image SET tags = '{sea}' WHERE file_name <> 'torn.jpg'")
+    torn = page.locator("#images > li", has_text="torn.jpg")
+    expect(torn.locator(".tags button")).to_have_text(["#sea", "#<b>odd"])
+    torn.get_by_role("button", name="#<b>odd").click()
+    expect(page.locator("#images > li")).to_have_count(1)
+    torn.get_by_role("button", name="#sea").click()
+    expect(page.locator("#tags button")).to_have_text([re.compile("^#<b>odd"), re.compile("^#sea")])
+    page.get_by_role("button", name="Failed").click()
+    page.get_by_role("button", name="Delete all").click()
+    expect(page.get_by_role("dialog")).to_contain_text("All failed pictures tagged #<b>odd #sea are deleted.")
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="All", exact=True).click()
+    page.get_by_role("button", name="Show pictures without the tag <b>odd too").click()
+    expect(page.locator("#images > li")).to_have_count(2)
+    page.get_by_role("button", name="Show pictures without the tag sea too").click()
+    search = page.get_by_role("searchbox", name="Search by name")
+    search.fill("#none")
+    search.press("Enter")
+    expect(page.locator("#empty")).to_have_text("No pictures tagged #none.")
+    page.locator("#tags button").click()
+    search.fill("# <b>odd")
+    search.press("Enter")
+    expect(page.locator("#images > li")).to_have_count(1)
+    assert Axe().run(page).violations_count == 0
+    page.context.close()
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_axe_finds_nothing(browser: Browser, url: str, here: Here, width: int, theme: str) -> None:

@@ -42,10 +42,11 @@ class NotTaken(BaseModel):
 
 
 class Upload(BaseModel):
-    """What became of a request's files."""
+    """What became of a request's files; `ignored` are fields of its form that mean nothing here."""
 
     images: list[Taken]
     refused: list[NotTaken]
+    ignored: list[str] = []
 
 
 class Refusal(Problem):
@@ -94,6 +95,21 @@ class Rendition(BaseModel):
     url: str
 
 
+class Facts(BaseModel):
+    """What the bytes show. `taken_at` has an offset from UTC if the camera says one."""
+
+    taken_at: str | None
+    camera_make: str | None
+    camera_model: str | None
+    lens: str | None
+    latitude: float | None
+    longitude: float | None
+    profile: str | None
+    transparent: bool
+    colours: list[str]
+    perceptual_hash: str | None
+
+
 class Image(BaseModel):
     """A picture: its state, what it is, and its renditions. One that failed has a code and a reason."""
 
@@ -106,7 +122,10 @@ class Image(BaseModel):
     owner: str
     created_at: datetime
     finished_at: datetime | None
+    tags: list[str]
+    metadata: dict[str, Any]
     source: Source
+    facts: Facts | None
     task: Task | None
     only_first_frame: bool | None
     salvaged: bool
@@ -121,6 +140,19 @@ class Page(BaseModel):
     """Pictures, and what leads to those after them."""
 
     images: list[Image]
+    next: str | None
+
+
+class Like(Image):
+    """A picture that looks like the one that was asked for, and in how many of 64 bits it differs."""
+
+    distance: int
+
+
+class Similar(BaseModel):
+    """Pictures that look alike, and what leads to those after them."""
+
+    images: list[Like]
     next: str | None
 
 
@@ -155,7 +187,29 @@ class Retried(BaseModel):
 
 
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
-_FORM = {"type": "object", "properties": {"file": {"type": "array", "items": _BYTES["schema"]}}}
+_FORM = {
+    "type": "object",
+    "properties": {
+        "file": {"type": "array", "items": _BYTES["schema"]},
+        "tags": {"type": "array", "items": {"type": "string"}},
+        "metadata": {"type": "string", "description": "A JSON object of texts, numbers, true and false"},
+    },
+}
+PATCH: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "A JSON merge patch: `tags` replaces them; of `metadata`, keys are set, and go where null.",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "properties": {"tags": {"type": "array", "items": {"type": "string"}},
+                                   "metadata": {"type": "object"}},
+                }
+            }
+        },
+    }
+}  # fmt: skip
 FILES: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -168,7 +222,8 @@ _WHY = {
     403: "No permission, or a request from another site with this one's cookie.",
     404: "There is no such picture or file, or it is too late.",
     409: "It has not failed.",
-    422: "A parameter is not as it should be, or names what is not allowed or not there.",
+    413: "The body is too large.",
+    422: "A parameter or field is not as it should be, or names what is not allowed or not there.",
     429: "This user's share is full; Retry-After says when to retry.",
     502: "The other server can't be reached, answered with an error, or broke off.",
     503: "The queue is full, or the store can't be reached; Retry-After says when to retry.",
@@ -195,6 +250,8 @@ UPLOAD["responses"] |= {
 }
 FETCH = answers(202, Upload, 429, 502, 503, 504, 507)
 FETCH["responses"] |= {code: UPLOAD["responses"][code] for code in (400, 413, 415)}
+SIMILAR = answers(200, Similar, 404, 409)
+SIMILAR["responses"][409]["description"] = "It has no perceptual hash, or none yet."
 DELETE: dict[str, Any] = {
     "response_model": None,
     "responses": {

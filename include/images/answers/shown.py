@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import Request
 
 from include.images.errors import FINAL
+from include.images.find import facts
 from include.images.inbox import SALVAGED
 from include.images.recipes import DEFAULT, Choice
 
@@ -30,7 +31,10 @@ def show(request: Request, row: dict[str, Any]) -> dict[str, Any]:
         "owner": row["owner"],
         "created_at": row["created_at"].isoformat(),
         "finished_at": _finished(row),
+        "tags": row["tags"],
+        "metadata": row["metadata"],
         "source": {name: row[name] for name in ("digest", "bytes", "format", "width", "height", "frames")},
+        "facts": facts.shown(row),
         "task": _task(row),
         "only_first_frame": row["still"],
         "salvaged": row["state"] == "done" and row["code"] == SALVAGED[0],

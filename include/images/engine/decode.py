@@ -49,6 +49,7 @@ class Source:
     data: bytes  # the file
     facts: Facts
     space: Space
+    exif: bytes | None  # a TIFF itself, where it is one
     copyright: dict[int, str]
     frames: Frames | None  # None for a still
     salvage: bool
@@ -179,7 +180,8 @@ def _source(data: bytes, name: str, opened: Opened, salvage: bool) -> Source:
     count = 1 if frames is None else frames.count
     facts = Facts(name, width, height, count, opened.alpha, orientation)
     moving = frames if opened.image is not None else opened.frames
-    return Source(data, facts, opened.space, kept, moving, salvage, opened.image, opened.crop)
+    told = data if name == "TIFF" else opened.exif
+    return Source(data, facts, opened.space, told, kept, moving, salvage, opened.image, opened.crop)
 
 
 def _exif(data: bytes | None) -> dict[int, object]:

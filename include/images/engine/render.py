@@ -6,7 +6,7 @@ import base64
 import hashlib
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from PIL import Image, ImageColor, ImageFilter
@@ -15,6 +15,9 @@ from include.images.engine import colour, decode, lanczos, watermark
 from include.images.engine.crop import window
 from include.images.engine.decode import Facts, Source, open_source
 from include.images.engine.encode import Timing, encode
+from include.images.engine.facts import look
+from include.images.engine.facts.capture import Capture, capture
+from include.images.engine.facts.look import Look
 from include.images.engine.formats import webp
 from include.images.engine.geometry import Layout, Size, layout
 from include.images.engine.recipe import ANIMATED, SUFFIX, Recipe
@@ -50,40 +53,46 @@ class Rendered:
     placeholder: str
     still: bool  # an animation of which only the first frame was used, because it is over the limits
     salvaged: bool = False  # it was cut off or damaged, and this is what was there
+    capture: Capture = field(default_factory=Capture)
+    look: Look = field(default_factory=Look)
 
 
-def render(path: Path, recipes: RecipeSet, folder: Path, limits: Limits = LIMITS) -> Rendered:
+def render(path: Path, recipes: RecipeSet, folder: Path, limits: Limits = LIMITS, position: bool = False) -> Rendered:
     """Make every rendition of the file into `folder`. Raises Rejected when the picture is at fault.
 
-    Of a file that is cut off or damaged, the renditions are made whose recipes salvage.
+    Of a file that is cut off or damaged, the renditions are made whose recipes salvage. With `position`, where it was
+    taken is read too.
     """
     try:
         with open_source(path, limits) as source:
-            return _render(source, recipes, folder, limits)
+            return _render(source, recipes, folder, limits, position)
     except Rejected as fault:
         salvaging = {name: recipe for name, recipe in recipes.renditions.items() if recipe.salvage}
         if fault.code != "broken" or not salvaging:
             raise
     with open_source(path, limits, salvage=True) as source:
-        found = _render(source, RecipeSet(renditions=salvaging), folder, limits)
+        found = _render(source, RecipeSet(renditions=salvaging), folder, limits, position)
     return replace(found, salvaged=True)
 
 
-def _render(source: Source, recipes: RecipeSet, folder: Path, limits: Limits) -> Rendered:
+def _render(source: Source, recipes: RecipeSet, folder: Path, limits: Limits, position: bool) -> Rendered:
     facts = source.facts
     seen = (facts.width, facts.height)
     layouts = {name: layout(seen, recipe) for name, recipe in recipes.renditions.items()}
     moving = _moves(source, recipes, limits)
     made: list[Rendition] = []
     try:
-        placeholder = _still(source, recipes, layouts, folder, made, skip=ANIMATED if moving else ())
+        placeholder, seen_as = _still(source, recipes, layouts, folder, made, skip=ANIMATED if moving else ())
         if moving:
             facts = replace(facts, frames=_moving(source, recipes, layouts, folder, made))
     except (Rejected, MemoryError):
         raise
     except Exception as error:  # what nobody has met yet; the picture is what differs
         raise Rejected("broken", f"no renditions can be made of its pixels: {error}"[:300]) from error
-    return Rendered(facts, tuple(made), placeholder, facts.frames > 1 and not moving)
+    return Rendered(
+        facts, tuple(made), placeholder, facts.frames > 1 and not moving,
+        capture=capture(source.exif, position=position), look=seen_as,
+    )  # fmt: skip
 
 
 def _moves(source: Source, recipes: RecipeSet, limits: Limits) -> bool:
@@ -104,17 +113,24 @@ def _still(
     folder: Path,
     made: list[Rendition],
     skip: tuple[str, ...],
-) -> str:
-    """The renditions of the first frame; returns the placeholder."""
+) -> tuple[str, Look]:
+    """The renditions of the first frame; returns the placeholder, and how it looks."""
     largest = max((found.scaled for found in layouts.values()), key=lambda size: size[0] * size[1])
     image = colour.to_eight_bits(source.first(_as_stored(source, largest)))
+    transparent, looked_at = look.is_transparent(image), None
     for name, scaled in _pyramid(image, source, layouts):
+        if looked_at is None or min(scaled.size) >= look.SIDE:  # on few pixels, as it costs nothing there
+            looked_at = scaled
         recipe = recipes.renditions[name]
         frame = _finish(scaled, recipe, layouts[name])
         for form in recipe.formats:
             if form not in skip:
                 made.append(_write(folder, name, recipe, form, [frame], None, source))
-    return _placeholder(scaled)
+    assert looked_at is not None
+    name_of_space = look.profile_name(source.space.icc)
+    return _placeholder(scaled), Look(
+        transparent, look.colours(looked_at), look.perceptual_hash(looked_at), name_of_space
+    )
 
 
 def _pyramid(image: Image.Image, source: Source, layouts: dict[str, Layout]) -> Iterator[tuple[str, Image.Image]]:

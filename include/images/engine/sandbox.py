@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from include.images.engine.decode import Facts
+from include.images.engine.facts.capture import Capture
+from include.images.engine.facts.look import Look
 from include.images.engine.render import Rendered, Rendition, render
 from include.images.errors import ImageError, Killed, Rejected
 from include.images.limits import LIMITS, Limits
-from include.images.recipes import Recipes, RecipeSet
+from include.images.recipes import Recipes
 
 ANSWER_BYTES = 1 << 20  # a child that has gone wild must not fill the memory of the worker
 PICTURES = 50  # of one child: what decoders leave behind ends with it
@@ -31,8 +33,8 @@ GROWTH_BYTES = 200 << 20  # of one child; beyond it what is left of earlier pict
 class Sandbox:
     """Renders one picture after the other. Use it as a context: its child ends with it."""
 
-    def __init__(self, recipes: Recipes, limits: Limits = LIMITS) -> None:
-        self._recipes, self._limits = recipes, limits
+    def __init__(self, recipes: Recipes, limits: Limits = LIMITS, *, position: bool = False) -> None:
+        self._work = _Work(recipes, limits, position)
         self._child: _Child | None = None
 
     def __enter__(self) -> Sandbox:
@@ -47,15 +49,15 @@ class Sandbox:
         Raises Rejected as it does, and Killed when the child did not live to answer.
         """
         if self._child is None:
-            self._child = _start(self._recipes, self._limits)
-        answer = self._child.ask((str(path), str(folder), choice), time.monotonic() + self._limits.wall_seconds)
+            self._child = _start(self._work)
+        answer = self._child.ask((str(path), str(folder), choice), time.monotonic() + self._work.limits.wall_seconds)
         try:
             found = json.loads(answer or b"")
         except ValueError:
             status = self._end()
             if answer is None:
-                raise Killed("timeout", f"it took more than {self._limits.wall_seconds:g} seconds") from None
-            raise _death(status, self._limits) from None
+                raise Killed("timeout", f"it took more than {self._work.limits.wall_seconds:g} seconds") from None
+            raise _death(status, self._work.limits) from None
         if found.pop("last"):
             self._end()
         return _result(found)
@@ -66,6 +68,15 @@ class Sandbox:
             return 0
         child, self._child = self._child, None
         return child.end()
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What the child does with each picture."""
+
+    recipes: Recipes
+    limits: Limits
+    position: bool  # whether it reads where the picture was taken
 
 
 @dataclass
@@ -106,31 +117,31 @@ class _Child:
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
-def _start(recipes: Recipes, limits: Limits) -> _Child:
+def _start(work: _Work) -> _Child:
     orders, send = os.pipe()
     answers, write = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(send)
         os.close(answers)
-        _serve(orders, write, recipes, limits)
+        _serve(orders, write, work)
     os.close(orders)
     os.close(write)
     return _Child(pid, send, answers)
 
 
-def _serve(orders: int, write: int, recipes: Recipes, limits: Limits) -> None:
+def _serve(orders: int, write: int, work: _Work) -> None:
     """The child. Never returns: whatever happens, it ends without running the parent's exit handlers."""
     code = 1
     try:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGXCPU):
             signal.signal(number, signal.SIG_DFL)
         start = _size_bytes()
-        _limit(limits, start)
+        _limit(work.limits, start)
         for count, line in enumerate(os.fdopen(orders, "rb"), start=1):
             path, folder, choice = json.loads(line)
-            _limit_cpu(limits)
-            answer = _answer(Path(path), recipes.of(choice), Path(folder), limits)
+            _limit_cpu(work.limits)
+            answer = _answer(Path(path), Path(folder), choice, work)
             last = count >= PICTURES or _size_bytes() - start > GROWTH_BYTES or answer.get("code") == "memory"
             data = json.dumps({**answer, "last": last}).encode() + b"\n"
             while data:
@@ -142,11 +153,11 @@ def _serve(orders: int, write: int, recipes: Recipes, limits: Limits) -> None:
         os._exit(code)
 
 
-def _answer(path: Path, recipes: RecipeSet, folder: Path, limits: Limits) -> dict[str, Any]:
+def _answer(path: Path, folder: Path, choice: str, work: _Work) -> dict[str, Any]:
     try:
-        return {"rendered": asdict(render(path, recipes, folder, limits))}
+        return {"rendered": asdict(render(path, work.recipes.of(choice), folder, work.limits, work.position))}
     except MemoryError:
-        reason = f"it needs more than {limits.memory_bytes // 1_000_000:,} MB of memory"
+        reason = f"it needs more than {work.limits.memory_bytes // 1_000_000:,} MB of memory"
         return {"code": "memory", "reason": reason, "permanent": False}
     except ImageError as error:
         return {"code": error.code, "reason": str(error), "permanent": error.permanent}
@@ -185,7 +196,11 @@ def _result(found: dict[str, Any]) -> Rendered:
     if "rendered" in found:
         values = found["rendered"]
         renditions = tuple(Rendition(**one) for one in values.pop("renditions"))
-        return Rendered(facts=Facts(**values.pop("facts")), renditions=renditions, **values)
+        seen = values.pop("look")
+        return Rendered(
+            facts=Facts(**values.pop("facts")), renditions=renditions, capture=Capture(**values.pop("capture")),
+            look=Look(**{**seen, "colours": tuple(seen["colours"])}), **values,
+        )  # fmt: skip
     if found["permanent"]:
         raise Rejected(found["code"], found["reason"])
     raise Killed(found["code"], found["reason"])

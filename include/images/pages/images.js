@@ -1,6 +1,6 @@
 import { airflowLink, by, bytes, call, count, make, stamp, ZONE } from "./page.js";
 
-const LOOK_MS = 1000, IDLE_MS = 5000, TYPING_MS = 250, PAGE = 50;
+const LOOK_MS = 1000, IDLE_MS = 5000, TYPING_MS = 250, PAGE = 50, TAG = 100; // characters of a tag
 const shown = new Map(); // id -> {element, json}
 const chosen = new Set(); // ids of pictures that are ticked
 // What a person can do about a failure, by its code.
@@ -18,7 +18,7 @@ const PLAIN = {
   damaged: "Its file in the image store is not what was uploaded: upload it again.",
 };
 const STATES = { "": "pictures", accepted: "pictures that wait", done: "pictures that are done", failed: "failed pictures" };
-let state = "", name = "", next = null, looks = 0;
+let state = "", name = "", tags = [], next = null, looks = 0;
 
 function note(text, ...more) {
   const item = make("li", {}, make("span", { textContent: text }));
@@ -41,6 +41,8 @@ function facts(image) {
   if (image.recipes !== "default") parts.push(`recipes ${image.recipes}`);
   if (image.focal) parts.push(`focal point ${image.focal.map((share) => `${Math.round(share * 100)} %`).join(", ")}`);
   if (image.salvaged) parts.push("cut off or damaged: this is what was there");
+  if (image.facts?.taken_at) parts.push(`taken ${image.facts.taken_at.slice(0, 16).replace("T", " ")}`);
+  if (image.facts?.camera_model) parts.push(image.facts.camera_model);
   if (source.frames > 1) parts.push(image.only_first_frame ? `${source.frames} frames, only the first used` : `${source.frames} frames`);
   return [parts.join(" · "), " · ", make("time", { textContent: stamp(image.created_at, true), dateTime: image.created_at }), ` · ${image.owner}`, ...trail(image.task)];
 }
@@ -62,6 +64,8 @@ function draw(image) {
   const middle = make("div", {},
     make("div", { className: "name", textContent: image.file_name }),
     make("div", { className: "facts" }, ...facts(image)));
+  if (image.tags.length) middle.append(make("div", { className: "tags" }, ...image.tags.map((tag) =>
+    make("button", { textContent: `#${tag}`, title: `Pictures with the tag ${tag}`, onclick: () => filter([...new Set([...tags, tag])]) }))));
   if (image.reason) middle.append(reason(image));
   if (image.renditions.length) {
     middle.append(make("div", { className: "renditions" }, ...image.renditions.map((one) => make("a", {
@@ -126,7 +130,7 @@ async function retryChosen() {
 }
 
 function removeAll() {
-  const which = name ? `All failed pictures with “${name}” in their name` : "All failed pictures";
+  const which = `All failed pictures${among("their")}`;
   ask("Delete all failed pictures?", `${which} are deleted.`, [`images?${asked()}`]);
 }
 
@@ -173,7 +177,22 @@ function retried(again, left) {
 const counted = (n) => `${count(n)} ${n === 1 ? "picture" : "pictures"}`;
 
 /** What is listed, as the interface asks for it. */
-const asked = () => new URLSearchParams({ ...(state && { state }), ...(name && { name }) });
+function asked() {
+  const query = new URLSearchParams({ ...(state && { state }), ...(name && { name }) });
+  for (const tag of tags) query.append("tag", tag);
+  return query;
+}
+
+/** The same in words; of whose name it is. */
+const among = (whose) => `${name ? ` with “${name}” in ${whose} name` : ""}${tags.length ? ` tagged ${tags.map((tag) => `#${tag}`).join(" ")}` : ""}`;
+
+/** List pictures that have all these tags. */
+function filter(chosen) {
+  tags = chosen;
+  by("tags").replaceChildren(...tags.map((tag) => make("button", { type: "button", className: "tag", textContent: `#${tag} ×`,
+    ariaLabel: `Show pictures without the tag ${tag} too`, onclick: () => { filter(tags.filter((one) => one !== tag)); by("search").focus(); } })));
+  anew();
+}
 
 /** Do it; the server's answer, or null after a note of why not. */
 async function send(path, method) {
@@ -219,7 +238,7 @@ async function look() {
   put(page.images, "append");
   if (next === null) { next = page.next; by("more").hidden = !next; }
   by("empty").hidden = shown.size > 0;
-  by("empty").textContent = name ? `No ${STATES[state]} with “${name}” in the name.` : state ? `No ${STATES[state]}.` : "No pictures here yet. Drop some above: their renditions are here some seconds later.";
+  by("empty").textContent = name || tags.length || state ? `No ${STATES[state]}${among("the")}.` : "No pictures here yet. Drop some above: their renditions are here some seconds later.";
   by("all").hidden = state !== "failed" || !shown.size;
   by("retry-all").hidden = !next && ![...shown.values()].some((one) => JSON.parse(one.json).can_retry);
   by("counts").textContent =
@@ -267,9 +286,17 @@ by("filter").addEventListener("click", (event) => {
 let typing;
 by("search").addEventListener("input", () => {
   clearTimeout(typing);
-  typing = setTimeout(() => { name = by("search").value.trim(); anew(); }, TYPING_MS);
+  const written = by("search").value.trim(), part = written.startsWith("#") ? "" : written; // a tag is searched for by Enter
+  if (part !== name) typing = setTimeout(() => { name = part; anew(); }, TYPING_MS);
 });
-by("filter").addEventListener("submit", (event) => event.preventDefault());
+by("filter").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const written = by("search").value.trim();
+  if (!/^#[^]/.test(written)) return;
+  clearTimeout(typing);
+  by("search").value = name = "";
+  filter([...new Set([...tags, written.slice(1).trim().slice(0, TAG)])]);
+});
 by("retry-all").addEventListener("click", retryAll);
 by("delete-all").addEventListener("click", removeAll);
 by("retry-chosen").addEventListener("click", retryChosen);

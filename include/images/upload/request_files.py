@@ -15,6 +15,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from include.images.limits import Limits
 from include.images.store import Store
 from include.images.upload.checked_file import Intake, Refused
+from include.images.upload.form_fields import Fields
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -28,9 +29,10 @@ class Receiver:
     """Collects the files of one request: `kept` are whole, `refused` are not taken. What is not stored is removed."""
 
     def __init__(self, store: Store, limits: Limits) -> None:
-        self._store, self._limits = store, limits
+        self._store, self.limits = store, limits
         self.kept: list[tuple[Intake, str]] = []
         self.refused: list[tuple[str, Refused]] = []
+        self.fields = Fields(limits, FORM_BYTES)
         self._open: Intake | None = None
         self._name = ""
         self._bytes = 0
@@ -48,10 +50,10 @@ class Receiver:
 
     def begin(self, name: str) -> None:
         """A file of that name begins."""
-        if len(self.kept) + len(self.refused) >= self._limits.request_files:
-            raise Refused(413, "too-many", f"more than {self._limits.request_files} files in one request")
-        self._name = clean_name(name, self._limits)
-        self._open = Intake(self._store, self._limits)
+        if len(self.kept) + len(self.refused) >= self.limits.request_files:
+            raise Refused(413, "too-many", f"more than {self.limits.request_files} files in one request")
+        self._name = clean_name(name, self.limits)
+        self._open = Intake(self._store, self.limits)
 
     def write(self, part: bytes) -> None:
         """More of the file."""
@@ -65,8 +67,8 @@ class Receiver:
 
     def check(self, size: int) -> None:
         """Raise Refused for a request of more bytes than it may have."""
-        if size > self._limits.request_bytes:
-            raise Refused(413, "too-large", f"the request is larger than {self._limits.request_bytes / 1e6:g} MB")
+        if size > self.limits.request_bytes:
+            raise Refused(413, "too-large", f"the request is larger than {self.limits.request_bytes / 1e6:g} MB")
 
     def end(self) -> None:
         """The file is whole."""
@@ -123,7 +125,7 @@ async def _receive_parts(request: Request, receiver: Receiver, boundary: bytes |
 
 
 class _Form:
-    """What the multipart parser calls. Fields that are no files are passed over."""
+    """What the multipart parser calls."""
 
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
@@ -164,10 +166,15 @@ class _Form:
         self._is_file = name is not None or self._kind.lower().startswith(b"image/")
         if self._is_file:
             self._receiver.begin(name or "")
+        else:
+            name = _field_name(self._disposition)
+            self._receiver.fields.begin(name, clean_name(name, self._receiver.limits))
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._is_file:
             self._receiver.write(data[start:end])
+        else:
+            self._receiver.fields.write(data[start:end])
 
     def _end(self) -> None:
         if self._is_file:
@@ -184,6 +191,12 @@ def _file_name(disposition: bytes) -> str | None:
         return unquote(extended[2].decode(errors="replace"), extended[1].decode())
     _, options = parse_options_header(disposition)
     return options[b"filename"].decode(errors="replace") if b"filename" in options else None
+
+
+def _field_name(disposition: bytes) -> str:
+    """The name that a part gives itself; nothing of it is trusted."""
+    _, options = parse_options_header(disposition)
+    return options.get(b"name", b"").decode(errors="replace")
 
 
 def _utf8(header: str) -> str:

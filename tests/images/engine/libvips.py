@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Mapping
 from ctypes import byref, c_char_p, c_int, c_size_t, c_void_p
 from functools import cache
 from importlib.metadata import files
@@ -74,8 +75,28 @@ def _frames(image: c_void_p) -> list[npt.NDArray[np.uint8]]:
     return [colours[at : at + page] for at in range(0, height, page)]
 
 
-def written(pixels: npt.NDArray[Any], saver: str, **options: int) -> bytes:
-    """A file of 8 or 16 bits, of (height, width, bands), by `saver` (`png`, `heif`) and its options."""
+def field(data: bytes, name: str) -> str | None:
+    """What it reads of a file's metadata: the text of a field such as `exif-ifd2-DateTimeOriginal`."""
+    library, found = _library(), c_char_p()
+    library.vips_image_new_from_buffer.restype = c_void_p
+    image = c_void_p(library.vips_image_new_from_buffer(data, c_size_t(len(data)), b"", None))
+    if not image:
+        _checked(1)
+    try:
+        if not library.vips_image_get_typeof(image, name.encode()):
+            return None
+        _checked(library.vips_image_get_string(image, name.encode(), byref(found)))
+        # As `2026:03:01 12:30:00 (2026:03:01 12:30:00, ASCII, 20 components, 20 bytes)`.
+        return (found.value or b"").decode().rpartition(" (")[0]
+    finally:
+        library.g_object_unref(image)
+
+
+def written(pixels: npt.NDArray[Any], saver: str, *, fields: Mapping[str, str] | None = None, **options: int) -> bytes:
+    """A file of 8 or 16 bits, of (height, width, bands), by `saver` (`png`, `heif`) and its options.
+
+    `fields` are those of EXIF, by libvips' names, with its texts.
+    """
     library, image, buffer, size = _library(), c_void_p(), c_void_p(), c_size_t()
     height, width, bands = pixels.shape
     wide = pixels.dtype == np.uint16
@@ -86,6 +107,8 @@ def written(pixels: npt.NDArray[Any], saver: str, **options: int) -> bytes:
     kind = (_GREY16 if wide else _GREY) if bands < 3 else (_RGB16 if wide else _SRGB)
     _checked(library.vips_copy(source, byref(image), b"interpretation", kind, None))
     library.g_object_unref(source)
+    for name, text in (fields or {}).items():
+        library.vips_image_set_string(image, name.encode(), text.encode())
     words: list[Any] = []
     for name, value in options.items():
         words += [name.encode(), c_int(value)]

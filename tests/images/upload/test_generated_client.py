@@ -55,7 +55,7 @@ def _use(client: Any, here: Here, generated: Callable[[str], Any]) -> None:
     taken = call("upload", body=types.File(io.BytesIO(PHOTO)))
     assert [image.state for image in taken.images] == ["accepted"]
     files = [types.File(io.BytesIO(data), f"{number}.png") for number, data in enumerate((PHOTO[:-1], b"no picture"))]
-    form = call("upload", body=models.UploadFilesBody(file=files))
+    form = call("upload", body=models.UploadFilesBody(file=files, tags=["sea", "blue"], metadata='{"shoot": 42}'))
     assert ([one.file_name for one in form.images], [one.code for one in form.refused]) == (["0.png"], ["type"])
     refused = call("upload", body=types.File(io.BytesIO(b"no picture")))
     assert (type(refused).__name__, "file type" in refused.detail) == ("Refusal", True)
@@ -65,6 +65,19 @@ def _use(client: Any, here: Here, generated: Callable[[str], Any]) -> None:
     image = call("get_image", taken.images[0].id)
     assert (image.state, image.source.width, image.finished_at >= image.created_at) == ("done", 900, True)
     assert [found.id for found in call("list_images", limit=1).images] == [form.images[0].id]
+    assert [found.id for found in call("list_images", tag=["sea", "blue"], metadata=["shoot:42"]).images] == [
+        form.images[0].id
+    ]
+    changed = call(
+        "change_image", image.id, body=models.ChangeImageBody.from_dict({"tags": ["b"], "metadata": {"k": 1}})
+    )
+    assert (changed.tags, changed.metadata.to_dict()) == (["b"], {"k": 1})
+    assert call("change_image", image.id, body=models.ChangeImageBody(tags=[""])).detail.startswith("tags: ")
+    assert (image.facts.transparent, len(image.facts.perceptual_hash)) == (False, 16)
+    call("upload", body=types.File(io.BytesIO(PHOTO)))
+    (like,) = call("list_similar", image.id).images
+    assert (like.source.digest, like.distance) == (image.source.digest, 0)
+    assert call("list_similar", form.images[0].id).detail.endswith("only one that is done can be compared")
     counts = call("get_counts")
     assert (counts.done, counts.failed) == (1, 1)
     file = image.renditions[0].url.rpartition("/")[2].partition("?")[0]

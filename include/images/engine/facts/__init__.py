@@ -1,0 +1,1 @@
+"""What a picture is beyond its size: when and with what it was taken, and how it looks."""
