@@ -81,7 +81,7 @@ def test_the_position_is_kept_only_if_asked_for(
 
     def everything() -> tuple[float | None, float | None]:
         with psycopg.connect(here.dsn, autocommit=True) as connection:
-            inbox.remake(connection, RECIPES.identity)
+            inbox.remake(connection, RECIPES)
         here.resize()
         told = client.get(f"/images/{image}").json()
         assert told["state"] == "done"
@@ -92,7 +92,7 @@ def test_the_position_is_kept_only_if_asked_for(
     monkeypatch.setenv("MILLRACE_IMAGE_POSITION", "on")
     assert everything() == (53.56, -9.9833333)
     with psycopg.connect(here.dsn, autocommit=True) as connection:
-        assert inbox.remake(connection, RECIPES.identity) == 0, "it is known"
+        assert inbox.remake(connection, RECIPES) == 0, "it is known"
     monkeypatch.setenv("MILLRACE_IMAGE_POSITION", "off")
     assert everything() == (None, None)
 
@@ -106,7 +106,7 @@ def test_pictures_made_before_are_looked_at_by_a_run_with_everything(client: htt
         connection.execute("DELETE FROM millrace.image_facts")
         assert client.get(f"/images/{images[0]}").json()["facts"] is None
         assert client.get(f"/images/{images[0]}/similar").status_code == 409
-        assert inbox.remake(connection, RECIPES.identity) == 2
+        assert inbox.remake(connection, RECIPES) == 2
     here.resize()
     for image, before in zip(images, wanted, strict=True):
         after = client.get(f"/images/{image}").json()

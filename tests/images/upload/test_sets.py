@@ -20,6 +20,7 @@ from include.images import catalogue, inbox
 from include.images.engine.decode import Facts
 from include.images.engine.render import Rendered
 from include.images.errors import RecipeError
+from include.images.find import facts
 from include.images.limits import LIMITS
 from include.images.recipes import Recipes
 from include.images.upload.sweep import sweep
@@ -284,6 +285,10 @@ def test_pictures_of_before_are_known_as_made(
             [uuid4(), digest],
         )
     assert "0025_recipe_sets" in migrate.apply(warehouse)
+    warehouse.execute(  # which came later, too
+        "INSERT INTO millrace.image_facts (digest, transparent, colours, method) VALUES (%s, false, '{}', %s)",
+        [DIGEST, facts.method()],
+    )
     assert inbox.remake(warehouse, here.recipes) == 1
     found = warehouse.execute("SELECT digest, state FROM millrace.image_source ORDER BY digest <> %s, digest", [DIGEST])
     assert [state for _, state in found] == ["done", "accepted", "failed"]
