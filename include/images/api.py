@@ -25,6 +25,7 @@ from include.images.answers.described import (
     DELETE,
     FILE,
     FILES,
+    ORIGINAL,
     UPLOAD,
     Counts,
     Deletion,
@@ -34,12 +35,15 @@ from include.images.answers.described import (
     Retried,
     answers,
 )  # fmt: skip
-from include.images.answers.serve import send
+from include.images.answers.original import attachment, media_of_source
+from include.images.answers.serve import SAFE, Read, media_of, send
+from include.images.answers.shown import with_urls
 from include.images.callbacks import Callbacks
 from include.images.doorbell import CHANNEL
 from include.images.errors import FINAL
 from include.images.inbox import HOLD, SALVAGED
 from include.images.limits import LIMITS, Limits
+from include.images.links.keyring import Keyring
 from include.images.store import NotStored, Store, StoreFault, StoreFull
 from include.images.upload.checked_file import Intake, Refused
 from include.images.upload.request_files import Receiver, receive
@@ -51,18 +55,22 @@ RETRY_SECONDS = 30
 CONNECTIONS, STORING = 8, 5  # connections of the pool, and how many of them uploads may hold
 LOAD_SECONDS = 5.0  # for so long the answer to "is there room?" is used again
 log = logging.getLogger(__name__)
-MEDIA = {"jpg": "image/jpeg", "webp": "image/webp", "avif": "image/avif", "png": "image/png"}
 
 
 @dataclass
 class Service:
-    """What the routes work with. `reading`, if given, serves what only reads, by a role that can do no more."""
+    """What the routes work with. `reading`, if given, serves what only reads, by a role that can do no more.
+
+    `base_url` is the address of `/millrace` as users reach it; without it, links are for the host that was asked.
+    """
 
     pool: AsyncConnectionPool[Any]
     store: Store
     limits: Limits = LIMITS
     callbacks: Callable[[], Callbacks] = Callbacks  # asked when needed, as the Connection may change; blocks
     reading: AsyncConnectionPool[Any] | None = None
+    links: Keyring = field(default_factory=Keyring)
+    base_url: str = ""
     _load: dict[str, tuple[float, int, int]] = field(default_factory=dict)
     # Who stores holds a connection, perhaps for long: others must find one meanwhile.
     storing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STORING))
@@ -89,10 +97,14 @@ class Service:
 
 @dataclass(frozen=True)
 class Guards:
-    """Dependencies that let a request pass or answer 401 or 403; `owner` gives the user's name."""
+    """Dependencies that let a request pass or answer 401 or 403; `owner` gives the user's name.
+
+    `original` is for the files as they were uploaded, which have in them what renditions leave out.
+    """
 
     read: Callable[..., Any]
     write: Callable[..., Any]
+    original: Callable[..., Any]
     owner: Callable[..., Any]
 
 
@@ -101,6 +113,7 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
     # Names for a generated client; by default they would hold the path.
     routes = APIRouter(tags=["images"], generate_unique_id_function=lambda route: route.name)
     may_read, may_write = [Depends(guards.read)], [Depends(guards.write), Depends(same_site)]
+    may_have = [Depends(guards.original)]
     named = Depends(guards.owner)
 
     @routes.post("/images", status_code=202, dependencies=may_write, openapi_extra=FILES, **UPLOAD)
@@ -144,6 +157,17 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
             raise HTTPException(404, f"there is no image {image_id}")
         return show(request, row)
 
+    # Before the renditions: none of them is called so, as each has a suffix.
+    @routes.get("/images/{image_id}/original", dependencies=may_have, response_class=Response, **ORIGINAL)
+    async def get_original(request: Request, image_id: UUID) -> Response:
+        """The file as it was uploaded, with its place, camera and all else that renditions leave out."""
+        here = service()
+        async with here.reader.connection() as connection:
+            row = await catalogue.find(connection, image_id)
+        if row is None:
+            raise HTTPException(404, f"there is no image {image_id}")
+        return await _original(request, here.store, row)
+
     @routes.get("/images/{image_id}/{file}", dependencies=may_read, response_class=Response, **FILE)
     async def get_rendition(request: Request, image_id: UUID, file: str, v: str | None = None) -> Response:
         """A rendition's file. With `v`, as in the URLs of the renditions, it may be kept for ever."""
@@ -153,7 +177,7 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
                 row = await catalogue.rendition(connection, image_id, file)
         if row is None:
             raise HTTPException(404, f"image {image_id} has no rendition {file}")
-        return await _file(request, here.store, row, v)
+        return await _rendition(request, here.store, row, v)
 
     @routes.delete("/images", dependencies=may_write, **answers(200, Deletion))
     async def delete_failed(state: Literal["failed"], name: Name = None) -> dict[str, Any]:
@@ -296,11 +320,11 @@ async def check_callback(here: Service, url: str | None) -> None:
 
 def show(request: Request, row: dict[str, Any]) -> dict[str, Any]:
     """A picture as the interface shows it."""
-    renditions = []
-    for one in row["renditions"]:
+
+    def url(one: dict[str, Any]) -> str:
         path = request.url_for("get_rendition", image_id=row["image_id"], file=one["file"]).path
-        shown = {name: one[name] for name in ("name", "format", "width", "height", "bytes", "animated")}
-        renditions.append({**shown, "url": f"{path}?v={one['sha256'][:12]}"})
+        return f"{path}?v={one['sha256'][:12]}"
+
     return {
         "id": str(row["image_id"]),
         "state": row["state"],
@@ -314,8 +338,9 @@ def show(request: Request, row: dict[str, Any]) -> dict[str, Any]:
         "only_first_frame": row["still"],
         "salvaged": row["state"] == "done" and row["code"] == SALVAGED[0],
         "placeholder": row["placeholder"],
-        "renditions": renditions,
-        "srcset": _srcset(renditions, (row["width"], row["height"])),
+        # Shown to all: who may not have it is told so when they ask, and nobody's permissions are asked for a list.
+        "original": request.url_for("get_original", image_id=row["image_id"]).path,
+        **with_urls(row, url),
     }
 
 
@@ -336,42 +361,33 @@ def _task(row: dict[str, Any]) -> dict[str, Any] | None:
     return {"dag_id": DAG, "run_id": row["airflow_run"], "task_id": "resize", "map_index": row["map_index"]}
 
 
-def _srcset(renditions: list[dict[str, Any]], source: tuple[int | None, int | None]) -> dict[str, str]:
-    """By format, ready for `<source srcset>`: one file of each width, the narrowest first.
-
-    A browser takes any of them for any other, so all have one shape: the source's, else that of the widest.
-    """
-    shapes = sorted(renditions, key=lambda one: (not _alike(one, *source), -one["width"]))
-    alike = [one for one in renditions if _alike(one, shapes[0]["width"], shapes[0]["height"])]
-    found: dict[str, dict[int, str]] = {}
-    for one in alike:
-        found.setdefault(one["format"], {})[one["width"]] = one["url"]
-    return {form: ", ".join(f"{url} {width}w" for width, url in sorted(urls.items())) for form, urls in found.items()}
-
-
-def _alike(one: dict[str, Any], width: int | None, height: int | None) -> bool:
-    """Whether it has that shape, but for rounding to whole pixels."""
-    if width is None or height is None:
-        return False
-    return bool(abs(one["width"] * height - width * one["height"]) <= max(width, height))
-
-
-async def _file(request: Request, store: Store, row: dict[str, Any], version: str | None) -> Response:
-    etag = f'"{row["sha256"]}"'
+async def _rendition(request: Request, store: Store, row: dict[str, Any], version: str | None) -> Response:
     lasting = version == row["sha256"][:12]
     headers = {
-        "ETag": etag,
+        "ETag": f'"{row["sha256"]}"',
         "Cache-Control": f"private, max-age={31_536_000 if lasting else 60}" + (", immutable" if lasting else ""),
-        "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": "default-src 'none'; sandbox",
+        **SAFE,
     }
-    known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
-    if etag in known or "*" in known:
-        return Response(status_code=304, headers=headers)
     read = partial(store.read_rendition, row["digest"], row["recipe"], row["file"])
-    media = MEDIA[row["file"].rpartition(".")[2]]
+    return await _stored(request, read, row["bytes"], headers=headers, media_type=media_of(row["file"]))
+
+
+async def _original(request: Request, store: Store, row: dict[str, Any]) -> Response:
+    headers = {
+        "ETag": f'"{row["digest"]}"',
+        "Cache-Control": "private, no-cache",  # asked for each time, as the permission may be gone
+        "Content-Disposition": attachment(row["file_name"]),
+        # Airflow packs what it does not know, as TIFF: a download that goes on after a break would have parts of both.
+        "Content-Encoding": "identity",
+        **SAFE,
+    }
+    read = partial(store.read_source, row["digest"])
+    return await _stored(request, read, row["bytes"], headers=headers, media_type=media_of_source(row["format"]))
+
+
+async def _stored(request: Request, read: Read, size: int, *, headers: dict[str, str], media_type: str) -> Response:
     try:
-        return await send(request, read, row["bytes"], headers=headers, media_type=media)
+        return await send(request, read, size, headers=headers, media_type=media_type)
     except NotStored as fault:
         raise HTTPException(404, str(fault)) from fault
     except StoreFault as fault:

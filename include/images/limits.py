@@ -34,6 +34,7 @@ class Limits:
     name_characters: int = 200
     waiting_files: int = 50_000  # over this, uploads are told to come back later
     owner_bytes: int = 20_000 * MEGABYTE  # what one user may keep
+    link_seconds: int = 30 * 86_400  # how long a link without a login may be good for
 
     pixels: int = 120_000_000  # width x height of one frame
     side: int = 20_000

@@ -105,6 +105,8 @@ CONNECTIONS = {
     "warehouse_pages": "The same as role `pages`, for what only reads. Without it, `warehouse` serves.",
     "named in `notify`": "`http` or `smtp`: where [notices](../how-to/get-notices.md) go.",
     "image_callbacks": 'Password: the shared secret of callbacks. Extra: `{"origins": […]}`, where they may go.',
+    "image_links": "Password: the key that signs [links to renditions](../how-to/use-in-a-web-app.md), 32 characters or"
+    ' more. Extra: `{"previous": "…"}`, the key before it, whose links still hold. Without it, links are off.',
     "any other": "Named before the `@` of a URL: `s3://connection@bucket/…`.",
 }
 ENV = {
