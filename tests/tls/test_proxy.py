@@ -117,7 +117,7 @@ def running(upstream: str, tls: Path, seen: list[str], change: Callable[[str], s
     (place / "millrace.conf").write_text(text)
     script = here(service.command[-1]).replace("mkdir -p /var/tmp/proxy", f"mkdir -p {place}/proxy")
     environment = {"PATH": f"{os.environ['PATH']}:/usr/sbin", **service.environment, "API": upstream}
-    with (place / "log").open("wb") as log:
+    with (place / "log").open("ab") as log:  # nginx opens its standard output once more: neither writes over the other
         process = subprocess.Popen([*service.command[:-1], script], env=environment, stdout=log, stderr=log)
     found = Proxy(https, http, tls / "ca" / "ca.crt", seen, place / "log")
     try:
