@@ -10,18 +10,19 @@ import pytest
 from include.images.links import keyring
 from include.images.links.signing import Keys
 from tests.images.links.outside import KEY
+from tests.images.places import Place
 from tests.images.test_api import PHOTO, Here, client, url
-from tests.images.test_api import here as plain
 
-__all__ = ["client", "plain", "url"]
+__all__ = ["client", "url"]
 
 
 @pytest.fixture
-def here(plain: Here, monkeypatch: pytest.MonkeyPatch) -> Here:
+def here(dsn: str, place: Place, monkeypatch: pytest.MonkeyPatch) -> Here:
     """The interface with a key, which is read each time."""
     monkeypatch.setattr(keyring, "SECONDS", 0.0)
-    plain.keys = Keys(KEY)
-    return plain
+    found = Here(dsn, place)
+    found.keys = Keys(KEY)
+    return found
 
 
 @pytest.fixture

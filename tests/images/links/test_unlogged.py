@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
+from typing import Any
 
 import httpx
 import pytest
@@ -18,6 +19,7 @@ from include.images.links.unlogged import Unlogged
 from tests.images.links.outside import KEY, token
 from tests.images.test_api import PHOTO, TOKEN, Here
 from tests.served import served
+from tests.waiting import until
 
 pytestmark = pytest.mark.airflow
 
@@ -40,6 +42,11 @@ def airflow(here: Here) -> Iterator[str]:
         yield address
 
 
+def finished(logged: list[MutableMapping[str, Any]]) -> list[MutableMapping[str, Any]]:
+    """The events of requests."""
+    return [one for one in logged if one["event"] == "request finished"]
+
+
 def test_a_link_is_not_in_the_access_log(airflow: str, here: Here) -> None:
     answer = httpx.post(f"{airflow}/millrace/images", content=PHOTO, headers=TOKEN)
     here.resize()
@@ -50,7 +57,8 @@ def test_a_link_is_not_in_the_access_log(airflow: str, here: Here) -> None:
         for method, path in (("GET", "/none.jpg"), ("POST", "/large.jpg"), ("OPTIONS", "/large.jpg"), ("GET", "")):
             anybody.request(method, f"/shared/{link}{path}")
         anybody.get("/counts?x=1")
-    paths = [one["path"] for one in logged if one["event"] == "request finished"]
+        until(lambda: len(finished(logged)) == 7, "the log, which is written after the answer")
+    paths = [one["path"] for one in finished(logged)]
     ends = ("/large.jpg", "/large.jpg", "/none.jpg", "/large.jpg", "/large.jpg", "")
     assert paths == [*(f"/millrace/shared/...{end}" for end in ends), "/millrace/counts"]
     assert link[:20] not in str(logged)
