@@ -13,6 +13,8 @@ from contextlib import asynccontextmanager
 from airflow.plugins_manager import AirflowPlugin
 from fastapi import FastAPI
 
+from include.images.links.unlogged import Unlogged
+
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -25,6 +27,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 app = FastAPI(title="Millrace", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+app.add_middleware(Unlogged)
 
 
 class WebPlugin(AirflowPlugin):

@@ -1,4 +1,4 @@
-"""Every route of Millrace asks who it is; what changes something asks for more, and where the request comes from."""
+"""Every route of Millrace but one asks who it is; what changes something asks for more, and where it comes from."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 
 from include.images import api as images
 from include.images import pages as images_pages
+from include.images.links import api as links
 from include.ingest import api as ingest
 from include.ingest import pages as ingest_pages
 from include.ingest import replay_api
@@ -16,6 +17,8 @@ from include.memory import api as memory
 from include.memory import pages as memory_pages
 from include.pages.methods import add_methods
 from include.pages.same_site import same_site
+
+OPEN = {"/shared/{token}/{file}"}  # a link is signed
 
 
 def may_read() -> None:
@@ -26,16 +29,20 @@ def may_write() -> None:
     """Stands for Airflow's stricter check."""
 
 
+def may_have() -> None:
+    """Stands for Airflow's check of originals."""
+
+
 def nobody() -> str:
     return ""
 
 
 def test_every_route_is_guarded() -> None:
-    guards = images.Guards(may_read, may_write, nobody)
+    guards = images.Guards(may_read, may_write, may_have, nobody)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     service = cast("Any", lambda: None)
     for router in (
-        images.router(service, guards), images_pages.router(guards),
+        links.router(service, guards), images.router(service, guards), images_pages.router(guards),
         memory.router(service, may_read), memory_pages.router(may_read),
         ingest.router(service, ingest.Guards(may_read, nobody)), ingest_pages.router(may_read),
         # What the user may do with a dataset is asked for once it is known of which one a row is.
@@ -53,5 +60,10 @@ def test_every_route_is_guarded() -> None:
     for (method, path), asked in found.items():
         if method == "OPTIONS":  # tells the methods of a path and nothing else
             continue
-        wanted = {may_read} if method in ("GET", "HEAD") else {may_write, same_site}
+        if path in OPEN:
+            assert (method in ("GET", "HEAD"), asked) == (True, set())
+            continue
+        reads = {may_have} if path.endswith("/original") else {may_read}
+        wanted = reads if method in ("GET", "HEAD") else {may_write, same_site}
         assert wanted <= asked, (method, path)
+    assert {path for _, path in found} >= OPEN

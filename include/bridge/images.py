@@ -20,6 +20,8 @@ from include.bridge import WAREHOUSE, reasons
 from include.bridge.database import address, connected
 from include.images.callbacks import Callbacks
 from include.images.doorbell import rings
+from include.images.links.signing import CONNECTION as LINKS
+from include.images.links.signing import Keys
 from include.images.store import FolderStore, Store
 from include.images.upload.by_url import Sources
 from include.roots import local_path, roots
@@ -89,6 +91,18 @@ def sources() -> Sources:
     except AirflowNotFoundException:
         return Sources()
     return Sources(tuple(extra.get("origins", ())), bool(extra.get("private")))
+
+
+def links() -> Keys | None:
+    """What signs links, from Connection `image_links`: its password, and in its extra the `previous` one.
+
+    None without the Connection: links are off. Raises SettingError for a key that is too short.
+    """
+    try:
+        found = Connection.get(LINKS)
+    except AirflowNotFoundException:
+        return None
+    return Keys(found.password or "", str((found.extra_dejson or {}).get("previous") or ""))
 
 
 def base_url() -> str:

@@ -26,6 +26,7 @@ from include.images.answers.described import (
     FETCH,
     FILE,
     FILES,
+    ORIGINAL,
     PATCH,
     SIMILAR,
     UPLOAD,
@@ -38,7 +39,8 @@ from include.images.answers.described import (
     Retried,
     answers,
 )  # fmt: skip
-from include.images.answers.serve import send
+from include.images.answers.original import attachment, media_of_source
+from include.images.answers.serve import SAFE, Read, media_of, send
 from include.images.answers.shown import show
 from include.images.callbacks import Callbacks
 from include.images.doorbell import CHANNEL
@@ -48,6 +50,7 @@ from include.images.find.labels import Labels, Unfit
 from include.images.find.requests import Given, Limit, Meant, patch, similar_place
 from include.images.inbox import HOLD
 from include.images.limits import LIMITS, Limits
+from include.images.links.keyring import Keyring
 from include.images.recipes import Choice, Point, Recipes, recipes_now
 from include.images.store import NotStored, Store, StoreFault, StoreFull
 from include.images.upload.by_url import Sources, fetch
@@ -66,12 +69,14 @@ CONNECTIONS, STORING = 8, 5  # connections of the pool, and how many of them upl
 FETCHING = 8  # pictures that are fetched from URLs at a time; each may hold its place for half a minute
 LOAD_SECONDS = 5.0  # for so long the answer to "is there room?" is used again
 log = logging.getLogger(__name__)
-MEDIA = {"jpg": "image/jpeg", "webp": "image/webp", "avif": "image/avif", "png": "image/png"}
 
 
 @dataclass
 class Service:
-    """What the routes work with. `reading`, if given, serves what only reads, by a role that can do no more."""
+    """What the routes work with. `reading`, if given, serves what only reads, by a role that can do no more.
+
+    `base_url` is the address of `/millrace` as users reach it; without it, links are for the host that was asked.
+    """
 
     pool: AsyncConnectionPool[Any]
     store: Store
@@ -80,6 +85,8 @@ class Service:
     reading: AsyncConnectionPool[Any] | None = None
     sources: Callable[[], Sources] = Sources  # as `callbacks`
     recipes: Callable[[], Recipes] = recipes_now  # blocks
+    links: Keyring = field(default_factory=Keyring)
+    base_url: str = ""
     _load: dict[str, tuple[float, int, int]] = field(default_factory=dict)
     # Who stores holds a connection, perhaps for long: others must find one meanwhile.
     storing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STORING))
@@ -106,10 +113,14 @@ class Service:
 
 @dataclass(frozen=True)
 class Guards:
-    """Dependencies that let a request pass or answer 401 or 403; `owner` gives the user's name."""
+    """Dependencies that let a request pass or answer 401 or 403; `owner` gives the user's name.
+
+    `original` is for the files as they were uploaded, which have in them what renditions leave out.
+    """
 
     read: Callable[..., Any]
     write: Callable[..., Any]
+    original: Callable[..., Any]
     owner: Callable[..., Any]
 
 
@@ -118,6 +129,7 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
     # Names for a generated client; by default they would hold the path.
     routes = APIRouter(tags=["images"], generate_unique_id_function=lambda route: route.name)
     may_read, may_write = [Depends(guards.read)], [Depends(guards.write), Depends(same_site)]
+    may_have = [Depends(guards.original)]
     named = Depends(guards.owner)
 
     @routes.post("/images", status_code=202, dependencies=may_write, openapi_extra=FILES, **UPLOAD)
@@ -219,6 +231,17 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
         more = last and str(similar.Place(last["distance"], last["created_at"], last["image_id"]))
         return {"images": shown, "next": more}
 
+    # Before the renditions: none of them is called so, as each has a suffix.
+    @routes.get("/images/{image_id}/original", dependencies=may_have, response_class=Response, **ORIGINAL)
+    async def get_original(request: Request, image_id: UUID) -> Response:
+        """The file as it was uploaded, with its place, camera and all else that renditions leave out."""
+        here = service()
+        async with here.reader.connection() as connection:
+            row = await catalogue.find(connection, image_id)
+        if row is None:
+            raise HTTPException(404, f"there is no image {image_id}")
+        return await _original(request, here.store, row)
+
     @routes.get("/images/{image_id}/{file}", dependencies=may_read, response_class=Response, **FILE)
     async def get_rendition(request: Request, image_id: UUID, file: str, v: str | None = None) -> Response:
         """A rendition's file. With `v`, as in the URLs of the renditions, it may be kept for ever."""
@@ -228,7 +251,7 @@ def router(service: Callable[[], Service], guards: Guards) -> APIRouter:
                 row = await catalogue.rendition(connection, image_id, file)
         if row is None:
             raise HTTPException(404, f"image {image_id} has no rendition {file}")
-        return await _file(request, here.store, row, v)
+        return await _rendition(request, here.store, row, v)
 
     @routes.delete("/images", dependencies=may_write, **answers(200, Deletion))
     async def delete_failed(state: Literal["failed"], which: Meant) -> dict[str, Any]:
@@ -429,22 +452,33 @@ def _later() -> dict[str, str]:
     return {"Retry-After": str(RETRY_SECONDS)}
 
 
-async def _file(request: Request, store: Store, row: dict[str, Any], version: str | None) -> Response:
-    etag = f'"{row["sha256"]}"'
+async def _rendition(request: Request, store: Store, row: dict[str, Any], version: str | None) -> Response:
     lasting = version == row["sha256"][:12]
     headers = {
-        "ETag": etag,
+        "ETag": f'"{row["sha256"]}"',
         "Cache-Control": f"private, max-age={31_536_000 if lasting else 60}" + (", immutable" if lasting else ""),
-        "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": "default-src 'none'; sandbox",
+        **SAFE,
     }
-    known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
-    if etag in known or "*" in known:
-        return Response(status_code=304, headers=headers)
     read = partial(store.read_rendition, row["digest"], row["recipe"], row["file"])
-    media = MEDIA[row["file"].rpartition(".")[2]]
+    return await _stored(request, read, row["bytes"], headers=headers, media_type=media_of(row["file"]))
+
+
+async def _original(request: Request, store: Store, row: dict[str, Any]) -> Response:
+    headers = {
+        "ETag": f'"{row["digest"]}"',
+        "Cache-Control": "private, no-cache",  # asked for each time, as the permission may be gone
+        "Content-Disposition": attachment(row["file_name"]),
+        # Airflow packs what it does not know, as TIFF: a download that goes on after a break would have parts of both.
+        "Content-Encoding": "identity",
+        **SAFE,
+    }
+    read = partial(store.read_source, row["digest"])
+    return await _stored(request, read, row["bytes"], headers=headers, media_type=media_of_source(row["format"]))
+
+
+async def _stored(request: Request, read: Read, size: int, *, headers: dict[str, str], media_type: str) -> Response:
     try:
-        return await send(request, read, row["bytes"], headers=headers, media_type=media)
+        return await send(request, read, size, headers=headers, media_type=media_type)
     except NotStored as fault:
         raise HTTPException(404, str(fault)) from fault
     except StoreFault as fault:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,9 +24,10 @@ STATES = ("accepted", "resizing", "done", "failed")
 PAGE = 50
 LARGEST_PAGE = 200
 COLUMNS = f"""
-    i.image_id, i.file_name, i.owner, i.created_at, i.tags, i.metadata, i.recipes, s.digest, s.bytes, s.state, s.code,
-    s.reason, s.format, s.width, s.height, s.frames, s.still, s.placeholder, s.finished_at, s.airflow_run, s.map_index,
-    {facts.COLUMNS}, coalesce((SELECT jsonb_agg(to_jsonb(r) - 'digest' ORDER BY r.width DESC, r.name, r.format)
+    i.image_id, i.file_name, i.owner, i.created_at, i.tags, i.metadata, i.recipes, i.links_mark, s.digest, s.bytes,
+    s.state, s.code, s.reason, s.format, s.width, s.height, s.frames, s.still, s.placeholder, s.finished_at,
+    s.airflow_run, s.map_index, {facts.COLUMNS},
+    coalesce((SELECT jsonb_agg(to_jsonb(r) - 'digest' ORDER BY r.width DESC, r.name, r.format)
         FROM millrace.image_rendition r WHERE r.digest = s.digest AND r.recipes = i.recipes), '[]') AS renditions
 """
 SOURCES = """
@@ -156,14 +158,28 @@ async def relabel(connection: AsyncConnection[Any], image_id: UUID, patch: Mappi
 
 
 async def rendition(connection: AsyncConnection[Any], image_id: UUID, file: str) -> dict[str, Any] | None:
-    """The rendition of that file name."""
+    """The rendition of that file name, with the picture's `links_mark`."""
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(
-            "SELECT r.* FROM millrace.image_rendition r JOIN millrace.image i USING (digest, recipes)"
+            "SELECT r.*, i.links_mark FROM millrace.image_rendition r JOIN millrace.image i USING (digest, recipes)"
             " WHERE i.image_id = %s AND i.deleted_at IS NULL AND r.file = %s",
             [image_id, file],
         )
         return await cursor.fetchone()
+
+
+async def revoke_links(connection: AsyncConnection[Any], image_id: UUID) -> bool:
+    """Make every link void that was made until now; False when there is no such picture.
+
+    By a number that is drawn: a count comes to the same again after the database was restored from a backup, and to
+    compare times takes servers whose clocks agree.
+    """
+    async with connection.cursor() as cursor:
+        await cursor.execute(
+            "UPDATE millrace.image SET links_mark = %s WHERE image_id = %s AND deleted_at IS NULL",
+            [secrets.randbits(63), image_id],
+        )
+        return cursor.rowcount > 0
 
 
 async def delete(connection: AsyncConnection[Any], image_id: UUID) -> tuple[bool, str | None]:

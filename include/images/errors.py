@@ -32,7 +32,7 @@ class Killed(ImageError):
 
 
 class SettingError(ImageError):
-    """An environment variable is wrong: its name, and what is wrong with it."""
+    """An environment variable or a Connection is wrong: its name, and what is wrong with it."""
 
     code = "setting"
 

@@ -47,6 +47,7 @@ class Limits:
     waiting_files: int = 50_000  # over this, uploads are told to come back later
     choices: int = 8  # sets of recipes and focal points that one picture is made for
     owner_bytes: int = 20_000 * MEGABYTE  # what one user may keep
+    link_seconds: int = 30 * 86_400  # how long a link without a login may be good for
 
     tags: int = 50  # of one picture
     tag_characters: int = 100

@@ -181,6 +181,10 @@ class ObjectStore:
                 raise Damaged("its file is not what was uploaded: it came back from the store changed")
         return file
 
+    def read_source(self, digest: str, first: int, length: int) -> bytes:
+        """So many bytes of a source from byte `first` on."""
+        return self.objects.read(source_key(digest), first, length)
+
     def keep_renditions(self, made: Mapping[Name, Path]) -> None:
         """Store finished files, some at once."""
         with ThreadPoolExecutor(AT_ONCE) as pool:

@@ -77,6 +77,10 @@ class Store(Protocol):
         """A source as a file of this machine: the stored one itself, or a copy in `folder`. Raises NotStored."""
         ...
 
+    def read_source(self, digest: str, first: int, length: int) -> bytes:
+        """So many bytes of a source from byte `first` on; fewer at its end. Raises NotStored."""
+        ...
+
     def keep_renditions(self, made: Mapping[Name, Path]) -> None:
         """Store finished files of the scratch folder, in place of earlier ones: all lasting when this returns.
 
@@ -142,6 +146,10 @@ class FolderStore:
             raise NotStored("its file is not in the store any more")
         return place
 
+    def read_source(self, digest: str, first: int, length: int) -> bytes:
+        """So many bytes of a source from byte `first` on."""
+        return self._read(source_key(digest), first, length)
+
     def keep_renditions(self, made: Mapping[Name, Path]) -> None:
         """Give finished files their lasting names. The disk is waited for once, or twice, for all of them."""
         places = {fresh: self.root / name.key for name, fresh in made.items()}
@@ -163,15 +171,7 @@ class FolderStore:
 
     def read_rendition(self, digest: str, recipe: str, file: str, first: int, length: int) -> bytes:
         """So many bytes of a rendition from byte `first` on."""
-        try:
-            with open(self.root / rendition_key(digest, recipe, file), "rb", opener=_plain) as stored:
-                # Workers write here, and the server of the pages, which reads, has secrets that they have not.
-                if Roots((self.root,)).refusal_of_open(stored.fileno(), file):
-                    raise NotStored(f"{file} is not in the store: a link is in its place")
-                stored.seek(first)
-                return stored.read(length)
-        except FileNotFoundError:
-            raise NotStored(f"{file} is not in the store any more") from None
+        return self._read(rendition_key(digest, recipe, file), first, length)
 
     def drop(self, digest: str) -> None:
         """Remove a source and everything made of it."""
@@ -186,6 +186,18 @@ class FolderStore:
     def tidy(self, age_seconds: float = LEFTOVER_SECONDS) -> int:
         """Remove what processes that died left in `incoming/`."""
         return remove_leftovers(self.root / "incoming", age_seconds)
+
+    def _read(self, key: str, first: int, length: int) -> bytes:
+        name = key.rpartition("/")[2]
+        try:
+            with open(self.root / key, "rb", opener=_plain) as stored:
+                # Workers write here, and the server of the pages, which reads, has secrets that they have not.
+                if Roots((self.root,)).refusal_of_open(stored.fileno(), name):
+                    raise NotStored(f"{name} is not in the store: a link is in its place")
+                stored.seek(first)
+                return stored.read(length)
+        except FileNotFoundError:
+            raise NotStored(f"{name} is not in the store any more") from None
 
     def _keep(self, fresh: Path, place: Path) -> None:
         try:

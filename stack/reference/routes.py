@@ -12,6 +12,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
 from include.images import api as images
+from include.images.links import api as links
 from include.ingest import api as ingest
 from include.ingest import replay_api
 from include.ingest.editor import api as editor
@@ -29,6 +30,10 @@ def start_images() -> None:
     """Start runs of `resize_images`."""
 
 
+def change_images() -> None:
+    """Change runs of `resize_images`."""
+
+
 def view_ingest() -> None:
     """View runs of `ingest_<dataset>`."""
 
@@ -44,7 +49,7 @@ def view_memory() -> None:
 def write() -> str:
     """The page."""
     readers = ingest.Guards(enter=view_ingest, sees=_nobody)
-    guards = images.Guards(read=view_images, write=start_images, owner=view_images)
+    guards = images.Guards(read=view_images, write=start_images, original=change_images, owner=view_images)
     return page(
         "HTTP routes",
         "All are part of Airflow's API server. A request carries a token of Airflow (`POST /auth/token`) as a bearer"
@@ -61,6 +66,8 @@ def write() -> str:
         "## Images",
         "[Upload pictures](../how-to/upload-pictures.md) has examples and the answers.",
         _routes(images.router(_nobody, guards)),
+        "[Links](../how-to/use-in-a-web-app.md) show renditions without a login.",
+        _routes(links.router(_nobody, guards)),
         "## Memory",
         "[Find a leak](../how-to/find-a-leak.md) explains the figures.",
         _routes(memory.router(_nobody, view_memory)),
@@ -122,11 +129,15 @@ def _without_null(schema: dict[str, Any]) -> str:
 
 def _needs(route: APIRoute) -> Iterator[str]:
     calls = [depends.call for depends in route.dependant.dependencies]
-    found = [call for call in (start_images, start_ingest, view_memory, view_images, view_ingest) if call in calls]
+    found = [
+        call
+        for call in (change_images, start_images, start_ingest, view_memory, view_images, view_ingest)
+        if call in calls
+    ]
     if "GET" in route.methods:  # it tells whether one may change, too
         found = [call for call in found if call is not start_ingest]
     if not found:
-        yield "`MILLRACE_METRICS_TOKEN`"
+        yield "a signed link, and no login" if route.path.startswith("/shared/") else "`MILLRACE_METRICS_TOKEN`"
     else:
         said = inspect.getdoc(found[0]) or ""
         yield said[0].lower() + said[1:].rstrip(".")

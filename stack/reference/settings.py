@@ -113,6 +113,8 @@ CONNECTIONS = {
         'Extra: `{"origins": […]}`, where pictures are [fetched](../how-to/upload-pictures.md#fetch-from-a-url) from;'
         ' with `"private": true` also if a name leads to an address that is not public.'
     ),
+    "image_links": "Password: the key that signs [links to renditions](../how-to/use-in-a-web-app.md), 32 characters or"
+    ' more. Extra: `{"previous": "…"}`, the key before it, whose links still hold. Without it, links are off.',
     "any other": "Named before the `@` of a URL: `s3://connection@bucket/…`.",
 }
 ENV = {

@@ -77,6 +77,7 @@ class Line:
     patterns: tuple[str, ...]
     roles: frozenset[str]
     token: bool  # a token of its own, and no login
+    open: bool  # nobody is asked for a login
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def lines(text: str) -> list[Line]:
         if not patterns or not {*says.values()} <= {"yes", "no"}:
             raise StackError(f"{PAGE.name}: a line without routes, or with another word than yes and no: {row[0]}")
         may = frozenset(role for role, word in says.items() if word == "yes")
-        found.append(Line(patterns, may, "METRICS_TOKEN" in row[1]))
+        found.append(Line(patterns, may, "METRICS_TOKEN" in row[1], "signed link" in row[1]))
     return found
 
 
@@ -193,7 +194,7 @@ def _known(admin: httpx.Client) -> dict[str, str]:
         "name": DATASET, "rejected_id": str(rows[0]["id"]), "run_id": rows[0]["run_id"], "file": "base.css",
         "mark": "old",
         "request_id": nothing, "image_id": nothing, "deletion": nothing, "host": "none", "pid": "1",
-        "start_ticks": "1", "evidence_id": "1",
+        "start_ticks": "1", "evidence_id": "1", "token": "none",
     }  # fmt: skip
 
 
@@ -227,7 +228,7 @@ def _seen(probe: Probe, found: tuple[str, Line] | None, users: Mapping[str, http
     line = found[1]
     expected: dict[str, bool | int] = {role: 401 if line.token else role in line.roles for role in ROLES}
     answers = {who: _ask(user, probe) for who, user in users.items()}
-    return Seen(probe.route, answers, {NOBODY: 401, **expected})
+    return Seen(probe.route, answers, {NOBODY: line.open or 401, **expected})
 
 
 def _ask(user: httpx.Client, probe: Probe) -> int:

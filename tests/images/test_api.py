@@ -25,6 +25,9 @@ from include.images.answers import serve
 from include.images.callbacks import Callbacks, deliver
 from include.images.doorbell import rings
 from include.images.limits import LIMITS
+from include.images.links import api as links
+from include.images.links.keyring import Keyring
+from include.images.links.signing import Keys
 from include.images.recipes import Recipe, Recipes
 from include.images.store import Name, StoreAway
 from include.images.tidy import tidy
@@ -52,19 +55,23 @@ class Here:
         self.callbacks = Callbacks("secret", ("https://hooks.example",))
         self.sources = Sources()
         self.recipes = RECIPES
-        guards = api.Guards(read=lambda: None, write=lambda: None, owner=lambda: self.owner)
+        self.keys: Keys | None = None  # what the Connection has
+        self.guards = api.Guards(
+            read=lambda: None, write=lambda: None, original=lambda: None, owner=lambda: self.owner
+        )  # fmt: skip
 
         @asynccontextmanager
         async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             async with AsyncConnectionPool(dsn, min_size=0, max_size=4, open=False) as pool:
                 self.service = api.Service(
                     pool, self.store, callbacks=lambda: self.callbacks, sources=lambda: self.sources,
-                    recipes=lambda: self.recipes,
+                    recipes=lambda: self.recipes, links=Keyring(lambda: self.keys),
                 )  # fmt: skip
                 yield
 
         self.app = FastAPI(lifespan=lifespan)
-        self.app.include_router(api.router(self.serve, guards))
+        self.app.include_router(links.router(self.serve, self.guards))
+        self.app.include_router(api.router(self.serve, self.guards))
         add_methods(self.app)
 
     def serve(self) -> api.Service:

@@ -11,7 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, FilePayload, Page, expect
 
-from include.images import api, pages, undo
+from include.images import pages, undo
 from include.images.recipes import Recipes
 from tests.images import pictures
 from tests.images.places import Place
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.browser
 def here(dsn: str, place: Place) -> Here:
     """The interface and the page."""
     found = Here(dsn, place)
-    found.app.include_router(pages.router(api.Guards(read=lambda: None, write=lambda: None, owner=lambda: "ann")))
+    found.app.include_router(pages.router(found.guards))
     return found
 
 

@@ -25,7 +25,10 @@ from tests.waiting import PATIENCE_SECONDS, until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # What is as in no container: one server for both databases, and nobody's memory is watched.
-OWN = {"AIRFLOW__API__HOST": "127.0.0.1", "AIRFLOW__API__WORKERS": "1", "MILLRACE_MEMORY_AGENT": "off"}
+OWN = {
+    "AIRFLOW__API__HOST": "127.0.0.1", "AIRFLOW__API__WORKERS": "1", "MILLRACE_MEMORY_AGENT": "off",
+    "AIRFLOW_CONN_IMAGE_LINKS": '{"conn_type": "generic", "password": "a key of the tests, which is long enough"}',
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Deployed:
     variables: dict[str, str]
     init: Host
     api: Host
+    log: Path
 
     @property
     def password(self) -> str:
@@ -65,7 +69,7 @@ def deployed() -> Iterator[Deployed]:
     try:
         found = lay(folder, server.port, {**made, "WAREHOUSE_SUPERUSER_PASSWORD": password})
         prepare(found, folder)
-        with serving(found.api, found.url, folder / "api.log"):
+        with serving(found.api, found.url, found.log):
             yield found
     finally:
         server.destroy()
@@ -94,7 +98,7 @@ def lay(
         }
         return replace(host, environment={**moved, **OWN, "AIRFLOW__API__PORT": str(port)})
 
-    return Deployed(url, given, here(hosts["init"]), here(hosts["api-server"]))
+    return Deployed(url, given, here(hosts["init"]), here(hosts["api-server"]), folder / "api.log")
 
 
 def prepare(found: Deployed, folder: Path) -> None:

@@ -55,7 +55,7 @@ def test_another_table_than_the_servers_is_noticed(deployed: Deployed, monkeypat
 @pytest.fixture
 def loader(deployed: Deployed) -> Iterator[httpx.Client]:
     """A user whose role of the guide is for the DAG `ingest_orders` alone."""
-    role = {"name": "Loader", "actions": [_permission(one) for one in GUIDE]}
+    role = {"name": "Loader", "actions": [permission(one) for one in GUIDE]}
     user = {
         "username": "loader", "password": "loads-orders", "email": "loader@localhost", "first_name": "A",
         "last_name": "Loader", "roles": [{"name": "Loader"}],
@@ -69,7 +69,8 @@ def loader(deployed: Deployed) -> Iterator[httpx.Client]:
         admin.delete("/auth/fab/v1/roles/Loader").raise_for_status()
 
 
-def _permission(said: str) -> dict[str, dict[str, str]]:
+def permission(said: str) -> dict[str, dict[str, str]]:
+    """What the pages of users call so, as a role has it."""
     action, resource = re.fullmatch(r"can (\w+) on (.+)", said).groups()  # type: ignore[union-attr]
     return {"action": {"name": f"can_{action}"}, "resource": {"name": resource}}
 

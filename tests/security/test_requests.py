@@ -23,6 +23,9 @@ from psycopg_pool import AsyncConnectionPool
 from include.images import api as images
 from include.images import pages as images_pages
 from include.images.callbacks import Callbacks
+from include.images.links import api as links
+from include.images.links.keyring import Keyring
+from include.images.links.signing import Keys
 from include.images.store import FolderStore
 from include.images.upload.by_url import Sources
 from include.memory import api as memory
@@ -51,15 +54,17 @@ def beside(dsn: str, folder: Path) -> APIRouter:
         async with pool:
             yield
 
-    allowed = images.Guards(read=lambda: None, write=lambda: None, owner=lambda: "ann")
+    allowed = images.Guards(
+        read=lambda: None, write=lambda: None, original=lambda: None, owner=lambda: "ann"
+    )  # fmt: skip
     service = images.Service(
         pool, FolderStore(folder), callbacks=lambda: Callbacks("x", ("https://hooks.example",)),
-        sources=lambda: Sources(("https://pictures.example",)),
+        sources=lambda: Sources(("https://pictures.example",)), links=Keyring(lambda: Keys("x" * 32)),
     )  # fmt: skip
     routes = APIRouter(prefix="/millrace", lifespan=lifespan)
     for router in (
         memory.router(lambda: memory.Service(pool), lambda: None), memory_pages.router(lambda: None),
-        images.router(lambda: service, allowed), images_pages.router(allowed),
+        links.router(lambda: service, allowed), images.router(lambda: service, allowed), images_pages.router(allowed),
     ):  # fmt: skip
         routes.include_router(router)
     return routes
@@ -81,7 +86,7 @@ def url(dsn: str, tmp_path: Path) -> Iterator[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("routes", "checks"), [
-    ("/millrace/(?!images|undo|counts)", SOUND), ("/millrace/(images|undo|counts)", AS_DESCRIBED),
+    ("/millrace/(?!images|undo|counts|shared)", SOUND), ("/millrace/(images|undo|counts|shared)", AS_DESCRIBED),
 ], ids=["others", "images"])  # fmt: skip
 def test_no_request_is_a_fault_of_the_server(url: str, tmp_path: Path, routes: str, checks: str) -> None:
     command = [

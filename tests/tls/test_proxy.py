@@ -67,12 +67,13 @@ def application(seen: list[str]) -> FastAPI:
 
 @dataclass(frozen=True)
 class Proxy:
-    """Its ports, the CA of its certificate, and the paths that the server behind it was asked for."""
+    """Its ports, the CA of its certificate, the paths that the server behind it was asked for, and its log."""
 
     https: int
     http: int
     ca: Path
     seen: list[str]
+    log: Path
 
     @property
     def url(self) -> str:
@@ -116,9 +117,9 @@ def running(upstream: str, tls: Path, seen: list[str], change: Callable[[str], s
     (place / "millrace.conf").write_text(text)
     script = here(service.command[-1]).replace("mkdir -p /var/tmp/proxy", f"mkdir -p {place}/proxy")
     environment = {"PATH": f"{os.environ['PATH']}:/usr/sbin", **service.environment, "API": upstream}
-    with (place / "log").open("wb") as log:
+    with (place / "log").open("ab") as log:  # nginx opens its standard output once more: neither writes over the other
         process = subprocess.Popen([*service.command[:-1], script], env=environment, stdout=log, stderr=log)
-    found = Proxy(https, http, tls / "ca" / "ca.crt", seen)
+    found = Proxy(https, http, tls / "ca" / "ca.crt", seen, place / "log")
     try:
         until(lambda: process.poll() is not None or _listens(https), "nginx")
         assert process.poll() is None, (place / "log").read_text()
@@ -293,6 +294,21 @@ def test_an_address_that_asks_too_often_is_told_and_others_are_not(proxy: Proxy)
         assert set(more) == {200, 429}
         assert other.get("/page").status_code == 200
         until(lambda: browser.get("/page").status_code == 200, "patience", 5)
+
+
+def test_a_link_to_a_picture_is_not_in_the_log(proxy: Proxy) -> None:
+    starts = "/millrace/shared/", "//millrace//shared/"
+    paths = [f"{start}{'T' * 68}{end}" for start in starts for end in ("/a.jpg", "")]
+    with proxy.client("127.0.0.14") as browser:
+        for path in (*paths, "/millrace/counts?x=1"):
+            browser.get(f"{proxy.url}{path}")
+        with ThreadPoolExecutor(8) as threads:
+            codes = {*threads.map(lambda _: browser.get(paths[0]).status_code, range(600))}
+    assert 429 in codes
+    until(lambda: '"GET /millrace/counts?x=1 HTTP/1.1" 200 ' in proxy.log.read_text(), "the log")
+    log = proxy.log.read_text()
+    assert '"GET /millrace/shared/.../a.jpg HTTP/1.1" 200 ' in log
+    assert [line for line in log.splitlines() if "TTT" in line][:1] == []
 
 
 @pytest.mark.parametrize("path", ["/auth/token", "/auth/login/", "/auth/token/cli"])

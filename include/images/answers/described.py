@@ -132,6 +132,16 @@ class Image(BaseModel):
     recipes: str
     focal: tuple[float, float] | None
     placeholder: str | None
+    original: str
+    renditions: list[Rendition]
+    srcset: dict[str, str]
+
+
+class Links(BaseModel):
+    """Renditions of a picture with URLs that anybody can follow until then."""
+
+    id: UUID
+    expires_at: datetime
     renditions: list[Rendition]
     srcset: dict[str, str]
 
@@ -221,7 +231,7 @@ _WHY = {
     401: "No login.",
     403: "No permission, or a request from another site with this one's cookie.",
     404: "There is no such picture or file, or it is too late.",
-    409: "It has not failed.",
+    409: "It has not failed, has no renditions yet, or links are off.",
     413: "The body is too large.",
     422: "A parameter or field is not as it should be, or names what is not allowed or not there.",
     429: "This user's share is full; Retry-After says when to retry.",
@@ -260,13 +270,25 @@ DELETE: dict[str, Any] = {
         **_refusals(404),
     },
 }
-FILE: dict[str, Any] = {
-    "response_model": None,
-    "responses": {
-        200: {"content": {"image/*": _BYTES}},
-        206: {"content": {"image/*": _BYTES}, "description": "The range that was asked for."},
+REVOKE: dict[str, Any] = {"response_model": None, "responses": _refusals(404)}
+
+
+def _file(kind: str) -> dict[int | str, dict[str, Any]]:
+    return {
+        200: {"content": {kind: _BYTES}},
+        206: {"content": {kind: _BYTES}, "description": "The range that was asked for."},
         304: {"description": "It is as If-None-Match has it."},
         416: {"description": "The range lies outside the file."},
-        **_refusals(404, 503),
+    }
+
+
+FILE: dict[str, Any] = {"response_model": None, "responses": {**_file("image/*"), **_refusals(404, 503)}}
+ORIGINAL: dict[str, Any] = {"response_model": None, "responses": {**_file("*/*"), **_refusals(404, 503)}}
+SHARED: dict[str, Any] = {
+    "response_model": None,
+    "responses": {
+        **_file("image/*"),
+        404: {"model": Problem, "description": "The link is wrong, over or revoked, or leads to nothing any more."},
+        503: {"model": Problem, "description": "The store can't be reached; Retry-After says when to retry."},
     },
 }

@@ -1,7 +1,8 @@
-"""A picture as the interface shows it."""
+"""A picture as the interface shows it, and its renditions, each with its URL, ready for a page."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import Request
@@ -12,16 +13,16 @@ from include.images.inbox import SALVAGED
 from include.images.recipes import DEFAULT, Choice
 
 DAG = "resize_images"
+FIELDS = ("name", "format", "width", "height", "bytes", "animated")
 
 
 def show(request: Request, row: dict[str, Any]) -> dict[str, Any]:
     """Of a row of the catalogue."""
-    renditions = []
-    for one in row["renditions"]:
+
+    def url(one: dict[str, Any]) -> str:
         path = request.url_for("get_rendition", image_id=row["image_id"], file=one["file"]).path
-        shown = {name: one[name] for name in ("name", "format", "width", "height", "bytes", "animated")}
-        url = f"{path}?v={one['sha256'][:12]}"
-        renditions.append({**shown, "target_reached": one["reached"], "url": url})
+        return f"{path}?v={one['sha256'][:12]}"
+
     choice = Choice.of(row["recipes"])
     return {
         "id": str(row["image_id"]),
@@ -41,9 +42,19 @@ def show(request: Request, row: dict[str, Any]) -> dict[str, Any]:
         "recipes": choice.name or DEFAULT,
         "focal": choice.point and [choice.point.x, choice.point.y],
         "placeholder": row["placeholder"],
-        "renditions": renditions,
-        "srcset": _srcset(renditions, (row["width"], row["height"])),
+        # Shown to all: who may not have it is told so when they ask, and nobody's permissions are asked for a list.
+        "original": request.url_for("get_original", image_id=row["image_id"]).path,
+        **with_urls(row, url),
     }
+
+
+def with_urls(row: dict[str, Any], url: Callable[[dict[str, Any]], str]) -> dict[str, Any]:
+    """`renditions` and `srcset` of a picture; `url` tells where a rendition of the row is."""
+    renditions = [
+        {**{name: one[name] for name in FIELDS}, "target_reached": one["reached"], "url": url(one)}
+        for one in row["renditions"]
+    ]
+    return {"renditions": renditions, "srcset": _srcset(renditions, (row["width"], row["height"]))}
 
 
 def _finished(row: dict[str, Any]) -> str | None:

@@ -15,14 +15,14 @@ from uuid import UUID
 import httpx
 import pytest
 
-from include.images import api, pages
+from include.images import pages
 from tests.images.test_api import PHOTO, Here
 
 
 @pytest.fixture
 def here(here: Here) -> Here:
     """The interface with its description."""
-    here.app.include_router(pages.router(api.Guards(read=lambda: None, write=lambda: None, owner=lambda: "ann")))
+    here.app.include_router(pages.router(here.guards))
     return here
 
 
