@@ -201,7 +201,7 @@ def test_a_link_outlives_other_recipes_as_far_as_its_file_does(
     before = anybody.get(large)
     other = Recipes(renditions={"large": Recipe(side=80), "extra": Recipe(side=40, formats=("png",))})
     with psycopg.connect(here.dsn, autocommit=True) as connection:
-        assert inbox.remake(connection, other.identity) == 1
+        assert inbox.remake(connection, other) == 1
         for batch in inbox.open_batches(connection, 1):
             work.resize_batch(connection, here.store, other, batch)
     after = anybody.get(large)
