@@ -54,7 +54,8 @@ class _Author:
         if self.chance.random() < 0.08:
             threads = self.chance.random() < 0.4
             one, other = (self.deliver(table, new=True) for _ in range(2))
-            one, other = (replace(each, path=each.run, death=None) for each in (one, other))
+            # Step by step, whichever door it would have come through: a command would begin a run of its own.
+            one, other = (replace(each, path=each.run, death=None, door="steps") for each in (one, other))
             if threads:
                 one, other = (replace(each, door="run", during=()) for each in (one, other))
             return Pair(one, other, threads)
