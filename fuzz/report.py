@@ -57,6 +57,12 @@ def table_of(tallies: Iterable[Tally]) -> str:
     return "\n".join(lines)
 
 
+def _named(file: Path) -> str:
+    """As it is written in the project's folder."""
+    place = file.resolve()
+    return str(place.relative_to(ROOT) if place.is_relative_to(ROOT) else file)
+
+
 def write(file: Path, tallies: Iterable[Tally], *, seed: int) -> None:
     """Add what these have seen to the page, and make the page anew of all that was added to it."""
     day = f"{datetime.now(UTC):%Y-%m-%d}"
@@ -74,7 +80,7 @@ def write(file: Path, tallies: Iterable[Tally], *, seed: int) -> None:
     runs = [*_runs_of(file), *new]
     parts = [
         "# What the judges found",
-        f"`./run fuzz --report {file.name}` adds its runs to this page. [How they judge](fuzz.md).",
+        f"`./run fuzz --report {_named(file)}` adds its runs to this page. [How they judge](fuzz.md).",
         "\n".join([RUNS, *(_row(run) for run in runs)]),
     ]
     for judge in dict.fromkeys(run["name"] for run in runs):

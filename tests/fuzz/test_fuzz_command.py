@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from fuzz import report
 from fuzz.judging import Checked, Difference
 from fuzz.report import Tally, write
 from fuzz.work import work
@@ -108,3 +109,11 @@ def test_no_judge_is_asked_once_it_has_its_cases(cases: int) -> None:
     lanes, tally = OneLane(), Tally("files")
     work(lanes, {"files": tally}, seed=1, minutes=None, cases={"files": cases}, say=print)  # type: ignore[arg-type]
     assert tally.cases == (20 if cases == 11 else 10)
+
+
+def test_a_report_says_how_to_add_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "ROOT", tmp_path)
+    (tmp_path / "docs").mkdir()
+    page = tmp_path / "docs" / "report.md"
+    write(page, [Tally("values", cases=1)], seed=1)
+    assert "`./run fuzz --report docs/report.md` adds" in page.read_text()
