@@ -74,8 +74,8 @@ def clone(airflow: Airflow) -> Iterator[Airflow]:
     for number, name in enumerate(("photo.jpg", "other.jpg")):
         (airflow.folder / name).write_bytes(pictures.encoded(pictures.photo(400, 300, 60 + number), "JPEG"))
     for fence in written_in("yaml"):
-        name = re.findall(r"^name: (\w+)$", fence.text, re.MULTILINE)[0]
-        (airflow.folder / "include" / "datasets" / f"{name}.yaml").write_text(fence.text)
+        if dataset := re.search(r"^name: (\w+)$", fence.text, re.MULTILINE):  # others are recipes
+            (airflow.folder / "include" / "datasets" / f"{dataset[1]}.yaml").write_text(fence.text)
     airflow.read_again()
     folder = airflow.settings.inbox / "orders"
     folder.mkdir(parents=True, exist_ok=True)

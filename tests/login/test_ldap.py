@@ -85,7 +85,9 @@ def python_ldap(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lock = REPOSITORY / "requirements-ldap.lock"
     install = ("--require-hashes", "--build-constraint", lock, "--requirement", lock, "--target", place)
     command = (Path(sys.executable).parent / "uv", "pip", "install", "--quiet", "--python", sys.executable, *install)
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, env={**os.environ, "UV_SYSTEM_CERTS": "1"}, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return place
 
