@@ -171,7 +171,7 @@ RULES = (
     Rule(r"\./run (demo|down)", "tests/stack/test_demo.py and test_run.py run them", _stack),
     Rule(r"\./run ingest (rejected|replay) ", "takes ids; tests/ingest/replay/test_command.py has some", _ingest),
     Rule(r"sudo \./run cluster ", "takes root and minutes; tests/stack/test_cluster.py runs one", _stack),
-    Rule(r"(sudo )?\./run (image|compose-test)", "takes an engine for containers; .ci/run calls the second", _stack),
+    Rule(r"(sudo )?\./run (image|compose-test)", "takes an engine for containers", _stack),
     Rule(r"(sudo )?\./run bench ", "takes an hour", _bench),
     Rule(r"\./run fuzz", "takes minutes; tests/fuzz runs a bounded part", _fuzz),
     Rule(r"\.venv/bin/python -m fuzz\.", "takes minutes; tests/fuzz runs a bounded part", _module),
