@@ -45,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """Answer with what the inner pytest saw; it runs once for a file."""
     session = item.session
     if item.get_closest_marker("own_process") is None or len({one.path for one in session.items}) == 1:
@@ -57,6 +57,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
     for report in ran[item.path][item.nodeid]:
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    # What the test before had in common with this one, as their folder, may be nothing to the next one.
+    session._setupstate.teardown_exact(nextitem)
     return True
 
 

@@ -50,3 +50,13 @@ def test_what_dies_with_the_process_fails_with_its_last_words(folder: pytest.Pyt
 def test_only_what_is_chosen_runs(folder: pytest.Pytester) -> None:
     done = folder.runpytest_subprocess("-k", "alone or here", "--deselect", "test_alone.py::test_fails")
     done.assert_outcomes(passed=2, skipped=1, errors=1, deselected=1)
+
+
+def test_the_next_one_may_be_of_another_folder(folder: pytest.Pytester) -> None:
+    for name in ("one", "two"):
+        package = folder.mkpydir(name)
+        (package / "test_here.py").write_text("def test_here(): pass\n")
+    (folder.path / "one" / "test_later.py").write_text(
+        "import pytest\npytestmark = pytest.mark.own_process\ndef test_later(): pass\n"
+    )
+    folder.runpytest_subprocess("one", "two").assert_outcomes(passed=3)
