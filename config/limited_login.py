@@ -8,29 +8,25 @@ judged at a time, and more are refused at once. After ten wrong passwords for a 
 from __future__ import annotations
 
 import logging
-import socket
-import ssl
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import BoundedSemaphore, Lock
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
 
 import fastapi
 import flask
 from airflow.providers.fab.auth_manager.security_manager.override import FabAirflowSecurityManagerOverride
 from werkzeug.exceptions import TooManyRequests
 
-from config.login_settings import LDAP_SECONDS
+from config.login_settings import is_silent
 
 AT_A_TIME = 8
 MOST_FAILURES = 10
 WAIT_SECONDS, BUSY_SECONDS = 60, 1
 MOST_NAMES = 10_000  # whoever makes names up must not fill the memory
 LOCAL = "admin"  # has its password in Airflow, so no directory may speak for it
-LDAPS_PORT = 636
 log = logging.getLogger(__name__)
 
 
@@ -64,32 +60,6 @@ class Failures:
     def _count(self, name: str) -> int:
         since, count = self._known.get(name, (0.0, 0))
         return count if self._clock() - since < WAIT_SECONDS else 0
-
-
-def is_silent(servers: str) -> bool:
-    """Whether the LDAP server that would be asked takes connections and does not answer. `servers` are URLs.
-
-    libldap's limits of time do not hold while it waits for the first answer by TLS: that login would never end.
-    """
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # libldap judges the certificate
-    for server in map(urlsplit, servers.split()):
-        if server.scheme != "ldaps":
-            return False
-        try:
-            plain = socket.create_connection((server.hostname, server.port or LDAPS_PORT), LDAP_SECONDS)
-        except OSError:
-            continue  # libldap gives up on this one, too, and asks the next
-        try:
-            context.wrap_socket(plain, server_hostname=server.hostname).close()
-        except TimeoutError:
-            return True
-        except OSError:
-            return False  # an answer of a kind
-        finally:
-            plain.close()
-        return False
-    return False
 
 
 class LimitedLogin(FabAirflowSecurityManagerOverride):

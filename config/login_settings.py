@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+import ssl
 from typing import Any
+from urllib.parse import urlsplit
 
 TYPES = {"database": 1, "ldap": 2, "oauth": 4}  # AUTH_DB, AUTH_LDAP and AUTH_OAUTH of flask_appbuilder.const
 KNOWN = ("AUTH_LDAP_", "AUTH_ROLES_", "AUTH_USER_REGISTRATION", "OAUTH_PROVIDERS")
 NEEDED = {"database": (), "ldap": ("AUTH_LDAP_SERVER", "AUTH_LDAP_SEARCH"), "oauth": ("OAUTH_PROVIDERS",)}
+LDAPS_PORT = 636
 LDAP_SECONDS = 5  # without it, a server that is silent keeps a thread of the API server for ever
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 
@@ -44,6 +48,32 @@ def limit_ldap() -> None:
         raise BadLogin("LOGIN: AUTH_TYPE ldap needs python-ldap, which is not installed here") from fault
     ldap.set_option(ldap.OPT_NETWORK_TIMEOUT, LDAP_SECONDS)
     ldap.set_option(ldap.OPT_TIMEOUT, LDAP_SECONDS)
+
+
+def is_silent(servers: str) -> bool:
+    """Whether the LDAP server that would be asked takes connections and does not answer. `servers` are URLs.
+
+    libldap's limits of time do not hold while it waits for the first answer by TLS: that login would never end.
+    """
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # libldap judges the certificate
+    for server in map(urlsplit, servers.split()):
+        if server.scheme != "ldaps":
+            return False
+        try:
+            plain = socket.create_connection((server.hostname, server.port or LDAPS_PORT), LDAP_SECONDS)
+        except (OSError, ValueError):  # a port that is no number
+            continue  # libldap gives up on this one, too, and asks the next
+        try:
+            context.wrap_socket(plain, server_hostname=server.hostname).close()
+        except TimeoutError:
+            return True
+        except OSError:
+            return False  # an answer of a kind
+        finally:
+            plain.close()
+        return False
+    return False
 
 
 def _object(text: str) -> dict[str, Any]:

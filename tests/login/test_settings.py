@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
+from collections.abc import Iterator
 
 import pytest
+from fastapi import FastAPI
 
 from config import login_settings
 from config.login_settings import BadLogin, settings
+from stack.ports import free_port
 from tests.docs.fences import of, words
 from tests.login.conftest import REPOSITORY
+from tests.served import served
 
 LDAP = {"AUTH_TYPE": "ldap", "AUTH_LDAP_SERVER": "ldaps://ldap.example.com", "AUTH_LDAP_SEARCH": "dc=example"}
 
@@ -73,3 +78,22 @@ def test_the_guides_examples_are_followed() -> None:
     fences = of(REPOSITORY / "docs" / "how-to" / "secure.md")
     given = [words(one.text)[0].partition("=")[2] for one in fences if one.text.startswith("LOGIN=")]
     assert [settings(one)["AUTH_TYPE"] for one in given] == [2, 4]
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """A server that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"ldaps://127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_a_silent_directory_is_noticed_where_it_would_be_asked(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(login_settings, "LDAP_SECONDS", 0.3)
+    away, unfit = f"ldaps://127.0.0.1:{free_port()}", "ldaps://127.0.0.1:many"
+    with served(FastAPI()) as plain:
+        other = plain.replace("http", "ldaps")  # which answers, though not by TLS
+        assert login_settings.is_silent(silent)
+        assert login_settings.is_silent(f"{away} {unfit} {silent}"), "libldap goes on to it"
+        assert not login_settings.is_silent(f"{other} {silent}"), "libldap stays with the first that answers"
+    assert not login_settings.is_silent(away)
+    assert not login_settings.is_silent(silent.replace("ldaps", "ldap")), "there its own limits of time hold"
