@@ -98,4 +98,5 @@ def test_no_request_is_a_fault_of_the_server(url: str, tmp_path: Path, routes: s
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
     found = MADE.search(done.stdout)
     assert found, done.stdout[-2000:]
+    print(f"{found[1]} requests to {routes}")  # with -s
     assert int(found[1]) == int(found[2]) > 100
