@@ -25,6 +25,8 @@ from include.images.upload.request_files import Receiver
 SECONDS = 30.0  # for all of it: shorter than what proxies wait for an answer
 CONNECT_SECONDS = 5.0
 REDIRECTS = 3
+# Networks whose last four bytes are an address of IPv4: mapped and compatible ones, and NAT64.
+WITH_IPV4 = tuple(map(ipaddress.IPv6Network, ("::ffff:0:0/96", "::/96", "64:ff9b::/96")))
 # No packing: what a few bytes unpack to has no limit until it is there.
 HEADERS = {"Accept": "image/*", "Accept-Encoding": "identity", "User-Agent": "Millrace"}
 
@@ -48,11 +50,20 @@ class Sources:
 
         Never one of this link, where clouds tell machines their secrets.
         """
-        found = ipaddress.ip_address(address.partition("%")[0])
-        found = getattr(found, "ipv4_mapped", None) or found
+        found = _meant(address.partition("%")[0])
         if found.is_link_local or found.is_multicast or found.is_unspecified:
             return False
         return listed or self.private or found.is_global
+
+
+def _meant(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The address, or that of IPv4 which one of IPv6 leads to: Python calls those global, wherever they lead."""
+    found = ipaddress.ip_address(address)
+    if isinstance(found, ipaddress.IPv4Address) or found.is_loopback or found.is_unspecified:
+        return found
+    if any(found in network for network in WITH_IPV4):
+        return ipaddress.IPv4Address(found.packed[-4:])
+    return found.sixtofour or found
 
 
 async def fetch(url: str, sources: Sources, receiver: Receiver, limits: Limits) -> None:

@@ -271,6 +271,14 @@ def test_a_name_that_nobody_knows_is_told(client: httpx.Client, here: Here) -> N
     ("169.254.169.254", False, False, False), ("::ffff:169.254.169.254", False, False, False),
     ("fe80::1%lo", False, False, False), ("0.0.0.0", False, False, False), ("::", False, False, False),
     ("224.0.0.1", False, False, False),
+    # Those of IPv6 that lead to one of IPv4: NAT64, 6to4, compatible.
+    ("64:ff9b::a9fe:a9fe", False, False, False),
+    ("64:ff9b::a00:1", False, True, True),
+    ("64:ff9b::5db8:d822", True, True, True),
+    ("2002:a9fe:a9fe::1", False, False, False),
+    ("2002:a00:1::1", False, True, True),
+    ("::10.0.0.1", False, True, True),
+    ("::169.254.169.254", False, False, False),
 ])  # fmt: skip
 def test_which_addresses_may_be_called(address: str, plain: bool, private: bool, listed: bool) -> None:
     assert Sources().reaches(address, listed=False) is plain
