@@ -20,6 +20,7 @@ from stack.cluster.compose import read_services
 from stack.cluster.topology import Host, Place, lay_out
 from stack.ports import free_port, scratch_folder
 from stack.postgres import PostgresServer
+from stack.trial.rights import PREFIX
 from tests.conftest import QUICK
 from tests.waiting import PATIENCE_SECONDS, until
 
@@ -131,6 +132,24 @@ def serving(api: Host, url: str, log: Path, trusted: ssl.SSLContext | None = Non
             process.wait(30)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, 9)
+
+
+@contextmanager
+def logging_in_by(deployed: Deployed, login: str, log: Path, **more: str) -> Iterator[str]:
+    """A second API server with another LOGIN, beside the one that is there, on the same databases: its address."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    own = {"AIRFLOW__API__PORT": str(port), "AIRFLOW__API__BASE_URL": url, "MILLRACE_LOGIN": login}
+    api = replace(deployed.api, environment={**deployed.api.environment, **own, **more})
+    with serving(api, url, log):
+        yield url
+
+
+def may(client: httpx.Client) -> list[int]:
+    """Whether whoever is logged in may read, change, and see users."""
+    own = {"Origin": str(client.base_url).rstrip("/")}
+    asked = (("GET", f"{PREFIX}/counts"), ("POST", f"{PREFIX}/images/retry"), ("GET", "/auth/fab/v1/users"))
+    return [client.request(method, path, headers=own).status_code for method, path in asked]
 
 
 def answers(url: str, trusted: ssl.SSLContext | None = None) -> bool:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import pytest
 from stack.ports import free_port
 from stack.tls.authority import authority, sign
 from stack.trial import rights
-from tests.login.conftest import REPOSITORY, Deployed, serving
+from tests.login.conftest import REPOSITORY, Deployed, logging_in_by, may
 from tests.waiting import until
 
 pytestmark = [pytest.mark.airflow, pytest.mark.directory]
@@ -142,15 +142,9 @@ def by_ldap(
     deployed: Deployed, directory: Directory, python_ldap: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """The address of a second API server, which asks the directory."""
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
     path = f"{deployed.api.environment['PYTHONPATH']}:{python_ldap}"
-    own = {
-        "AIRFLOW__API__PORT": str(port), "AIRFLOW__API__BASE_URL": url, "PYTHONPATH": path,
-        "MILLRACE_LOGIN": directory.login(),
-    }  # fmt: skip
-    api = replace(deployed.api, environment={**deployed.api.environment, **own})
-    with serving(api, url, Path(tmp_path_factory.mktemp("by-ldap")) / "api.log"):
+    log = Path(tmp_path_factory.mktemp("by-ldap")) / "api.log"
+    with logging_in_by(deployed, directory.login(), log, PYTHONPATH=path) as url:
         yield url
 
 
@@ -158,18 +152,15 @@ def token(url: str, name: str, password: str) -> httpx.Response:
     return httpx.post(f"{url}/auth/token", json={"username": name, "password": password}, trust_env=False, timeout=60)
 
 
-def may(url: str, name: str) -> list[int]:
-    """Whether a person may read, change, and see users."""
+def rights_of(url: str, name: str) -> list[int]:
     with rights.client(url, name, f"{name}-secret") as client:
-        asked = (("GET", f"{rights.PREFIX}/counts"), ("POST", f"{rights.PREFIX}/images/retry"),
-                 ("GET", "/auth/fab/v1/users"))  # fmt: skip
-        return [client.request(method, path).status_code for method, path in asked]
+        return may(client)
 
 
 def test_groups_give_roles(by_ldap: str) -> None:
-    assert may(by_ldap, "anna") == [200, 202, 403]
-    assert may(by_ldap, "berta") == [200, 202, 200]
-    assert may(by_ldap, "clara") == [403, 403, 403], "known, and may do nothing"
+    assert rights_of(by_ldap, "anna") == [200, 202, 403]
+    assert rights_of(by_ldap, "berta") == [200, 202, 200]
+    assert rights_of(by_ldap, "clara") == [403, 403, 403], "known, and may do nothing"
 
 
 def test_a_wrong_password_or_none_is_no_login(by_ldap: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -15,9 +15,7 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import RedirectResponse
 
-from stack.ports import free_port
-from stack.trial.rights import PREFIX
-from tests.login.conftest import Deployed, serving
+from tests.login.conftest import Deployed, logging_in_by, may
 from tests.served import served
 from tests.waiting import until
 
@@ -67,8 +65,6 @@ def directory() -> Directory:
 @pytest.fixture(scope="module")
 def by_oauth(deployed: Deployed, directory: Directory, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a second API server, which asks the provider."""
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
     with served(directory.app()) as provider:
         remote = {
             "client_id": "airflow", "client_secret": "secret", "api_base_url": f"{provider}/",
@@ -78,13 +74,8 @@ def by_oauth(deployed: Deployed, directory: Directory, tmp_path_factory: pytest.
         one = {"name": "keycloak", "icon": "fa-key", "token_key": "access_token", "remote_app": remote}
         mapping = {"loaders": ["User"], "platform": ["Admin"]}
         login = {"AUTH_TYPE": "oauth", "OAUTH_PROVIDERS": [one], "AUTH_ROLES_MAPPING": mapping}
-        own = {
-            "AIRFLOW__API__PORT": str(port), "AIRFLOW__API__BASE_URL": url, "MILLRACE_LOGIN": json.dumps(login),
-            "NO_PROXY": "127.0.0.1",
-        }  # fmt: skip
-        api = replace(deployed.api, environment={**deployed.api.environment, **own})
         log = Path(tmp_path_factory.mktemp("oauth")) / "api.log"
-        with serving(api, url, log):
+        with logging_in_by(deployed, json.dumps(login), log, NO_PROXY="127.0.0.1") as url:
             yield url
 
 
@@ -98,13 +89,6 @@ def logged_in(url: str, directory: Directory, name: str, groups: list[str]) -> I
     with httpx.Client(base_url=url, timeout=60, trust_env=False, follow_redirects=True) as browser:
         browser.get("/auth/login/keycloak")
         yield browser
-
-
-def may(browser: httpx.Client) -> list[int]:
-    """Whether it may read, change, and see users."""
-    own = {"Origin": str(browser.base_url).rstrip("/")}
-    asked = (("GET", f"{PREFIX}/counts"), ("POST", f"{PREFIX}/images/retry"), ("GET", "/auth/fab/v1/users"))
-    return [browser.request(method, path, headers=own).status_code for method, path in asked]
 
 
 def test_groups_give_roles(by_oauth: str, directory: Directory) -> None:
